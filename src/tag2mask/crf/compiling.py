@@ -1,0 +1,88 @@
+"""Compiling kernels with Numba: cached on disk, announced at first use, working from a read-only install."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar, cast
+
+import numba
+from numba.core import event
+
+_LOG = logging.getLogger("tag2mask.crf")
+_FOLDER = Path(__file__).parent
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class _State:
+    """What has been said already in this process."""
+
+    announced = False
+    cache_failed = False
+    lock = threading.Lock()
+
+
+class _Announcer(event.Listener):  # type: ignore[misc]
+    """Says once per process that kernels are being compiled."""
+
+    def on_start(self, event: Any) -> None:
+        function = event.data["dispatcher"].py_func
+        if str(function.__module__).startswith("tag2mask.crf"):
+            with _State.lock:
+                first, _State.announced = not _State.announced, True
+            if first:
+                _LOG.warning(
+                    "compiling the dense CRF for this machine; this happens once and takes up to 30 s%s",
+                    " (no folder to keep the result in, so each new process repeats it)"
+                    if _State.cache_failed
+                    else "",
+                )
+
+    def on_end(self, event: Any) -> None:
+        pass
+
+
+event.register("numba:compile", _Announcer())
+
+
+def kernel(function: _Function) -> _Function:
+    """Compile `function` without the interpreter lock, cached on disk where a folder can be written.
+
+    Numba keeps compiled code in `NUMBA_CACHE_DIR`, else in `__pycache__` beside the source, else in
+    the user's cache folder. Where none can be written the function is compiled in each process, and a
+    message says so once.
+    """
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
+    try:
+        dispatcher = numba.njit(cache=True, **options)(function)
+    except RuntimeError as error:
+        if not _State.cache_failed:
+            _State.cache_failed = True
+            _LOG.warning(
+                "the dense CRF cannot keep its compiled code on disk (%s); set NUMBA_CACHE_DIR to a "
+                "writable folder to avoid compiling in every process",
+                error,
+            )
+        dispatcher = numba.njit(cache=False, **options)(function)
+    else:
+        _stamp_with_all_sources(dispatcher)
+    return cast(_Function, dispatcher)
+
+
+def _stamp_with_all_sources(dispatcher: Any) -> None:
+    """Make the cached code of one kernel stale when any source of this package changes.
+
+    Numba looks only at the file that defines a kernel, not at those that it calls into.
+    """
+    try:
+        file = dispatcher._cache._cache_file
+        file._source_stamp = (file._source_stamp, _sources_stamp())
+    except AttributeError:  # a Numba that keeps this elsewhere: its own rule still holds
+        return
+
+
+def _sources_stamp() -> tuple[tuple[str, int, float], ...]:
+    stats = [(path.name, path.stat()) for path in sorted(_FOLDER.glob("*.py"))]
+    return tuple((name, stat.st_size, stat.st_mtime) for name, stat in stats)
