@@ -1,1 +1,16 @@
-"""To be written."""
+"""Collections: images and their tags from any source, checked."""
+
+from tag2mask.collection.classes import check_classes, read_classes
+from tag2mask.collection.collection import ClassCount, Collection, Problem
+from tag2mask.collection.load import load_collection
+from tag2mask.collection.names import list_images
+
+__all__ = [
+    "ClassCount",
+    "Collection",
+    "Problem",
+    "check_classes",
+    "list_images",
+    "load_collection",
+    "read_classes",
+]

@@ -1,0 +1,169 @@
+"""Reading a table of text: encoding, delimiter, header and rows."""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from tag2mask.collection.collection import Problem
+from tag2mask.errors import DataError
+from tag2mask.images import IMAGE_SUFFIXES
+
+IMAGE_COLUMNS = frozenset(
+    "image images img imagename imagefile imagepath imageid filename filenames file files filepath path name id".split()
+)
+TAGS_COLUMNS = frozenset("tags tag labels label classes class category categories".split())
+SPLIT_COLUMNS = frozenset("split subset partition fold".split())
+_DELIMITERS = ",\t;|"
+_EXPECTED = "expected a header such as `image,tags`, or `image,cat,dog` with 1 and 0 below the class names"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table whose first column of names is known.
+
+    Attributes:
+        path: the file.
+        header: cells of the header as written.
+        image: position of the column of image names.
+        tags: position of the column of tags, or None: the other columns are classes.
+        split: position of the column of splits, or None.
+        rows: (line number, cells), each with as many cells as the header.
+        problems: rows that were left out.
+    """
+
+    path: Path
+    header: tuple[str, ...]
+    image: int
+    tags: int | None
+    split: int | None
+    rows: tuple[tuple[int, tuple[str, ...]], ...]
+    problems: tuple[Problem, ...]
+
+
+def read_table(path: Path) -> Table:
+    """Read a table of images.
+
+    The delimiter is a comma, tab, semicolon or bar, the one that splits the header into most
+    columns. If the tags are the last column, further cells of a row are more tags.
+
+    Raises:
+        DataError: the file cannot be read or is not such a table.
+    """
+    text = _read_text(path)
+    first = next((line for line in text.splitlines() if line.strip()), None)
+    if first is None:
+        raise DataError(f"{path}: the file is empty; {_EXPECTED}")
+    delimiter = _delimiter(path, first)
+    lines = _parse(path, text, delimiter)
+    header = tuple(cell.strip() for cell in lines[0][1])
+    image = _column(path, header, IMAGE_COLUMNS)
+    if image is None:
+        raise DataError(f"{path}: {_no_image_column(header)}")
+    tags = _column(path, header, TAGS_COLUMNS)
+    split = _column(path, header, SPLIT_COLUMNS)
+    rows: list[tuple[int, tuple[str, ...]]] = []
+    problems: list[Problem] = []
+    for number, cells in lines[1:]:
+        row, why = _fit(cells, len(header), tags, delimiter)
+        if why is None and not row[image].strip():
+            why = "no image name; write one or remove the line"
+        if why is None:
+            rows.append((number, row))
+        else:
+            problems.append(Problem("bad row", f"{path.name}, line {number}: {why}", path.name))
+    return Table(path, header, image, tags, split, tuple(rows), tuple(problems))
+
+
+def _read_text(path: Path) -> str:
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; {_EXPECTED}") from error
+    except IsADirectoryError as error:
+        raise DataError(
+            f"{path}: this is a folder; the file of tags was expected, such as tags.csv"
+        ) from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise DataError(
+            f"{path}, line {line}: not UTF-8 text (byte 0x{data[error.start]:02x}); save the file as UTF-8 CSV"
+        ) from error
+    if "\0" in text:
+        line = text[: text.index("\0")].count("\n") + 1
+        raise DataError(f"{path}, line {line}: holds a NUL byte: not a text file; save it as UTF-8 CSV")
+    return text
+
+
+def _delimiter(path: Path, first: str) -> str:
+    def columns(delimiter: str) -> tuple[bool, int]:
+        cells = next(csv.reader([first], delimiter=delimiter))
+        return any(_key(cell) in IMAGE_COLUMNS for cell in cells), len(cells)
+
+    best = max(_DELIMITERS, key=columns)
+    known, count = columns(best)
+    if count < 2:
+        if known:
+            raise DataError(f"{path}: only one column ({first.strip()!r}), so there are no tags; {_EXPECTED}")
+        raise DataError(f"{path}: {_no_image_column((first.strip(),))}")
+    return best
+
+
+def _parse(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    lines: list[tuple[int, list[str]]] = []
+    try:
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                lines.append((reader.line_num, cells))
+    except csv.Error as error:
+        raise DataError(
+            f"{path}, line {reader.line_num}: cannot be read as a table ({error}); is a quote left open?"
+        ) from error
+    return lines
+
+
+def _fit(
+    cells: Sequence[str], width: int, tags: int | None, delimiter: str
+) -> tuple[tuple[str, ...], str | None]:
+    if len(cells) > width and tags == width - 1:
+        return (*cells[: width - 1], delimiter.join(cells[width - 1 :])), None
+    if len(cells) > width and any(cell.strip() for cell in cells[width:]):
+        return (
+            (),
+            f"{len(cells)} cells where the header has {width}; put cells that hold the delimiter in quotes",
+        )
+    if len(cells) < width and tags is None:
+        return (), f"{len(cells)} cells where the header has {width}; leave a cell empty for unknown"
+    return (*cells[:width], *[""] * (width - len(cells))), None
+
+
+def _key(cell: str) -> str:
+    return "".join(character for character in cell.casefold() if character not in " _-\t\"'")
+
+
+def _column(path: Path, header: Sequence[str], names: frozenset[str]) -> int | None:
+    found = [k for k, cell in enumerate(header) if _key(cell) in names]
+    if len(found) > 1:
+        # `name` and `id` are also what a table calls something else: the plainer word wins.
+        plain = [k for k in found if _key(header[k]) not in {"name", "id"}]
+        if len(plain) != 1:
+            both = " and ".join(repr(header[k]) for k in found)
+            raise DataError(f"{path}: columns {both} mean the same; keep one of them")
+        found = plain
+    return found[0] if found else None
+
+
+def _no_image_column(header: Sequence[str]) -> str:
+    if any(PurePosixPath(cell).suffix.lower() in IMAGE_SUFFIXES for cell in header):
+        return f"no header: the first line is {', '.join(header)!r}; add a line `image,tags` above it"
+    return f"no column of image names among {', '.join(repr(cell) for cell in header)[:200]}; {_EXPECTED}"

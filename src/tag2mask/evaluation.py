@@ -1,0 +1,125 @@
+"""Scoring a folder of predicted masks against a folder of human masks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tag2mask.collection.classes import read_classes
+from tag2mask.collection.names import FolderIndex
+from tag2mask.errors import DataError
+from tag2mask.masks_io import read_mask
+from tag2mask.metrics import confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
+
+
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """Scores of a split.
+
+    Attributes:
+        images: number of images scored.
+        miou: mean IoU in 0..1.
+        iou: IoU in 0..1 by class, background first; NaN for a class absent from both sides.
+        pixel_accuracy: share of scored pixels that are right, 0..1.
+        confusion: int64 (C, C) with background, rows target, columns preds.
+        extra: number of predicted masks without a human mask, which are not scored.
+    """
+
+    images: int
+    miou: float
+    iou: dict[str, float]
+    pixel_accuracy: float
+    confusion: NDArray[np.int64]
+    extra: int = 0
+
+    def summary(self) -> str:
+        """The result in one line: `mIoU 61.23 over 223 images`."""
+        return f"mIoU {100 * self.miou:.2f} over {self.images} images"
+
+    def table(self) -> list[tuple[str, str]]:
+        """Rows (class, IoU times 100 with one decimal); `-` for a class absent from both sides."""
+        return [(name, "-" if math.isnan(iou) else f"{100 * iou:.1f}") for name, iou in self.iou.items()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain JSON values; None for a class without IoU."""
+        return {
+            "images": self.images,
+            "extra": self.extra,
+            "mIoU": self.miou,
+            "IoU": {name: None if math.isnan(iou) else iou for name, iou in self.iou.items()},
+            "pixel_accuracy": self.pixel_accuracy,
+            "confusion": self.confusion.tolist(),
+        }
+
+
+def evaluate(
+    predicted_dir: Path, gt_dir: Path, classes: Path | Sequence[str], *, threads: int = 2
+) -> Evaluation:
+    """Score masks, paired by name (subfolders count), in one confusion matrix at original size.
+
+    Args:
+        predicted_dir: predicted masks, palette or 8-bit grey PNGs of class indices.
+        gt_dir: human masks; each needs a prediction of its size. 255 is not scored.
+        classes: names without background in the order of their indices, or a file of them.
+        threads: masks read at the same time.
+
+    Raises:
+        DataError: a prediction is missing, of another size or damaged, a class index is out of
+            range, or there is nothing to score; the message names the file.
+    """
+    names = ("background", *read_classes(classes))
+    target = _masks(gt_dir)
+    predicted = _masks(predicted_dir, required=False)
+    if not target:
+        raise DataError(f"{gt_dir}: no PNG mask in this folder; give the folder of human masks")
+    missing = [name for name in target if name not in predicted]
+    if missing:
+        raise DataError(
+            f"{predicted_dir / missing[0]}: no prediction for this mask ({len(missing)} of {len(target)} are "
+            "missing); predict all images of the split"
+        )
+    pairs = [(predicted[name], path) for name, path in target.items()]
+    threads = max(1, min(threads, len(pairs)))
+    with ThreadPoolExecutor(threads) as pool:
+        parts = list(pool.map(lambda k: _sum(pairs[k::threads], len(names)), range(threads)))
+    confusion = np.sum(parts, axis=0, dtype=np.int64)
+    if not confusion.any():
+        raise DataError(f"{gt_dir}: every pixel of every mask is 255 (ignore), so there is nothing to score")
+    iou = {name: float(value) for name, value in zip(names, iou_per_class(confusion), strict=True)}
+    return Evaluation(
+        len(pairs),
+        mean_iou(confusion),
+        iou,
+        pixel_accuracy(confusion),
+        confusion,
+        len(predicted) - len(pairs),
+    )
+
+
+def _masks(folder: Path, *, required: bool = True) -> dict[str, Path]:
+    del required
+    return {name: path for name, path in FolderIndex(folder).files.items() if name.lower().endswith(".png")}
+
+
+def _sum(pairs: Sequence[tuple[Path, Path]], num_classes: int) -> NDArray[np.int64]:
+    total = np.zeros((num_classes, num_classes), np.int64)
+    for predicted, gt in pairs:
+        preds, target = read_mask(predicted), read_mask(gt)
+        if preds.shape != target.shape:
+            raise DataError(
+                f"{predicted}: prediction is {preds.shape[0]} x {preds.shape[1]} (height x width), its human mask "
+                f"{target.shape[0]} x {target.shape[1]}; write masks at the size of the original image"
+            )
+        try:
+            total += confusion_matrix(preds, target, num_classes)
+        except ValueError as error:
+            wrong = gt if str(error).startswith("target") else predicted
+            raise DataError(f"{wrong}: {error}; are the classes those of this mask?") from error
+    return total
