@@ -1,1 +1,27 @@
-"""To be written."""
+"""Items of a collection as tensors: decoding, paired transforms, hide-and-seek, loaders."""
+
+from tag2mask.data.dataset import Batch, EpochSampler, TrainDataset, make_loader, usable_cores
+from tag2mask.data.transforms import (
+    TrainTransform,
+    denormalise,
+    hide_and_seek,
+    normalise,
+    resize,
+    scaled_size,
+    to_tensor,
+)
+
+__all__ = [
+    "Batch",
+    "EpochSampler",
+    "TrainDataset",
+    "TrainTransform",
+    "denormalise",
+    "hide_and_seek",
+    "make_loader",
+    "normalise",
+    "resize",
+    "scaled_size",
+    "to_tensor",
+    "usable_cores",
+]

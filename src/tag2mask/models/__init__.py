@@ -1,1 +1,15 @@
-"""To be written."""
+"""The networks: a timm backbone, the recognition stream and the segmentation stream."""
+
+from tag2mask.models.backbone import Backbone, Preprocessing, load_backbone_weights, read_safetensors
+from tag2mask.models.network import Recognition, Scores, TagSegmenter, build_network
+
+__all__ = [
+    "Backbone",
+    "Preprocessing",
+    "Recognition",
+    "Scores",
+    "TagSegmenter",
+    "build_network",
+    "load_backbone_weights",
+    "read_safetensors",
+]

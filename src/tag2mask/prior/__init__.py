@@ -1,1 +1,19 @@
-"""To be written."""
+"""Class-specific masks from prior network knowledge: features and tags in, masks out."""
+
+from tag2mask.prior.generate import MaskSteps, gated_probs, mask_steps, training_masks
+from tag2mask.prior.maps import background_map, class_maps, foreground_prior, min_max, stack_maps
+from tag2mask.prior.masks import refine, to_mask
+
+__all__ = [
+    "MaskSteps",
+    "background_map",
+    "class_maps",
+    "foreground_prior",
+    "gated_probs",
+    "mask_steps",
+    "min_max",
+    "refine",
+    "stack_maps",
+    "to_mask",
+    "training_masks",
+]

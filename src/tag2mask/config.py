@@ -1,0 +1,232 @@
+"""The configuration of a run: strict, frozen, with YAML there and back.
+
+Every option of training, mask generation and prediction stands here once. An unknown key is an
+error that names the nearest known one. `Config()` holds the defaults.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tag2mask.errors import ConfigError
+
+Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
+Positive = Annotated[float, Field(gt=0.0)]
+NonNegative = Annotated[float, Field(ge=0.0)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class DataConfig(_Section):
+    """How images become tensors. Sizes in pixels."""
+
+    image_size: int = Field(320, ge=32, le=8192, description="long side at scale 1, in training and prediction")
+    crop_size: int = Field(256, ge=32, le=8192, description="side of the square training crop")
+    scale: tuple[Positive, Positive] = Field((0.7, 1.3), description="range of random scaling in training")
+    flip: bool = Field(True, description="mirror training images left to right, half of the time")
+    colour_jitter: Fraction = Field(0.3, description="strength of random brightness, contrast and saturation")
+    hide_grid: int = Field(4, ge=1, le=64, description="hide-and-seek: cells per side")
+    hide_probability: Fraction = Field(0.5, description="hide-and-seek: chance that a cell is hidden; 0 is off")
+    hide_image_probability: Fraction = Field(
+        1.0, description="hide-and-seek: chance that an image has cells hidden at all"
+    )
+    workers: int | None = Field(None, ge=0, le=256, description="loader processes; empty: chosen by the machine")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.scale[0] > self.scale[1]:
+            raise ValueError(f"scale: {self.scale[0]} is above {self.scale[1]}; give the smaller one first")
+        return self
+
+
+class ModelConfig(_Section):
+    """The network: one timm backbone under two streams."""
+
+    backbone: str = Field("resnet18", min_length=1, description="a timm model with `features_only`")
+    weights: str = Field("hub", min_length=1, description="'hub', 'none', or a safetensors file")
+    backbone_args: dict[str, Any] = Field(
+        default_factory=dict, description="further arguments of timm.create_model, e.g. pad_type: same"
+    )
+    output_stride: Literal[8, 16, 32] = Field(16, description="input size / feature size")
+    freeze_norm: bool = Field(True, description="keep the backbone's batch statistics as pretrained")
+    cam_channels: int = Field(0, ge=0, le=8192, description="channels of the 3x3 CAM convolution; 0: none")
+    cam_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.5, description="dropout before the tag classifier")
+    head_channels: int = Field(256, ge=8, le=8192, description="channels of the segmentation head")
+    head_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.1, description="dropout before the pixel classifier")
+
+
+class CrfConfig(_Section):
+    """Settings of one dense CRF. Deviations in pixels of `image_size`, colours in 0..255."""
+
+    enabled: bool = True
+    iterations: int = Field(10, ge=1, le=1000)
+    gaussian_weight: NonNegative = 3.0
+    gaussian_xy: Positive = 3.0
+    bilateral_weight: NonNegative = 5.0
+    bilateral_xy: Positive = 50.0
+    bilateral_rgb: Positive = 10.0
+
+
+class MaskConfig(_Section):
+    """Class-specific masks from class maps and foreground prior."""
+
+    background: Literal["prior", "prior_hard", "cams_hard", "cams"] = Field(
+        "prior",
+        description="background map: 1 - prior; prior < 0.3; every class map < 0.2; (1 - best class map) ** power",
+    )
+    background_power: Positive = Field(1.0, description="exponent of the background map for 'prior' and 'cams'")
+    prior_layers: tuple[int, ...] = Field(
+        (-2, -1), description="backbone stages that feed the foreground prior; -1 is the last"
+    )
+    prior_hard_threshold: Fraction = 0.3
+    cams_hard_threshold: Fraction = 0.2
+    class_prior: Fraction = Field(0.0, description="weight of the foreground prior in each class map; 0: the paper")
+    teacher_weight: Fraction = Field(
+        0.0, description="share of the segmentation stream in the stack at the end of training; 0: the paper"
+    )
+    confidence: Fraction = Field(0.0, description="marginals below this become 255 in training masks; 0: off")
+    stride: int = Field(4, ge=1, le=32, description="crop size / size of the training mask")
+    crf: CrfConfig = CrfConfig(bilateral_weight=4.0, bilateral_xy=40.0, bilateral_rgb=13.0)
+
+
+class TrainingConfig(_Section):
+    """Schedule, losses and optimiser."""
+
+    epochs: int | None = Field(None, ge=1, le=100_000, description="empty: about `samples` images in all")
+    samples: int = Field(16_000, ge=1, description="images seen in all where `epochs` is empty (at least 4 epochs)")
+    warmup: Fraction = Field(0.25, description="share of the epochs with the tag loss alone")
+    batch_size: int = Field(16, ge=1, le=65_536)
+    learning_rate: Positive = Field(1e-4, description="of the backbone, at its peak")
+    head_factor: Positive = Field(10.0, description="learning rate of the heads / of the backbone")
+    weight_decay: NonNegative = 0.01
+    tag_loss: NonNegative = Field(1.0, description="weight of the tag loss")
+    pixel_loss: NonNegative = Field(1.0, description="weight of the pixel loss")
+    fallback_loss: NonNegative = Field(0.1, description="weight of the image-level loss of masks without foreground")
+    average: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.99, description="decay of the averaged network that makes the masks and is kept; 0: off"
+    )
+    precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
+    seed: int = Field(0, ge=0, le=2**31 - 1)
+    supervision: Literal["tags", "masks"] = Field("tags", description="'masks' trains the ceiling on human masks")
+
+
+class PredictionConfig(_Section):
+    """From scores to a mask."""
+
+    gate: Fraction = Field(0.1, description="classes whose tag probability is below this get no pixel; 0: off")
+    scales: tuple[Positive, ...] = Field((1.0,), min_length=1, description="scales whose scores are averaged")
+    flip: bool = Field(True, description="average the scores with those of the mirrored image")
+    crf: CrfConfig = CrfConfig()
+
+
+class Config(_Section):
+    """Everything that a run depends on besides the collection."""
+
+    data: DataConfig = DataConfig()
+    model: ModelConfig = ModelConfig()
+    masks: MaskConfig = MaskConfig()
+    training: TrainingConfig = TrainingConfig()
+    prediction: PredictionConfig = PredictionConfig()
+
+    def to_yaml(self) -> str:
+        """Return the configuration as YAML, every option written out."""
+        return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+
+    def override(self, options: Mapping[str, Any]) -> Config:
+        """Return a copy with options replaced, by dotted name, e.g. `{"training.seed": 3}`.
+
+        Raises:
+            ConfigError: unknown name or value out of range.
+        """
+        tree = self.model_dump(mode="json")
+        for name, value in options.items():
+            _set(tree, name, value)
+        return parse_config(tree)
+
+
+def parse_config(tree: Mapping[str, Any], *, source: str = "configuration") -> Config:
+    """Build a `Config` from nested mappings.
+
+    Raises:
+        ConfigError: unknown key or value out of range, named with its place and the nearest known key.
+    """
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        lines = [_describe(detail) for detail in error.errors()]
+        raise ConfigError(f"{source}: " + "; ".join(lines)) from None
+
+
+def load_config(path: Path) -> Config:
+    """Read a YAML configuration; options left out have their defaults.
+
+    Raises:
+        ConfigError: missing file, no YAML, unknown key or value out of range.
+    """
+    return parse_config(load_yaml(path), source=str(path))
+
+
+def load_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping.
+
+    Raises:
+        ConfigError: the file is missing or holds no mapping.
+    """
+    try:
+        tree = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot read this configuration ({error.strerror}); check the path") from error
+    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
+        raise ConfigError(f"{path}: this is no YAML ({error}); see `configs/` for examples") from None
+    if tree is None:
+        return {}
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{path}: expected sections such as 'data:' and 'training:', got {type(tree).__name__}")
+    return tree
+
+
+def _set(tree: dict[str, Any], name: str, value: Any) -> None:
+    *sections, key = name.split(".")
+    node: Any = tree
+    for section in sections:
+        if not isinstance(node, dict) or section not in node:
+            raise ConfigError(f"unknown option '{name}'{_suggest(name, _option_names())}")
+        node = node[section]
+    free = bool(sections) and sections[-1] == "backbone_args"
+    if not isinstance(node, dict) or (key not in node and not free):
+        raise ConfigError(f"unknown option '{name}'{_suggest(name, _option_names())}")
+    node[key] = value
+
+
+def _option_names(model: type[BaseModel] = Config, prefix: str = "") -> list[str]:
+    names: list[str] = []
+    for name, info in model.model_fields.items():
+        annotation = info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            names += _option_names(annotation, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
+    return names
+
+
+def _suggest(name: str, known: list[str]) -> str:
+    leaf = name.rsplit(".", 1)[-1]
+    near = difflib.get_close_matches(name, known, 1, 0.5) or [
+        option for option in known if difflib.get_close_matches(leaf, [option.rsplit(".", 1)[-1]], 1, 0.6)
+    ]
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def _describe(detail: Any) -> str:
+    place = ".".join(str(part) for part in detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"unknown option '{place}'{_suggest(place, _option_names())}"
+    return f"{place}: {detail['msg']} (got {detail['input']!r})" if place else str(detail["msg"])

@@ -1,0 +1,124 @@
+"""A collection as training samples, in an order and with augmentations fixed by seed and epoch."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import TypedDict
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from tag2mask.collection import Collection
+from tag2mask.data.transforms import TrainTransform
+from tag2mask.errors import DataError
+from tag2mask.images import read_image
+from tag2mask.masks_io import read_mask
+
+
+class Batch(TypedDict):
+    """B training samples.
+
+    image: (B, 3, S, S) uint8; mask: (B, S, S) uint8, human classes (ceiling) or zeros, 255 outside
+    the photograph; tags: (B, C) int8 `Tag` values; index: (B,) int64 positions in the collection.
+    """
+
+    image: Tensor
+    mask: Tensor
+    tags: Tensor
+    index: Tensor
+
+
+class TrainDataset(Dataset[Batch]):
+    """Samples of a collection; the key is `epoch * len(collection) + index`.
+
+    The same key gives the same sample on every run, in any order and in any loader process.
+    """
+
+    def __init__(self, collection: Collection, transform: TrainTransform, *, seed: int, with_masks: bool = False):
+        self.items = collection.items
+        self.tags: NDArray[np.int8] = collection.tags()
+        self.transform = transform
+        self.seed = seed
+        self.with_masks = with_masks
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def __getitem__(self, key: int) -> Batch:
+        index = key % len(self.items)
+        item = self.items[index]
+        image = read_image(item.image)
+        mask = None
+        if self.with_masks:
+            if item.gt_mask is None:
+                raise DataError(f"{item.name}: there is no human mask to train the ceiling on; give --masks")
+            mask = read_mask(item.gt_mask)
+            if mask.shape != image.shape[:2]:
+                raise DataError(
+                    f"{item.gt_mask}: the mask is {mask.shape[0]} x {mask.shape[1]}, "
+                    f"its image {image.shape[0]} x {image.shape[1]}"
+                )
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(_mix(self.seed, key))
+            pixels, target = self.transform(image, mask)
+        return {
+            "image": pixels,
+            "mask": target,
+            "tags": torch.from_numpy(self.tags[index]),
+            "index": torch.tensor(index),
+        }
+
+
+class EpochSampler(Sampler[int]):
+    """Keys for `TrainDataset`: each item once an epoch over all ranks, shuffled by seed and epoch."""
+
+    def __init__(self, length: int, *, seed: int, rank: int = 0, ranks: int = 1):
+        self.length, self.seed, self.rank, self.ranks = length, seed, rank, ranks
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the next iteration stands for."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return -(-(self.length - self.rank) // self.ranks)
+
+    def __iter__(self) -> Iterator[int]:
+        order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        for index in order[self.rank :: self.ranks]:
+            yield self.epoch * self.length + int(index)
+
+
+def make_loader(dataset: TrainDataset, sampler: EpochSampler, *, batch_size: int, workers: int | None) -> DataLoader[Batch]:
+    """Build the training loader; the last, smaller batch of an epoch is kept.
+
+    Args:
+        dataset: the samples.
+        sampler: their order.
+        batch_size: samples a batch.
+        workers: loader processes; None: one a core up to 8, none for tiny collections.
+    """
+    if workers is None:
+        workers = 0 if len(dataset) < 64 else min(8, usable_cores())
+    return DataLoader(
+        dataset,
+        batch_size=batch_size,
+        sampler=sampler,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=4 if workers else None,
+    )
+
+
+def usable_cores() -> int:
+    """Processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _mix(seed: int, key: int) -> int:
+    return int(np.random.SeedSequence((seed, key)).generate_state(1, np.uint64)[0] >> np.uint64(1))

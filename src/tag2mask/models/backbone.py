@@ -1,0 +1,190 @@
+"""The pretrained feature network: any timm model with `features_only`, and its weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from tag2mask.errors import ConfigError, WeightsError
+
+_NORMS = (nn.modules.batchnorm._BatchNorm,)
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocessing:
+    """How a backbone wants its input: `(image / 255 - mean) / std`, RGB order."""
+
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+
+
+class Backbone(nn.Module):
+    """A timm feature network.
+
+    Attributes:
+        channels: channels of each stage, first to last.
+        strides: input size / feature size of each stage.
+        preprocessing: input normalisation the weights were trained with.
+    """
+
+    def __init__(self, name: str, *, output_stride: int, freeze_norm: bool, args: Mapping[str, Any] | None = None):
+        """Build the network with random weights.
+
+        Args:
+            name: timm model name.
+            output_stride: input size / size of the last features.
+            freeze_norm: keep batch statistics and their affine weights as they were loaded.
+            args: further arguments of `timm.create_model`.
+
+        Raises:
+            ConfigError: unknown name, or a network without feature maps at this output stride.
+        """
+        super().__init__()
+        self.name = name
+        self.freeze_norm = freeze_norm
+        self.net = _create(name, output_stride, dict(args or {}))
+        info: Any = self.net.feature_info
+        self.channels: tuple[int, ...] = tuple(info.channels())
+        self.strides: tuple[int, ...] = tuple(min(int(r), output_stride) for r in info.reduction())
+        self.preprocessing = _preprocessing(name)
+        self.train()
+
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Map normalised images (B, 3, H, W) to the features of every stage, [(B, C_i, H_i, W_i)]."""
+        features: list[Tensor] = self.net(images)
+        return features
+
+    def train(self, mode: bool = True) -> Backbone:
+        """Switch between training and evaluation; frozen batch norm stays in evaluation."""
+        super().train(mode)
+        if self.freeze_norm:
+            for module in self.modules():
+                if isinstance(module, _NORMS):
+                    module.eval()
+                    for parameter in module.parameters():
+                        parameter.requires_grad_(False)
+        return self
+
+
+def load_backbone_weights(backbone: Backbone, weights: str) -> None:
+    """Load pretrained weights in place.
+
+    Args:
+        backbone: the network to fill.
+        weights: 'hub' (timm downloads them), 'none' (stay random), or a safetensors file whose keys
+            are timm's; a classifier in the file is left out, half precision is widened.
+
+    Raises:
+        WeightsError: no such file, damaged file, or weights of another network.
+    """
+    if weights == "none":
+        return
+    state = _hub_state(backbone.name) if weights == "hub" else read_safetensors(Path(weights))
+    own = backbone.net.state_dict()
+    # timm renames some modules in its feature networks: `a.0.b` may become `a_0.b`.
+    given = {key.replace(".", "_"): key for key in state}
+    origin = {key: given.get(key.removeprefix("model.").replace(".", "_")) for key in own}
+    missing = [key for key, source in origin.items() if source is None and not key.endswith("num_batches_tracked")]
+    found = {key: state[source] for key, source in origin.items() if source is not None}
+    wrong = [key for key, tensor in found.items() if tensor.shape != own[key].shape]
+    if missing or wrong:
+        trouble = f"{len(missing)} of {len(own)} tensors are missing (first: '{missing[0]}')" if missing else (
+            f"'{wrong[0]}' is {tuple(found[wrong[0]].shape)}, expected {tuple(own[wrong[0]].shape)}"
+        )
+        raise WeightsError(
+            f"{weights}: these weights are not those of '{backbone.name}': {trouble}; "
+            "give the file that belongs to this backbone, or the backbone that belongs to this file"
+        )
+    broken = next((key for key, tensor in found.items() if not torch.isfinite(tensor.float()).all()), None)
+    if broken is not None:
+        raise WeightsError(f"{weights}: '{broken}' holds NaN or infinite values; the file is damaged")
+    backbone.net.load_state_dict(found, strict=False)
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """Read all tensors of a safetensors file.
+
+    Raises:
+        WeightsError: no such file, or it is damaged or of another format.
+    """
+    if not path.is_file():
+        raise WeightsError(f"{path}: no such weights file; give a safetensors file, 'hub' or 'none'")
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path}: cannot read this as safetensors ({error}); the file is damaged or of another format "
+            "(pickled checkpoints are not accepted)"
+        ) from None
+
+
+def _hub_state(name: str) -> dict[str, Tensor]:
+    try:
+        return dict(timm.create_model(name, pretrained=True).state_dict())
+    except Exception as error:  # timm and the hub raise many kinds; all mean the same to the user
+        raise WeightsError(
+            f"cannot get the pretrained weights of '{name}' from the hub ({type(error).__name__}: {error}); "
+            "check the network connection, or download them once and pass the safetensors file with --weights"
+        ) from error
+
+
+def _create(name: str, output_stride: int, args: dict[str, Any]) -> nn.Module:
+    if not timm.is_model(name):
+        near = timm.list_models(f"*{name[:6]}*")[:3]
+        hint = f"; near: {', '.join(near)}" if near else ""
+        raise ConfigError(f"unknown backbone '{name}'{hint}; `timm.list_models()` lists all")
+    reasons = []
+    for extra in ({"output_stride": output_stride}, {"dynamic_img_size": True}, {}):
+        try:
+            net = timm.create_model(name, pretrained=False, features_only=True, **extra, **args)
+        except (TypeError, AssertionError, RuntimeError, NotImplementedError, AttributeError, ValueError) as error:
+            reasons.append(f"{error}")
+            continue
+        stride = int(net.feature_info.reduction()[-1])
+        if "output_stride" in extra or stride == output_stride:
+            return net
+        if isinstance(net, nn.ModuleDict) and any(isinstance(module, nn.MaxPool2d) for module in net.children()):
+            _dilate(net, output_stride)
+            return net
+        raise ConfigError(
+            f"backbone '{name}' has output stride {stride} and cannot be changed to {output_stride}; "
+            f"set model.output_stride to {stride}"
+            + ("" if stride in (8, 16, 32) else ", which is not supported: choose another backbone")
+        )
+    raise ConfigError(f"backbone '{name}' has no feature maps to build on ({reasons[-1]}); choose another one")
+
+
+def _dilate(net: nn.ModuleDict, output_stride: int) -> None:
+    """Turn a plain sequence of convolutions and poolings (VGG) into one of a smaller stride.
+
+    Poolings past `output_stride` keep the size (3 x 3, stride 1) and the convolutions after them are
+    dilated, as DeepLab does (Chen et al., ICLR 2015, arXiv:1412.7062).
+    """
+    stride, dilation = 1, 1
+    for name, module in list(net.items()):
+        if isinstance(module, nn.MaxPool2d):
+            if stride < output_stride:
+                stride *= 2
+            else:
+                dilation *= 2
+                net[name] = nn.MaxPool2d(kernel_size=3, stride=1, padding=1)
+        elif isinstance(module, nn.Conv2d) and dilation > 1:
+            module.dilation = (dilation, dilation)
+            module.padding = (dilation, dilation)
+
+
+def _preprocessing(name: str) -> Preprocessing:
+    config = timm.get_pretrained_cfg(name)
+    mean = config.mean if config is not None else (0.485, 0.456, 0.406)
+    std = config.std if config is not None else (0.229, 0.224, 0.225)
+    if len(mean) != 3 or len(std) != 3:
+        raise ConfigError(f"backbone '{name}' does not take RGB images; choose another one")
+    return Preprocessing((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))

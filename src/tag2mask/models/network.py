@@ -1,0 +1,144 @@
+"""Two streams on one backbone: recognition of tags and segmentation of pixels."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tag2mask.config import ModelConfig
+from tag2mask.models.backbone import Backbone, load_backbone_weights
+
+
+class Recognition(NamedTuple):
+    """What the recognition stream says of B images and C classes.
+
+    Attributes:
+        tag_logits: (B, C).
+        cams: (B, C, h, w) raw class activation maps, on the grid of the last features.
+        features: features of every backbone stage and, last, of the CAM convolution if there is one.
+    """
+
+    tag_logits: Tensor
+    cams: Tensor
+    features: list[Tensor]
+
+
+class Scores(NamedTuple):
+    """Both streams from one pass: tag logits (B, C) and pixel logits (B, C + 1, h, w)."""
+
+    tag_logits: Tensor
+    pixel_logits: Tensor
+
+
+class RecognitionHead(nn.Module):
+    """CAM convolution (optional), global average pooling, dropout and a linear tag classifier.
+
+    The class activation map of class c is the features weighted by the classifier's weights of c
+    (Zhou et al., CVPR 2016, arXiv:1512.04150).
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, *, cam_channels: int, dropout: float):
+        super().__init__()
+        self.cam_conv = nn.Conv2d(in_channels, cam_channels, 3, padding=1) if cam_channels else None
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(cam_channels or in_channels, num_classes)
+        nn.init.normal_(self.classifier.weight, std=0.01)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, features: list[Tensor]) -> Recognition:
+        """Classify the features of every stage, [(B, C_i, H_i, W_i)]."""
+        last = features[-1]
+        if self.cam_conv is not None:
+            last = F.relu(self.cam_conv(last))
+            features = [*features, last]
+        tag_logits = self.classifier(self.dropout(last.mean(dim=(2, 3))))
+        cams = F.conv2d(last, self.classifier.weight[:, :, None, None])
+        return Recognition(tag_logits, cams, features)
+
+
+class LargeFovHead(nn.Sequential):
+    """DeepLab-LargeFOV: 3x3 dilated, 1x1, 1x1 convolutions (Chen et al., arXiv:1412.7062).
+
+    The dilation is 12 at output stride 8 and in proportion at others.
+    """
+
+    def __init__(self, in_channels: int, num_classes: int, *, channels: int, dropout: float, output_stride: int):
+        dilation = max(1, 12 * 8 // output_stride)
+        classifier = nn.Conv2d(channels, num_classes + 1, 1)
+        super().__init__(
+            nn.Conv2d(in_channels, channels, 3, padding=dilation, dilation=dilation),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            nn.Conv2d(channels, channels, 1),
+            nn.ReLU(inplace=True),
+            nn.Dropout(dropout),
+            classifier,
+        )
+        nn.init.normal_(classifier.weight, std=0.01)
+        if classifier.bias is not None:
+            nn.init.zeros_(classifier.bias)
+
+
+class TagSegmenter(nn.Module):
+    """The network: a backbone under a recognition head and a segmentation head.
+
+    Attributes:
+        num_classes: classes without background.
+    """
+
+    def __init__(self, config: ModelConfig, num_classes: int):
+        super().__init__()
+        self.num_classes = num_classes
+        self.backbone = Backbone(
+            config.backbone,
+            output_stride=config.output_stride,
+            freeze_norm=config.freeze_norm,
+            args=config.backbone_args,
+        )
+        width = self.backbone.channels[-1]
+        self.recognition = RecognitionHead(
+            width, num_classes, cam_channels=config.cam_channels, dropout=config.cam_dropout
+        )
+        self.segmentation = LargeFovHead(
+            width,
+            num_classes,
+            channels=config.head_channels,
+            dropout=config.head_dropout,
+            output_stride=self.backbone.strides[-1],
+        )
+
+    def recognise(self, images: Tensor) -> Recognition:
+        """Run the recognition stream on normalised images (B, 3, H, W)."""
+        result: Recognition = self.recognition(self.backbone(images))
+        return result
+
+    def segment(self, images: Tensor) -> Tensor:
+        """Run the segmentation stream on normalised images (B, 3, H, W); (B, C + 1, h, w) logits."""
+        logits: Tensor = self.segmentation(self.backbone(images)[-1])
+        return logits
+
+    def both(self, images: Tensor) -> tuple[Recognition, Tensor]:
+        """Run both streams; the `Recognition` and the pixel logits (B, C + 1, h, w)."""
+        features = self.backbone(images)
+        return self.recognition(features), self.segmentation(features[-1])
+
+    def forward(self, images: Tensor) -> Scores:
+        """Return both streams' scores of normalised images (B, 3, H, W)."""
+        recognition, pixel_logits = self.both(images)
+        return Scores(recognition.tag_logits, pixel_logits)
+
+
+def build_network(config: ModelConfig, num_classes: int, *, pretrained: bool = True) -> TagSegmenter:
+    """Build the network; with `pretrained` the backbone gets the weights that `config` names.
+
+    Raises:
+        ConfigError: the backbone cannot be built.
+        WeightsError: its weights cannot be loaded.
+    """
+    network = TagSegmenter(config, num_classes)
+    if pretrained:
+        load_backbone_weights(network.backbone, config.weights)
+    return network.to(memory_format=torch.channels_last)

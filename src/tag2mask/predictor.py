@@ -1,0 +1,263 @@
+"""Image, with or without tags, to mask: the one way, behind command line, web page and library."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from tag2mask.config import Config, PredictionConfig
+from tag2mask.data import normalise, resize, scaled_size, to_tensor, usable_cores
+from tag2mask.errors import ConfigError, DataError
+from tag2mask.models import Recognition, TagSegmenter
+from tag2mask.precision import autocast_dtype, resolve_precision
+from tag2mask.prior import gated_probs, mask_steps, refine, to_mask
+from tag2mask.runs import RunFolder, load_model
+from tag2mask.types import Tag
+
+_MULTIPLE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The result for one photograph.
+
+    Attributes:
+        mask: (H, W) uint8 class indices at the photograph's size, 0 background.
+        probs: (C + 1, H, W) float32, summing to 1 over the first axis.
+        tag_probs: (C,) float32, the recognition stream's probability of each class.
+    """
+
+    mask: NDArray[np.uint8]
+    probs: NDArray[np.float32]
+    tag_probs: NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Steps:
+    """Each step of the method for one photograph, at its size (H, W), values in [0, 1].
+
+    Attributes:
+        classes: names of the K present classes.
+        maps: (K, H, W) class maps.
+        prior: (H, W) foreground prior.
+        background: (H, W) background map.
+        stack: (K + 1, H, W) background and class maps as probabilities.
+        indices: (K,) class indices of `classes`.
+    """
+
+    classes: tuple[str, ...]
+    maps: NDArray[np.float32]
+    prior: NDArray[np.float32]
+    background: NDArray[np.float32]
+    stack: NDArray[np.float32]
+    indices: NDArray[np.uint8]
+
+    def thresholded(self, threshold: float) -> NDArray[np.uint8]:
+        """Plain thresholded CAM: the best class map where it exceeds `threshold`, else background."""
+        if not self.classes:
+            return np.zeros(self.prior.shape, dtype=np.uint8)
+        best = self.indices[self.maps.argmax(axis=0)]
+        return np.where(self.maps.max(axis=0) > threshold, best, 0).astype(np.uint8)
+
+
+class Predictor:
+    """A trained network with its classes and settings.
+
+    Attributes:
+        classes: names, without background; class index k is `classes[k - 1]`.
+        config: the configuration of its run.
+    """
+
+    def __init__(
+        self,
+        network: TagSegmenter,
+        classes: Sequence[str],
+        config: Config,
+        *,
+        device: str | torch.device = "auto",
+    ):
+        self.classes = tuple(classes)
+        self.config = config
+        self.device = choose_device(device)
+        self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self._dtype = autocast_dtype(resolve_precision(config.training.precision, self.device))
+
+    @classmethod
+    def load(cls, run: str | Path, *, device: str | torch.device = "auto") -> Predictor:
+        """Read the trained network of a run's folder.
+
+        Raises:
+            DataError: no trained network there.
+            WeightsError: damaged files.
+        """
+        network, classes, config = load_model(RunFolder(Path(run)))
+        return cls(network, classes, config, device=device)
+
+    def predict(
+        self,
+        image: NDArray[np.uint8],
+        tags: Iterable[str] | None = None,
+        *,
+        settings: PredictionConfig | None = None,
+    ) -> Prediction:
+        """Segment one photograph.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            tags: names of the classes that may appear; None lets the recognition stream decide.
+            settings: gate, scales and CRF; None takes those of the run.
+
+        Raises:
+            DataError: unknown tag, or no RGB image.
+        """
+        settings = settings or self.config.prediction
+        probs, tag_probs = self.score(image, tags, settings=settings)
+        return self._finish(image, probs, tag_probs, settings)
+
+    def predict_many(
+        self,
+        images: Iterable[tuple[NDArray[np.uint8], Iterable[str] | None]],
+        *,
+        settings: PredictionConfig | None = None,
+        threads: int | None = None,
+    ) -> Iterator[Prediction]:
+        """Segment many photographs in order; the CRF of one runs beside the network of the next."""
+        settings = settings or self.config.prediction
+        threads = threads or min(8, usable_cores())
+        with ThreadPoolExecutor(threads) as pool:
+            pending: deque[Future[Prediction]] = deque()
+            for image, tags in images:
+                probs, tag_probs = self.score(image, tags, settings=settings)
+                pending.append(pool.submit(self._finish, image, probs, tag_probs, settings))
+                while len(pending) > threads:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
+
+    @torch.inference_mode()
+    def score(
+        self,
+        image: NDArray[np.uint8],
+        tags: Iterable[str] | None = None,
+        *,
+        settings: PredictionConfig | None = None,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Scores before the dense CRF.
+
+        Returns:
+            Gated pixel probabilities (C + 1, H, W) and tag probabilities (C,).
+        """
+        settings = settings or self.config.prediction
+        _check_image(image)
+        pixels = self._upload(image)
+        size = scaled_size((image.shape[0], image.shape[1]), self.config.data.image_size, multiple=_MULTIPLE)
+        total: Tensor | None = None
+        tag_total: Tensor | None = None
+        for scale in settings.scales:
+            scaled = scaled_size((image.shape[0], image.shape[1]), self.config.data.image_size * scale, multiple=_MULTIPLE)
+            recognition, logits = self._run(pixels, scaled, flip=settings.flip)
+            grid = (size[0] // 8, size[1] // 8)
+            logits = F.interpolate(_unflip(logits.float()), grid, mode="bilinear", align_corners=False)
+            tag_logits = recognition.tag_logits.float().mean(dim=0, keepdim=True)
+            total = logits if total is None else total + logits
+            tag_total = tag_logits if tag_total is None else tag_total + tag_logits
+        assert total is not None and tag_total is not None
+        tag_probs = (tag_total / len(settings.scales)).sigmoid()
+        allowed = tag_probs >= settings.gate if tags is None else self._tag_states(tags) == Tag.PRESENT
+        probs = gated_probs(total / len(settings.scales), allowed, (image.shape[0], image.shape[1]))
+        return probs[0].cpu().numpy(), tag_probs[0].cpu().numpy()
+
+    @torch.inference_mode()
+    def steps(self, image: NDArray[np.uint8], tags: Iterable[str]) -> Steps:
+        """Every step of the method before the dense CRF, for looking at.
+
+        Args:
+            image: (H, W, 3) uint8 RGB.
+            tags: names of the present classes.
+        """
+        _check_image(image)
+        states = self._tag_states(tags)
+        shape = (image.shape[0], image.shape[1])
+        size = scaled_size(shape, self.config.data.image_size, multiple=_MULTIPLE)
+        recognition, _ = self._run(self._upload(image), size, flip=False)
+        steps = mask_steps(recognition, states, shape, self.config.masks)
+        present = np.flatnonzero((states[0] == Tag.PRESENT).cpu().numpy())
+        return Steps(
+            classes=tuple(self.classes[index] for index in present),
+            maps=steps.maps[0].cpu().numpy()[present],
+            prior=steps.prior[0].cpu().numpy(),
+            background=steps.background[0].cpu().numpy(),
+            stack=steps.stack[0].cpu().numpy()[[0, *(present + 1)]],
+            indices=(present + 1).astype(np.uint8),
+        )
+
+    def _upload(self, image: NDArray[np.uint8]) -> Tensor:
+        return to_tensor(image).as_subclass(Tensor).to(self.device)
+
+    def _run(self, pixels: Tensor, size: tuple[int, int], *, flip: bool) -> tuple[Recognition, Tensor]:
+        resized = resize(pixels, size)[None]
+        batch = normalise(torch.cat([resized, resized.flip(-1)]) if flip else resized, self.network.backbone.preprocessing)
+        with self._autocast():
+            return self.network.both(batch.contiguous(memory_format=torch.channels_last))
+
+    def _autocast(self) -> AbstractContextManager[object]:
+        if self._dtype is None:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=self._dtype)
+
+    def _tag_states(self, tags: Iterable[str]) -> Tensor:
+        states = torch.zeros(1, len(self.classes), dtype=torch.int8, device=self.device)
+        for tag in tags:
+            if tag not in self.classes:
+                raise DataError(f"unknown class '{tag}'; this network knows: {', '.join(self.classes)}")
+            states[0, self.classes.index(tag)] = Tag.PRESENT
+        return states
+
+    def _finish(
+        self,
+        image: NDArray[np.uint8],
+        probs: NDArray[np.float32],
+        tag_probs: NDArray[np.float32],
+        settings: PredictionConfig,
+    ) -> Prediction:
+        scale = max(image.shape[:2]) / self.config.data.image_size
+        marginals = refine([image], [probs], settings.crf, pixel_scale=scale)[0]
+        return Prediction(to_mask(marginals), marginals, tag_probs)
+
+
+def choose_device(device: str | torch.device = "auto") -> torch.device:
+    """Turn 'auto' into the best device there is.
+
+    Raises:
+        ConfigError: the device is unknown or not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(f"--device {device}: not usable here ({str(error).splitlines()[0]}); try 'cpu'") from None
+    return chosen
+
+
+def _unflip(logits: Tensor) -> Tensor:
+    """Average the logits of an image with those of its mirror image, if there are two."""
+    if logits.shape[0] == 1:
+        return logits
+    return (logits[:1] + logits[1:].flip(-1)) / 2
+
+
+def _check_image(image: NDArray[np.uint8]) -> None:
+    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
+        raise DataError(f"an image must be uint8 of shape (H, W, 3), got {image.dtype} of shape {image.shape}")

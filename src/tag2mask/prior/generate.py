@@ -1,0 +1,122 @@
+"""Class-specific masks of a batch from the current network: the method's core, step by step."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from tag2mask.config import MaskConfig
+from tag2mask.losses import without_unknown
+from tag2mask.models import Recognition
+from tag2mask.prior.maps import background_map, class_maps, foreground_prior, stack_maps
+from tag2mask.prior.masks import refine, to_mask
+from tag2mask.types import IGNORE_INDEX, Tag
+
+
+class MaskSteps(NamedTuple):
+    """Each step from features to the stack that goes into the dense CRF.
+
+    Attributes:
+        maps: (B, C, H, W) class maps in [0, 1], zero for classes that are not present.
+        prior: (B, H, W) foreground prior in [0, 1].
+        background: (B, H, W) background map in [0, 1].
+        stack: (B, C + 1, H, W) probabilities, background first.
+    """
+
+    maps: Tensor
+    prior: Tensor
+    background: Tensor
+    stack: Tensor
+
+
+def mask_steps(
+    recognition: Recognition,
+    tags: Tensor,
+    size: tuple[int, int],
+    config: MaskConfig,
+    *,
+    pixel_logits: Tensor | None = None,
+    teacher_weight: float = 0.0,
+) -> MaskSteps:
+    """Build the stack of background and class maps of a batch.
+
+    Args:
+        recognition: output of the recognition stream on the whole (not hidden) images.
+        tags: (B, C) `Tag` values; only present classes get a map.
+        size: (H, W) of the maps.
+        config: the settings of the masks.
+        pixel_logits: (B, C + 1, h, w) scores of the segmentation stream, mixed in by weight.
+        teacher_weight: their share of the stack, in [0, 1].
+    """
+    present = tags == Tag.PRESENT
+    maps = class_maps(recognition.cams, present, size)
+    prior = foreground_prior([recognition.features[layer] for layer in config.prior_layers], size)
+    if config.class_prior:
+        maps = maps * prior[:, None] ** config.class_prior
+    background = background_map(
+        prior,
+        maps,
+        variant=config.background,
+        power=config.background_power,
+        prior_threshold=config.prior_hard_threshold,
+        cams_threshold=config.cams_hard_threshold,
+    )
+    stack = stack_maps(background, maps)
+    if pixel_logits is not None and teacher_weight > 0:
+        stack = torch.lerp(stack, gated_probs(pixel_logits, present, size), teacher_weight)
+    return MaskSteps(maps, prior, background, stack)
+
+
+def gated_probs(pixel_logits: Tensor, allowed: Tensor, size: tuple[int, int]) -> Tensor:
+    """Softmax over background and the allowed classes alone.
+
+    Args:
+        pixel_logits: (B, C + 1, h, w).
+        allowed: (B, C) bool.
+        size: (H, W) of the result.
+
+    Returns:
+        (B, C + 1, H, W), zero for classes that are not allowed.
+    """
+    states = torch.where(allowed, Tag.PRESENT, Tag.UNKNOWN)
+    logits = F.interpolate(pixel_logits.float(), size, mode="bilinear", align_corners=False)
+    probs = without_unknown(logits, states).softmax(dim=1)
+    keep = torch.cat([torch.ones_like(allowed[:, :1]), allowed], dim=1)
+    return probs * keep[:, :, None, None]
+
+
+def training_masks(
+    steps: MaskSteps,
+    images: Tensor,
+    outside: Tensor,
+    config: MaskConfig,
+    *,
+    pixel_scale: float,
+    threads: int,
+) -> tuple[Tensor, Tensor]:
+    """Refine the stacks of a batch by the dense CRF and take the arg max.
+
+    Args:
+        steps: the stacks, (B, C + 1, H, W).
+        images: (B, 3, H, W) uint8 RGB on the same grid.
+        outside: (B, H, W) bool, true outside the photograph; becomes 255.
+        config: the settings of the masks.
+        pixel_scale: pixels of this grid per pixel of `image_size`.
+        threads: images worked on at once.
+
+    Returns:
+        Masks (B, H, W) int64 and (B,) bool: which of them hold any foreground.
+    """
+    device = steps.stack.device
+    photographs: list[NDArray[np.uint8]] = list(images.permute(0, 2, 3, 1).contiguous().cpu().numpy())
+    stacks: list[NDArray[np.float32]] = list(steps.stack.float().cpu().numpy())
+    marginals = refine(photographs, stacks, config.crf, pixel_scale=pixel_scale, threads=threads)
+    masks = torch.from_numpy(np.stack([to_mask(q, confidence=config.confidence) for q in marginals]))
+    masks = masks.to(device, torch.int64).masked_fill(outside, IGNORE_INDEX)
+    has_foreground = ((masks > 0) & (masks != IGNORE_INDEX)).flatten(1).any(dim=1)
+    return masks, has_foreground

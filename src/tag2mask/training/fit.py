@@ -1,0 +1,199 @@
+"""One training run, from a collection to a trained network in a run's folder; resumable."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+
+from tag2mask.collection import Collection
+from tag2mask.config import Config, load_config
+from tag2mask.data import EpochSampler, TrainDataset, TrainTransform, make_loader
+from tag2mask.errors import ConfigError, DataError
+from tag2mask.files import make_folder, write_text
+from tag2mask.models import build_network
+from tag2mask.precision import resolve_precision
+from tag2mask.runs import RunFolder, save_model
+from tag2mask.training.module import JointTraining
+
+Report = Callable[[str], None]
+
+
+def fit(
+    collection: Collection,
+    config: Config,
+    out: Path,
+    *,
+    given: str = "",
+    resume: bool = False,
+    device: torch.device | None = None,
+    progress: bool = False,
+    report: Report = lambda line: None,
+) -> RunFolder:
+    """Train on the tags of a collection.
+
+    Args:
+        collection: images with tags (and human masks where `training.supervision` is 'masks').
+        config: every setting.
+        out: folder of the run.
+        given: the configuration as the user gave it, kept beside the resolved one.
+        resume: continue an interrupted run in `out`; it must have the same collection and settings.
+        device: where to train; None for a GPU where there is one.
+        progress: show a progress bar with the time left.
+        report: called with a line at each epoch.
+
+    Returns:
+        The run's folder, with the trained network in it.
+
+    Raises:
+        ConfigError: `out` holds another run, or settings or devices that do not fit.
+        DataError: the collection cannot be trained on, or differs from the one to resume.
+    """
+    run = RunFolder(out)
+    device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    epochs = choose_epochs(config, len(collection.items))
+    _prepare_folder(run, collection, config, given, resume=resume)
+    lightning.seed_everything(config.training.seed, verbose=False)
+    network = build_network(config.model, len(collection.classes))
+    sampler = EpochSampler(len(collection.items), seed=config.training.seed)
+    dataset = TrainDataset(
+        collection,
+        TrainTransform(config.data, network.backbone.preprocessing),
+        seed=config.training.seed,
+        with_masks=config.training.supervision == "masks",
+    )
+    loader = make_loader(
+        dataset, sampler, batch_size=config.training.batch_size, workers=config.data.workers
+    )
+    module = JointTraining(network, config, epochs=epochs, steps_per_epoch=len(loader))
+    checkpoint = ModelCheckpoint(
+        run.checkpoints, filename=run.last_checkpoint.stem, save_top_k=1, enable_version_counter=False
+    )
+    callbacks: list[Callback] = [checkpoint, _EpochRecord(run.metrics, epochs, len(dataset), report)]
+    if progress:
+        callbacks.append(RichProgressBar())
+    with _quiet_lightning():
+        trainer = lightning.Trainer(
+            accelerator="gpu" if device.type == "cuda" else "cpu",
+            devices=[device.index or 0] if device.type == "cuda" else 1,
+            max_epochs=epochs,
+            precision=resolve_precision(config.training.precision, device),
+            callbacks=callbacks,
+            logger=False,
+            enable_progress_bar=progress,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+            gradient_clip_val=5.0,
+            default_root_dir=out,
+        )
+        last = str(run.last_checkpoint) if resume and run.last_checkpoint.is_file() else None
+        trainer.fit(module, loader, ckpt_path=last, weights_only=True)
+    if trainer.interrupted:
+        raise KeyboardInterrupt
+    save_model(run, module.teacher, collection.classes, config)
+    return run
+
+
+def choose_epochs(config: Config, images: int) -> int:
+    """Epochs as configured, or as many as show about `training.samples` images, 4 to 100."""
+    training = config.training
+    return training.epochs or min(100, max(4, math.ceil(training.samples / max(1, images))))
+
+
+def _prepare_folder(run: RunFolder, collection: Collection, config: Config, given: str, *, resume: bool) -> None:
+    """Check the folder against the request, then describe the run in it."""
+    if run.collection.is_file() or run.config.is_file():
+        if not resume:
+            raise ConfigError(
+                f"{run.root}: there is a run here already; continue it with --resume, or choose another --out"
+            )
+        _check_same(run, collection, config)
+        return
+    if resume and run.root.is_dir() and any(run.root.iterdir()):
+        raise ConfigError(f"{run.root}: nothing to resume here (no config.yaml); leave out --resume")
+    make_folder(run.root)
+    write_text(run.collection, json.dumps(collection.to_dict(), ensure_ascii=False, indent=1))
+    write_text(run.given, given or "{}\n")
+    write_text(run.config, config.to_yaml())
+
+
+def _check_same(run: RunFolder, collection: Collection, config: Config) -> None:
+    try:
+        before = json.loads(run.collection.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{run.collection}: cannot read it ({error}); start a new run with another --out") from None
+    now = json.loads(json.dumps(collection.to_dict()))
+    if before.get("classes") != now["classes"]:
+        raise DataError(
+            f"{run.root}: this run has the classes {before.get('classes')}, the collection has {now['classes']}; "
+            "resume with the same tags, or start a new run with another --out"
+        )
+    if before.get("items") != now["items"]:
+        raise DataError(
+            f"{run.root}: the images or tags have changed since this run began "
+            f"({len(before.get('items', []))} images then, {len(now['items'])} now); "
+            "resume with the same ones, or start a new run with another --out"
+        )
+    stored = load_config(run.config)
+    if stored != config:
+        differing = _differences(stored.model_dump(mode="json"), config.model_dump(mode="json"))
+        raise ConfigError(
+            f"{run.root}: other settings than when this run began: {'; '.join(differing)}; "
+            "resume with the same ones, or start a new run with another --out"
+        )
+
+
+def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> list[str]:
+    lines: list[str] = []
+    for key, value in before.items():
+        if isinstance(value, dict) and isinstance(now.get(key), dict):
+            lines += _differences(value, now[key], f"{prefix}{key}.")
+        elif value != now.get(key):
+            lines.append(f"{prefix}{key} was {value}, is {now.get(key)}")
+    return lines
+
+
+class _EpochRecord(Callback):
+    """Appends a line an epoch to metrics.jsonl and reports it with the time left."""
+
+    def __init__(self, path: Path, epochs: int, images: int, report: Report):
+        self.path, self.epochs, self.images, self.report = path, epochs, images, report
+        self.started = time.monotonic()
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Start the epoch's clock."""
+        self.started = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Record the epoch."""
+        seconds = time.monotonic() - self.started
+        epoch = trainer.current_epoch + 1
+        metrics = {name: round(float(value), 6) for name, value in trainer.callback_metrics.items()}
+        record = {"epoch": epoch, **metrics, "seconds": round(seconds, 2)}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(record) + "\n")
+        losses = " ".join(f"{name} {value:.3f}" for name, value in metrics.items())
+        left = (self.epochs - epoch) * seconds / 60
+        self.report(
+            f"epoch {epoch}/{self.epochs} {losses} {self.images / seconds:.1f} images/s, about {left:.0f} min left"
+        )
+
+
+class _quiet_lightning(warnings.catch_warnings):  # noqa: N801 - reads as a statement
+    """Hide what Lightning says of its own set-up; errors and our own lines stay."""
+
+    def __enter__(self) -> Any:
+        entered = super().__enter__()
+        warnings.filterwarnings("ignore", module=r"lightning\..*")
+        warnings.filterwarnings("ignore", message=r".*isinstance\(treespec, LeafSpec\).*")
+        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+        return entered

@@ -1,0 +1,167 @@
+"""Joint training of both streams: a thin Lightning module around pure steps."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from tag2mask.config import Config
+from tag2mask.data import Batch, denormalise, hide_and_seek, normalise, usable_cores
+from tag2mask.losses import image_level_loss, pixel_loss, tag_loss
+from tag2mask.models import TagSegmenter
+from tag2mask.prior import mask_steps, training_masks
+from tag2mask.types import IGNORE_INDEX, Tag
+
+
+class JointTraining(lightning.LightningModule):
+    """Recognition from tags and segmentation from the masks that recognition yields.
+
+    Warm-up trains the recognition stream alone; then each batch's masks come from the averaged
+    network as it is at that step, without gradient through them.
+    """
+
+    def __init__(self, network: TagSegmenter, config: Config, *, epochs: int, steps_per_epoch: int):
+        super().__init__()
+        self.network = network
+        self.config = config
+        self.epochs = epochs
+        self.steps_per_epoch = steps_per_epoch
+        self.warmup_epochs = warmup_epochs(config, epochs)
+        decay = config.training.average
+        self.average: AveragedModel | None = None
+        if decay:
+            self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
+            self.average.requires_grad_(False)
+
+    @property
+    def teacher(self) -> TagSegmenter:
+        """The network that makes the masks and is kept at the end."""
+        teacher = self.network if self.average is None else self.average.module
+        assert isinstance(teacher, TagSegmenter)
+        return teacher
+
+    def on_train_epoch_start(self) -> None:
+        """Seed by epoch, so that a resumed run draws what an uninterrupted one would."""
+        torch.manual_seed((self.config.training.seed << 20) + self.current_epoch)
+        if self.average is not None:
+            self.average.eval()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Compute the joint loss of one batch."""
+        training = self.config.training
+        images = normalise(batch["image"], self.network.backbone.preprocessing)
+        images = images.contiguous(memory_format=torch.channels_last)
+        tags = batch["tags"]
+        data = self.config.data
+        hidden = hide_and_seek(
+            images,
+            grid=data.hide_grid,
+            probability=data.hide_probability,
+            image_probability=data.hide_image_probability,
+        )
+        loss = training.tag_loss * tag_loss(self.network.recognise(hidden).tag_logits.float(), tags)
+        self._log("tag_loss", loss)
+        if self.current_epoch >= self.warmup_epochs:
+            loss = loss + self._segmentation_loss(images, batch)
+        if not torch.isfinite(loss):
+            indices = ", ".join(str(int(index)) for index in batch["index"])
+            raise FloatingPointError(f"the loss is {float(loss)} on the images at positions {indices}")
+        return loss
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Update the averaged network."""
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW with a higher rate for the heads; linear decay after a short linear rise."""
+        optimizer = torch.optim.AdamW(_parameter_groups(self.network, self.config))
+        total = max(1, self.epochs * self.steps_per_epoch)
+        rise = max(1, min(100, total // 20))
+
+        def factor(step: int) -> float:
+            return min(1.0, (step + 1) / rise) * max(0.01, (1 - step / total)) ** 0.9
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _segmentation_loss(self, images: Tensor, batch: Batch) -> Tensor:
+        training, tags = self.config.training, batch["tags"]
+        if training.supervision == "masks":
+            logits = self.network.segment(images)
+            pixels = pixel_loss(logits, batch["mask"].long(), tags)
+            self._log("pixel_loss", pixels)
+            return training.pixel_loss * pixels
+        masks, has_foreground = self._make_masks(images, batch)
+        logits = self.network.segment(images)
+        # Images that are known to show no class at all are right to have no foreground.
+        trained = has_foreground | ~(tags == Tag.PRESENT).any(dim=1)
+        pixels = pixel_loss(logits, masks.masked_fill(~trained[:, None, None], IGNORE_INDEX), tags)
+        image_level = image_level_loss(logits[~trained], tags[~trained])
+        share = 1 - trained.float().mean()
+        self._log("pixel_loss", pixels)
+        self._log("no_foreground", share)
+        return training.pixel_loss * pixels + training.fallback_loss * share * image_level
+
+    @torch.no_grad()
+    def _make_masks(self, images: Tensor, batch: Batch) -> tuple[Tensor, Tensor]:
+        config = self.config
+        teacher = self.teacher
+        was_training = teacher.training
+        teacher.eval()
+        recognition, pixel_logits = teacher.both(images)
+        teacher.train(was_training)
+        size = config.data.crop_size // config.masks.stride
+        steps = mask_steps(
+            recognition,
+            batch["tags"],
+            (size, size),
+            config.masks,
+            pixel_logits=pixel_logits,
+            teacher_weight=config.masks.teacher_weight * self._progress(),
+        )
+        small = F.interpolate(images.float(), (size, size), mode="area")
+        outside = F.interpolate(batch["mask"][:, None].float(), (size, size), mode="nearest-exact")[:, 0]
+        return training_masks(
+            steps,
+            denormalise(small, teacher.backbone.preprocessing),
+            outside == IGNORE_INDEX,
+            config.masks,
+            pixel_scale=size / config.data.crop_size,
+            threads=min(8, usable_cores()),
+        )
+
+    def _progress(self) -> float:
+        """How far the joint phase is, from 0 to 1; the segmentation stream is trusted by the middle."""
+        joint = max(1, (self.epochs - self.warmup_epochs) * self.steps_per_epoch)
+        done = self.global_step - self.warmup_epochs * self.steps_per_epoch
+        return min(1.0, max(0.0, 2 * done / joint))
+
+    def _log(self, name: str, value: Tensor) -> None:
+        self.log(name, value.detach(), prog_bar=True, on_step=False, on_epoch=True, batch_size=1)
+
+
+def warmup_epochs(config: Config, epochs: int) -> int:
+    """Epochs with the tag loss alone; none where human masks train the ceiling."""
+    if config.training.supervision == "masks":
+        return 0
+    wanted = round(config.training.warmup * epochs)
+    return min(max(wanted, 1 if config.training.warmup else 0), epochs - 1)
+
+
+def _parameter_groups(network: nn.Module, config: Config) -> list[dict[str, Any]]:
+    """Heads learn faster than the backbone; one-dimensional parameters are not decayed."""
+    training = config.training
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in network.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        rate = training.learning_rate * (1.0 if name.startswith("backbone.") else training.head_factor)
+        decay = training.weight_decay if parameter.ndim > 1 else 0.0
+        groups.setdefault((rate, decay), []).append(parameter)
+    return [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
