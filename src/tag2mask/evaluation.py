@@ -76,7 +76,7 @@ def evaluate(
     """
     names = ("background", *read_classes(classes))
     target = _masks(gt_dir)
-    predicted = _masks(predicted_dir, required=False)
+    predicted = _masks(predicted_dir)
     if not target:
         raise DataError(f"{gt_dir}: no PNG mask in this folder; give the folder of human masks")
     missing = [name for name in target if name not in predicted]
@@ -89,7 +89,7 @@ def evaluate(
     threads = max(1, min(threads, len(pairs)))
     with ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(lambda k: _sum(pairs[k::threads], len(names)), range(threads)))
-    confusion = np.sum(parts, axis=0, dtype=np.int64)
+    confusion = sum(parts, start=np.zeros((len(names), len(names)), np.int64))
     if not confusion.any():
         raise DataError(f"{gt_dir}: every pixel of every mask is 255 (ignore), so there is nothing to score")
     iou = {name: float(value) for name, value in zip(names, iou_per_class(confusion), strict=True)}
@@ -103,8 +103,8 @@ def evaluate(
     )
 
 
-def _masks(folder: Path, *, required: bool = True) -> dict[str, Path]:
-    del required
+def _masks(folder: Path) -> dict[str, Path]:
+    """PNG files of a folder and its subfolders by their relative names."""
     return {name: path for name, path in FolderIndex(folder).files.items() if name.lower().endswith(".png")}
 
 
@@ -114,8 +114,8 @@ def _sum(pairs: Sequence[tuple[Path, Path]], num_classes: int) -> NDArray[np.int
         preds, target = read_mask(predicted), read_mask(gt)
         if preds.shape != target.shape:
             raise DataError(
-                f"{predicted}: prediction is {preds.shape[0]} x {preds.shape[1]} (height x width), its human mask "
-                f"{target.shape[0]} x {target.shape[1]}; write masks at the size of the original image"
+                f"{predicted}: prediction is {preds.shape[0]} x {preds.shape[1]} (height x width), its human "
+                f"mask {target.shape[0]} x {target.shape[1]}; write masks at the size of the original image"
             )
         try:
             total += confusion_matrix(preds, target, num_classes)

@@ -54,7 +54,9 @@ def iou_per_class(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
         raise ValueError(f"a confusion matrix is square, (C, C); got {confusion.shape}")
     tp = np.diag(confusion).astype(np.float64)
     union = confusion.sum(axis=0) + confusion.sum(axis=1) - tp
-    return np.divide(tp, union, out=np.full(tp.shape, np.nan), where=union > 0)
+    iou = np.full(tp.shape, np.nan)
+    np.divide(tp, union, out=iou, where=union > 0)
+    return iou
 
 
 def mean_iou(confusion: NDArray[np.int64]) -> float:

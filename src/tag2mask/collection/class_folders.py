@@ -56,6 +56,6 @@ def read_class_folders(index: FolderIndex, classes: Sequence[str] | None) -> Lis
         listing.problems.append(Problem("unknown class", f"{message}; left out", tag))
     if not any(row.tags for row in listing.rows):
         raise DataError(
-            f"{index.root}: no folder with images of a class; expected one folder per class, such as cat/a.jpg"
+            f"{index.root}: no folder with images of a class; expected one per class, such as cat/a.jpg"
         )
     return listing

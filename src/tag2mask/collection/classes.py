@@ -121,7 +121,7 @@ def check_classes(
     return tuple(
         Problem(
             "few images",
-            f"class {name!r} is present in {number} images only; with fewer than {advised} it is hard to learn",
+            f"class {name!r} is present in {number} images only; below {advised} a class is hard to learn",
             name,
             "note",
         )

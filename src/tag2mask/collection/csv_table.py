@@ -14,10 +14,11 @@ from tag2mask.errors import DataError
 from tag2mask.images import IMAGE_SUFFIXES
 
 IMAGE_COLUMNS = frozenset(
-    "image images img imagename imagefile imagepath imageid filename filenames file files filepath path name id".split()
+    {"image", "images", "img", "imagename", "imagefile", "imagepath", "imageid", "name", "id"}
+    | {"filename", "filenames", "file", "files", "filepath", "path"}
 )
-TAGS_COLUMNS = frozenset("tags tag labels label classes class category categories".split())
-SPLIT_COLUMNS = frozenset("split subset partition fold".split())
+TAGS_COLUMNS = frozenset({"tags", "tag", "labels", "label", "classes", "class", "categories", "category"})
+SPLIT_COLUMNS = frozenset({"split", "subset", "partition", "fold"})
 _DELIMITERS = ",\t;|"
 _EXPECTED = "expected a header such as `image,tags`, or `image,cat,dog` with 1 and 0 below the class names"
 
@@ -96,7 +97,7 @@ def _read_text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise DataError(
-            f"{path}, line {line}: not UTF-8 text (byte 0x{data[error.start]:02x}); save the file as UTF-8 CSV"
+            f"{path}, line {line}: not UTF-8 text (byte 0x{data[error.start]:02x}); save it as UTF-8 CSV"
         ) from error
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1

@@ -178,9 +178,9 @@ def _value(cell: str, name: str, table: Table, number: int) -> int:
         if text in words:
             return value
     raise DataError(
-        f"{table.path}, line {number}, column {name!r}: {cell.strip()[:40]!r} is not a tag; expected 1 (present), "
-        "0 (absent) or nothing (unknown). Remove columns that are not classes, name the column of tags "
-        "`tags`, or give a file of classes"
+        f"{table.path}, line {number}, column {name!r}: {cell.strip()[:40]!r} is not a tag; expected 1 "
+        "(present), 0 (absent) or nothing (unknown). Remove columns that are not classes, name the column "
+        "of tags `tags`, or give a file of classes"
     )
 
 

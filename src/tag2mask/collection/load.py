@@ -117,8 +117,8 @@ def _read(
         if not index.images():
             raise DataError(f"{images}: no image in this folder; check the path")
         raise DataError(
-            f"{images}: no tags for these images; give a table such as tags.csv (`image,tags`), or sort them into "
-            "one folder per class"
+            f"{images}: no tags for these images; give a table such as tags.csv (`image,tags`), or sort "
+            "them into one folder per class"
         )
     return read_class_folders(index, classes)
 
@@ -166,7 +166,7 @@ def _items(
             _merge(items[name], item, row, problems)
         else:
             items[name] = (item, row)
-    _report_unlisted(listing, {name for name in items}, problems)
+    _report_unlisted(listing, set(items), problems)
     return [item for item, _ in items.values()]
 
 

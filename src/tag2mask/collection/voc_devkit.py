@@ -24,10 +24,13 @@ from tag2mask.collection.listing import Listing, Row
 from tag2mask.collection.names import FolderIndex, without_suffix
 from tag2mask.errors import DataError
 
-VOC_CLASSES = tuple(
-    "aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
-    "pottedplant sheep sofa train tvmonitor".split()
+# fmt: off
+VOC_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
+    "tvmonitor",
 )
+# fmt: on
 """The twenty classes in the order of their indices 1 to 20."""
 
 
@@ -128,7 +131,7 @@ def _drop_masks(listing: Listing) -> None:
     listing.problems.append(
         Problem(
             "masks not used",
-            f"{masks} masks of SegmentationClass hold the indices of VOC's twenty classes, not of the classes "
+            f"{masks} masks of SegmentationClass hold the indices of VOC's twenty classes, not of those "
             "chosen; use all twenty, or give a folder of masks with your indices",
             level="note",
         )
