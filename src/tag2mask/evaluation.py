@@ -105,7 +105,11 @@ def evaluate(
 
 def _masks(folder: Path) -> dict[str, Path]:
     """PNG files of a folder and its subfolders by their relative names."""
-    return {name: path for name, path in FolderIndex(folder).files.items() if name.lower().endswith(".png")}
+    return {
+        name: path
+        for name, path in FolderIndex(folder, follow_links=True).files.items()
+        if name.lower().endswith(".png")
+    }
 
 
 def _sum(pairs: Sequence[tuple[Path, Path]], num_classes: int) -> NDArray[np.int64]:

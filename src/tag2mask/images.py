@@ -97,12 +97,15 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 @contextmanager
-def open_image(path: Path, *, formats: tuple[str, ...] = _FORMATS) -> Iterator[ImageFile.ImageFile]:
+def open_image(
+    path: Path, *, formats: tuple[str, ...] = _FORMATS, remedy: str = "convert it to JPEG or PNG"
+) -> Iterator[ImageFile.ImageFile]:
     """Open the image `path` without decoding its pixels; it closes with the context.
 
     Args:
         path: the file.
         formats: Pillow's names of the formats that may be read.
+        remedy: what to do with a file in another format.
 
     Raises:
         DataError: the file is missing, a directory, empty, not an image, or above `MAX_PIXELS`.
@@ -117,7 +120,7 @@ def open_image(path: Path, *, formats: tuple[str, ...] = _FORMATS) -> Iterator[I
         reason = getattr(error, "strerror", None) or error
         raise DataError(f"{path}: cannot be read ({reason}); check its name and permissions") from error
     with stream:
-        image = _identify(stream, path, formats)
+        image = _identify(stream, path, formats, remedy)
         try:
             width, height = image.size
             if width <= 0 or height <= 0:
@@ -148,20 +151,22 @@ def load_pixels(image: ImageFile.ImageFile, path: Path) -> None:
         ) from error
 
 
-def _identify(stream: IO[bytes], path: Path, formats: tuple[str, ...]) -> ImageFile.ImageFile:
+def _identify(stream: IO[bytes], path: Path, formats: tuple[str, ...], remedy: str) -> ImageFile.ImageFile:
     # Image.open would do, but for its limit of pixels, which is a global setting of the process.
     prefix = stream.read(512)
     if not prefix:
         raise DataError(f"{path}: the file is empty (0 bytes); copy or download it again")
     Image.init()
-    damage: Exception | None = None
+    damage: Exception | str | None = None
     for name in formats:
         if name not in Image.OPEN:
             continue
         factory, accept = Image.OPEN[name]
         try:
             accepted = accept is None or accept(prefix[:16])
-            if accepted is False or isinstance(accepted, str) or not accepted:
+            if isinstance(accepted, str):  # why this installation of Pillow cannot read the format
+                damage = accepted
+            if isinstance(accepted, str) or not accepted:
                 continue
             stream.seek(0)
             return factory(stream, str(path))
@@ -169,13 +174,14 @@ def _identify(stream: IO[bytes], path: Path, formats: tuple[str, ...]) -> ImageF
             raise
         except Exception as error:
             damage = error
-    if damage is not None:
-        raise DataError(
-            f"{path}: the image's header is truncated or damaged ({damage}); copy or download it again"
-        )
     likeness = next((what for pattern, what in _LOOKS_LIKE if pattern.match(prefix)), None)
+    if damage is not None and likeness is None:
+        raise DataError(
+            f"{path}: the header is truncated, damaged or of a kind that cannot be read ({damage}); copy or "
+            f"download it again, or {remedy}"
+        )
     seen = f"it looks like {likeness}" if likeness else f"it starts with {prefix[:8]!r}"
-    raise DataError(f"{path}: not an image in a format that can be read ({seen}); convert it to JPEG or PNG")
+    raise DataError(f"{path}: not an image in a format that can be read ({seen}); {remedy}")
 
 
 def _orientation(image: ImageFile.ImageFile) -> int:

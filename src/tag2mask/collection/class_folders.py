@@ -13,8 +13,8 @@ from pathlib import PurePosixPath
 
 from tag2mask.collection.classes import nearest
 from tag2mask.collection.collection import Problem
-from tag2mask.collection.listing import BACKGROUND_WORDS, Listing, Row
-from tag2mask.collection.names import FolderIndex, is_image_name
+from tag2mask.collection.listing import BACKGROUND_WORDS, Listing, Row, refused_files
+from tag2mask.collection.names import FolderIndex
 from tag2mask.errors import DataError
 
 
@@ -36,9 +36,7 @@ def read_class_folders(index: FolderIndex, classes: Sequence[str] | None) -> Lis
         DataError: there is no subfolder with images.
     """
     listing = Listing("folders", index)
-    for name, why in index.refused.items():
-        if is_image_name(name) or "/" not in name:
-            listing.problems.append(Problem("refused file", f"{name}: {why}", name))
+    listing.problems.extend(refused_files(index))
     skipped: dict[str, int] = {}
     for name in index.images():
         parts = PurePosixPath(name).parts

@@ -146,4 +146,8 @@ def _lines(path: Path) -> list[str]:
         raise DataError(
             f"{path}: lines begin with numbers ({lines[0]!r}); write the names alone, one per line"
         )
+    if len(lines) == 1 and "," in lines[0]:
+        raise DataError(
+            f"{path}: names separated by commas ({lines[0][:60]!r}); write one class name per line"
+        )
     return lines[0].split() if len(lines) == 1 else lines

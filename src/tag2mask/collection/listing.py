@@ -55,3 +55,8 @@ class Listing:
     problems: list[Problem] = field(default_factory=list)
     classes: frozenset[str] | None = None
     complete: bool = False
+
+
+def refused_files(index: FolderIndex) -> list[Problem]:
+    """A problem for each file of a folder that must not be used."""
+    return [Problem("refused file", f"{name}: {why}", name) for name, why in index.refused.items()]

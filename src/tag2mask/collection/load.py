@@ -12,12 +12,12 @@ from tag2mask.collection.class_folders import has_class_folders, read_class_fold
 from tag2mask.collection.classes import nearest, read_classes
 from tag2mask.collection.collection import Collection, Problem
 from tag2mask.collection.csv_tags import read_csv
-from tag2mask.collection.listing import Listing, Row
+from tag2mask.collection.listing import Listing, Row, refused_files
 from tag2mask.collection.names import (
     FolderIndex,
     check_mask_names,
     is_image_name,
-    list_images,
+    normalise_name,
     without_suffix,
 )
 from tag2mask.collection.voc_devkit import find_devkit, read_voc
@@ -111,16 +111,23 @@ def _read(
         if require_tags:
             raise DataError(f"{images}: format 'images' has no tags; give a table of tags")
         index = FolderIndex(images)
-        return Listing("images", index, [Row(name, name, tagged=False) for _, name in list_images(images)])
+        rows = [Row(name, name, tagged=False) for name in index.images()]
+        return Listing("images", index, rows, refused_files(index))
     index = FolderIndex(images)
     if format == "auto" and not has_class_folders(index):
-        if not index.images():
-            raise DataError(f"{images}: no image in this folder; check the path")
-        raise DataError(
-            f"{images}: no tags for these images; give a table such as tags.csv (`image,tags`), or sort "
-            "them into one folder per class"
-        )
+        raise DataError(f"{images}: {_no_tags(images, index)}")
     return read_class_folders(index, classes)
+
+
+def _no_tags(images: Path, index: FolderIndex) -> str:
+    if not index.images():
+        return "no image in this folder; check the path"
+    table = next((path for path in (images / "tags.csv", images.parent / "tags.csv") if path.is_file()), None)
+    hint = f"; did you mean {table}?" if table else ""
+    return (
+        "no tags for these images; give a table such as tags.csv (`image,tags`), or sort them into one "
+        f"folder per class{hint}"
+    )
 
 
 def _class_names(listing: Listing, chosen: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -145,10 +152,8 @@ def _items(
     known = frozenset(classes)
     items: dict[str, tuple[Item, Row]] = {}
     for row in listing.rows:
-        try:
-            name = listing.index.find(row.name)
-        except DataError as error:
-            problems.append(Problem("missing image", f"{row.where}: {error}", row.name))
+        name = _find(listing, row, problems)
+        if name is None:
             continue
         strangers = (row.tags | row.unknown) - known
         if strangers and chosen and not listing.complete:
@@ -168,6 +173,19 @@ def _items(
             items[name] = (item, row)
     _report_unlisted(listing, set(items), problems)
     return [item for item, _ in items.values()]
+
+
+def _find(listing: Listing, row: Row, problems: list[Problem]) -> str | None:
+    if row.name in listing.index.files:
+        return row.name
+    kind = "bad name"
+    try:
+        normalise_name(row.name)
+        kind = "missing image"
+        return listing.index.find(row.name)
+    except DataError as error:
+        problems.append(Problem(kind, f"{row.where}: {error}", row.name))
+        return None
 
 
 def _merge(before: tuple[Item, Row], item: Item, row: Row, problems: list[Problem]) -> None:
@@ -228,7 +246,7 @@ def _readable(items: list[Item], verify: bool, problems: list[Problem]) -> list[
 
 
 def _with_masks(items: list[Item], masks: Path, problems: list[Problem]) -> list[Item]:
-    index = FolderIndex(masks)
+    index = FolderIndex(masks, follow_links=True)
     by_name = {without_suffix(name): path for name, path in index.files.items() if is_image_name(name)}
     paired = [
         replace(item, gt_mask=by_name.get(unicodedata.normalize("NFC", without_suffix(item.name))))

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 
 from tag2mask.errors import DataError
 from tag2mask.images import IMAGE_SUFFIXES
 
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _SKIPPED_FOLDERS = frozenset({"__MACOSX", "@eaDir", "__pycache__"})
 
 
@@ -21,7 +23,7 @@ def normalise_name(text: str) -> str:
         DataError: it is empty, absolute, or has a part `..`.
     """
     text = unicodedata.normalize("NFC", text.strip())
-    if text.startswith(("/", "\\")) or PureWindowsPath(text).drive:
+    if text.startswith(("/", "\\")) or _DRIVE.match(text):
         raise DataError(f"{text!r}: an absolute path; write names relative to the folder of images")
     path = PurePosixPath(text.replace("\\", "/"))
     if ".." in path.parts:
@@ -34,17 +36,21 @@ def normalise_name(text: str) -> str:
 class FolderIndex:
     """The files of a folder and its subfolders, found by names written in many ways.
 
-    Hidden files and folders are skipped. Links that lead out of the folder, and links to folders,
-    are not followed but remembered.
+    Hidden files and folders are skipped. Images and folders that must not be used are remembered:
+    broken links, links that lead out of the folder, links to folders, names that are not text.
 
     Attributes:
         root: the folder, resolved.
         files: path of each file by its name.
-        refused: why a file or a linked folder cannot be used, by its name.
+        refused: why an image or a folder cannot be used, by its name.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, follow_links: bool = False) -> None:
         """Walk the folder.
+
+        Args:
+            folder: where to look.
+            follow_links: links may lead anywhere but to a folder they lie in.
 
         Raises:
             DataError: it does not exist, is not a folder or cannot be listed.
@@ -56,6 +62,7 @@ class FolderIndex:
         self.root = folder.resolve()
         self.files: dict[str, Path] = {}
         self.refused: dict[str, str] = {}
+        self._follow_links = follow_links
         self._walk(self.root, "")
         self._loose: dict[str, list[str]] | None = None
         self._by_base: dict[str, list[str]] | None = None
@@ -73,6 +80,8 @@ class FolderIndex:
         Raises:
             DataError: there is none, several fit, or it must not be used.
         """
+        if (exact := unicodedata.normalize("NFC", text)) in self.files:
+            return exact
         name = normalise_name(text)
         names = [name]
         if name.startswith(f"{self.root.name}/"):
@@ -124,24 +133,36 @@ class FolderIndex:
             name = prefix + unicodedata.normalize("NFC", entry.name)
             path = Path(entry.path)
             refusal = self._refusal(entry, name)
-            if refusal is not None:
-                self.refused[_printable(name)] = refusal
-            elif entry.is_dir():
+            if refusal is None and entry.is_dir():
                 self._walk(path, f"{name}/")
-            elif entry.is_file():
+            elif refusal is None and entry.is_file():
                 self.files[name] = path
+            elif refusal is not None and (entry.is_dir() or is_image_name(name)):
+                self.refused[_printable(name)] = refusal
 
     def _refusal(self, entry: os.DirEntry[str], name: str) -> str | None:
         if _printable(name) != name:
             return "the file's name is not valid text (UTF-8); rename it"
         if entry.is_symlink():
-            target = Path(entry.path).resolve()
-            if not target.is_relative_to(self.root):
-                return "a link that leads out of the folder of images; put the file itself there"
-            if target.is_dir():
-                return "a link to a folder, which is not followed; put the folder itself there"
+            why = self._link_refusal(Path(entry.path))
+            if why is not None:
+                return why
         if name in self.files:
             return "two files whose names look the same (unicode forms NFC and NFD); rename one"
+        return None
+
+    def _link_refusal(self, link: Path) -> str | None:
+        try:
+            target = link.resolve(strict=True)
+        except (OSError, RuntimeError):
+            return "a broken link; put the file itself there"
+        if self._follow_links:
+            inside = link.parent.resolve().is_relative_to(target)
+            return "a link to a folder that it lies in; remove it" if inside else None
+        if not target.is_relative_to(self.root):
+            return "a link that leads out of the folder; put the file itself there"
+        if target.is_dir():
+            return "a link to a folder, which is not followed; put the folder itself there"
         return None
 
 
@@ -162,8 +183,7 @@ def list_images(folder: Path) -> list[tuple[Path, str]]:
     index = FolderIndex(folder)
     names = index.images()
     for name, why in index.refused.items():
-        if is_image_name(name):
-            raise DataError(f"{folder / name}: {why}")
+        raise DataError(f"{folder / name}: {why}")
     if not names:
         raise DataError(f"{folder}: no image in this folder ({', '.join(sorted(IMAGE_SUFFIXES))})")
     check_mask_names(names)

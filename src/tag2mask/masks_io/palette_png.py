@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
@@ -41,7 +41,7 @@ def mask_path(folder: Path, name: str) -> Path:
         DataError: the name is absolute or leads out of the folder.
     """
     pure = PurePosixPath(name)
-    if pure.is_absolute() or PureWindowsPath(name).drive or ".." in pure.parts or not pure.name:
+    if pure.is_absolute() or Path(name).drive or ".." in pure.parts or not pure.name:
         raise DataError(f"{name!r}: a name inside the folder was expected, without .. and not absolute")
     stem = pure.stem if pure.suffix.lower() in IMAGE_SUFFIXES else pure.name
     return folder / pure.parent / f"{stem}.png"
@@ -85,7 +85,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: missing, damaged, not a PNG, in colour, with transparency, or of 16 bits.
     """
-    with open_image(path, formats=("PNG",)) as image:
+    with open_image(path, formats=("PNG",), remedy="masks are PNGs of class indices") as image:
         bits = _grey_bits(image)
         load_pixels(image, path)
         if image.mode not in {"P", "L", "1"}:
