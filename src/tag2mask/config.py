@@ -38,6 +38,9 @@ class DataConfig(_Section):
     hide_image_probability: Fraction = Field(
         1.0, description="hide-and-seek: chance that an image has cells hidden at all"
     )
+    hide_from: Literal["recognition", "both"] = Field(
+        "both", description="streams that see the hidden cells; 'both' needs one pass, 'recognition' is the paper's"
+    )
     workers: int | None = Field(None, ge=0, le=256, description="loader processes; empty: chosen by the machine")
 
     @model_validator(mode="after")
@@ -57,6 +60,7 @@ class ModelConfig(_Section):
     )
     output_stride: Literal[8, 16, 32] = Field(16, description="input size / feature size")
     freeze_norm: bool = Field(True, description="keep the backbone's batch statistics as pretrained")
+    freeze_stages: int = Field(2, ge=0, le=16, description="first stages of the backbone that do not learn")
     cam_channels: int = Field(0, ge=0, le=8192, description="channels of the 3x3 CAM convolution; 0: none")
     cam_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.5, description="dropout before the tag classifier")
     head_channels: int = Field(256, ge=8, le=8192, description="channels of the segmentation head")

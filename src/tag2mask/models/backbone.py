@@ -35,13 +35,22 @@ class Backbone(nn.Module):
         preprocessing: input normalisation the weights were trained with.
     """
 
-    def __init__(self, name: str, *, output_stride: int, freeze_norm: bool, args: Mapping[str, Any] | None = None):
+    def __init__(
+        self,
+        name: str,
+        *,
+        output_stride: int,
+        freeze_norm: bool,
+        freeze_stages: int = 0,
+        args: Mapping[str, Any] | None = None,
+    ):
         """Build the network with random weights.
 
         Args:
             name: timm model name.
             output_stride: input size / size of the last features.
             freeze_norm: keep batch statistics and their affine weights as they were loaded.
+            freeze_stages: so many first stages do not learn.
             args: further arguments of `timm.create_model`.
 
         Raises:
@@ -55,6 +64,7 @@ class Backbone(nn.Module):
         self.channels: tuple[int, ...] = tuple(info.channels())
         self.strides: tuple[int, ...] = tuple(min(int(r), output_stride) for r in info.reduction())
         self.preprocessing = _preprocessing(name)
+        self._freeze_stages(freeze_stages)
         self.train()
 
     def forward(self, images: Tensor) -> list[Tensor]:
@@ -72,6 +82,24 @@ class Backbone(nn.Module):
                     for parameter in module.parameters():
                         parameter.requires_grad_(False)
         return self
+
+
+    def _freeze_stages(self, count: int) -> None:
+        """Stop the gradient of all parameters that the first `count` stages depend on."""
+        if not count:
+            return
+        if count > len(self.channels):
+            raise ConfigError(
+                f"model.freeze_stages is {count}, but '{self.name}' has {len(self.channels)} stages; give at most that"
+            )
+        self.eval()
+        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        with torch.enable_grad():
+            stage = self.net(torch.zeros(1, 3, 64, 64))[count - 1]
+            gradients = torch.autograd.grad(stage.sum(), parameters, allow_unused=True)
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if gradient is not None:
+                parameter.requires_grad_(False)
 
 
 def load_backbone_weights(backbone: Backbone, weights: str) -> None:

@@ -96,6 +96,7 @@ class TagSegmenter(nn.Module):
             config.backbone,
             output_stride=config.output_stride,
             freeze_norm=config.freeze_norm,
+            freeze_stages=config.freeze_stages,
             args=config.backbone_args,
         )
         width = self.backbone.channels[-1]

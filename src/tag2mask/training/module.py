@@ -64,10 +64,16 @@ class JointTraining(lightning.LightningModule):
             probability=data.hide_probability,
             image_probability=data.hide_image_probability,
         )
-        loss = training.tag_loss * tag_loss(self.network.recognise(hidden).tag_logits.float(), tags)
+        joint = self.current_epoch >= self.warmup_epochs
+        if joint and data.hide_from == "both":
+            recognition, logits = self.network.both(hidden)
+        else:
+            recognition = self.network.recognise(hidden)
+            logits = self.network.segment(images) if joint else None
+        loss = training.tag_loss * tag_loss(recognition.tag_logits.float(), tags)
         self._log("tag_loss", loss)
-        if self.current_epoch >= self.warmup_epochs:
-            loss = loss + self._segmentation_loss(images, batch)
+        if logits is not None:
+            loss = loss + self._segmentation_loss(logits, images, batch)
         if not torch.isfinite(loss):
             indices = ", ".join(str(int(index)) for index in batch["index"])
             raise FloatingPointError(f"the loss is {float(loss)} on the images at positions {indices}")
@@ -90,15 +96,13 @@ class JointTraining(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _segmentation_loss(self, images: Tensor, batch: Batch) -> Tensor:
+    def _segmentation_loss(self, logits: Tensor, images: Tensor, batch: Batch) -> Tensor:
         training, tags = self.config.training, batch["tags"]
         if training.supervision == "masks":
-            logits = self.network.segment(images)
             pixels = pixel_loss(logits, batch["mask"].long(), tags)
             self._log("pixel_loss", pixels)
             return training.pixel_loss * pixels
         masks, has_foreground = self._make_masks(images, batch)
-        logits = self.network.segment(images)
         # Images that are known to show no class at all are right to have no foreground.
         trained = has_foreground | ~(tags == Tag.PRESENT).any(dim=1)
         pixels = pixel_loss(logits, masks.masked_fill(~trained[:, None, None], IGNORE_INDEX), tags)
