@@ -3,47 +3,20 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.crf import build, filters
+from tag2mask.crf import build, meanfield, norms, planar
 from tag2mask.errors import ConfigError
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
 _KEY_LIMIT = 2**63
-_TINY = 1e-20
-
-
-@dataclass(frozen=True, eq=False)
-class PositionGrid:
-    """A grid on which the position-only Gaussian is convolved.
-
-    A pixel reads and writes its four surrounding nodes with bilinear weights; between the two, the grid
-    is convolved with a Gaussian whose variance is what the two interpolations leave over.
-
-    Attributes:
-        rows, columns: nodes of the grid.
-        corner: int32 (N,), the upper left of the four nodes of a pixel, N in the order of the lattice.
-        weights: float32 (N, 4), bilinear weights times the normalisation.
-        taps: float32 (R,), half of the symmetric kernel, centre first.
-    """
-
-    rows: int
-    columns: int
-    corner: Ints
-    weights: Floats
-    taps: Floats
-
-    def filter(self, values: Floats) -> Floats:
-        """Normalised Gaussian filter of `values`, float32 (N, C)."""
-        nodes = filters.splat_grid(values, self.corner, self.weights, self.rows, self.columns)
-        nodes = filters.blur_grid(nodes, self.rows, self.columns, self.taps)
-        out: Floats = filters.slice_grid(nodes, self.corner, self.weights, self.columns)
-        return out
+_LEAST_DEVIATION = 0.3
+"""Pixels; below it a pixel of the position lattice has no neighbours left, and nothing changes."""
+_WIDE = (0.0,) * 16
 
 
 class Lattice:
@@ -75,22 +48,43 @@ class Lattice:
         deviations = (bilateral_xy, bilateral_xy, bilateral_rgb, bilateral_rgb, bilateral_rgb)
         scale = _scale(deviations)
         strides, offset = _strides(scale, self.shape)
-        simplices, self.starts, self.pixels, self.weights = build.group_pixels(
+        simplices, self.starts, self.pixels, weights = build.group_pixels(
             image, scale.astype(np.float32), strides, offset
         )
-        keys, self.vertices = build.find_vertices(simplices, strides)
-        self.links, self.ends = build.find_chains(keys, strides)
-        self.vertex_count = len(keys)
-        ones = np.ones((len(self.pixels), 1), np.float32)
-        self.weights /= np.sqrt(self.filter(ones) + _TINY)
-        self.grid = _position_grid(self.pixels, self.shape, gaussian_xy)
+        keys, corners = build.find_vertices(simplices, strides)
+        self.far_links, _ = build.find_chains(keys, strides)
+        self.far_count = len(keys)
+        self.far_corners: Ints = corners.reshape(-1)
+        self.far_weights: Floats = weights.reshape(-1)
+        self.near_corners, self.near_weights, self.near_links, self.near_count = _positions(
+            self.pixels, self.shape, (gaussian_xy, gaussian_xy)
+        )
+        self.far_sum = self._normalise_far()
+        self.near_sum = self._normalise_near()
 
-    def filter(self, values: Floats) -> Floats:
-        """Normalised bilateral filter of `values`, float32 (N, C) in the order of `pixels`."""
-        nodes = filters.splat_lattice(values, self.starts, self.vertices, self.weights, self.vertex_count)
-        filters.blur_lattice(nodes, self.links)
-        out: Floats = filters.slice_lattice(nodes, self.starts, self.vertices, self.weights)
-        return out
+    def _normalise_far(self) -> Floats:
+        """Fold the normalisation into the weights; return the filtered constant, float32 (N,)."""
+        norm = np.empty(len(self.pixels), np.float32)
+        for again in (False, True):
+            nodes = np.zeros(self.far_count, np.float32)
+            norms.splat_ones_grouped(self.starts, self.far_corners, self.far_weights, nodes)
+            meanfield.blur(_WIDE, (0.0,), 0, nodes, self.far_links)
+            norms.slice_grouped(self.starts, self.far_corners, self.far_weights, nodes, norm)
+            if not again:
+                norms.normalise(self.far_weights, norm)
+        return norm
+
+    def _normalise_near(self) -> Floats:
+        """As `_normalise_far`, for the position lattice."""
+        norm = np.empty(len(self.pixels), np.float32)
+        for again in (False, True):
+            nodes = np.zeros(self.near_count, np.float32)
+            norms.splat_ones(self.near_corners, self.near_weights, nodes)
+            meanfield.blur(_WIDE, (0.0,), 0, nodes, self.near_links)
+            norms.slice_planar(self.near_corners, self.near_weights, nodes, norm)
+            if not again:
+                norms.normalise(self.near_weights, norm)
+        return norm
 
 
 def _scale(deviations: tuple[float, ...]) -> NDArray[np.float64]:
@@ -120,21 +114,17 @@ def _strides(scale: NDArray[np.float64], shape: tuple[int, int]) -> tuple[NDArra
     return strides, offset
 
 
-def _position_grid(pixels: Ints, shape: tuple[int, int], deviation: float) -> PositionGrid:
-    step = max(1, int(deviation / 1.5))
-    height, width = shape
-    rows, columns = (height - 1) // step + 2, (width - 1) // step + 2
-    y, x = np.divmod(pixels, np.int32(width))
-    gy, gx = y // step, x // step
-    fy = ((y - gy * step) / step).astype(np.float32)
-    fx = ((x - gx * step) / step).astype(np.float32)
-    weights = np.stack([(1 - fy) * (1 - fx), (1 - fy) * fx, fy * (1 - fx), fy * fx], axis=1)
-    variance = (deviation / step) ** 2 - (step * step - 1) / (3 * step * step)
-    radius = math.ceil(4 * math.sqrt(variance))
-    taps = np.exp(-0.5 * np.arange(radius + 1) ** 2 / variance)
-    taps /= 2 * taps.sum() - taps[0]
-    corner = (gy * columns + gx).astype(np.int32)
-    grid = PositionGrid(rows, columns, corner, weights, taps.astype(np.float32))
-    norm = grid.filter(np.ones((len(pixels), 1), np.float32))
-    weights /= np.sqrt(norm + _TINY)
-    return grid
+def _positions(
+    pixels: Ints, shape: tuple[int, int], deviations: tuple[float, float]
+) -> tuple[Ints, Floats, Ints, int]:
+    """Lattice of positions: (corners (3 N,), weights (3 N,), links, number of nodes)."""
+    dx, dy = (max(d, _LEAST_DEVIATION) for d in deviations)
+    scale = _scale((dx, dy))
+    length = math.ceil((shape[1] - 1) * scale[0] * 2 / 3) + 6
+    breadth = math.ceil((shape[0] - 1) * scale[1]) + 8
+    corners = np.empty(3 * len(pixels), np.int32)
+    weights = np.empty(3 * len(pixels), np.float32)
+    sx, sy = np.float32(scale[0]), np.float32(scale[1])
+    planar.embed_positions(pixels, shape[1], sx, sy, breadth, corners, weights)
+    count, links = planar.number_nodes(corners, length, breadth)
+    return corners, weights, links, count

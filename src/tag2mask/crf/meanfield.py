@@ -1,0 +1,372 @@
+"""The mean-field iteration as fused kernels over blocks of pixels that fit the first-level cache.
+
+P. Kraehenbuehl, V. Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge Potentials",
+NIPS 2011, https://arxiv.org/abs/1210.5644, algorithm 1. With Potts compatibility
+
+    Q_k(i)  proportional to  exp(-u_k(i) + sum_m w_m [K_m Q_k](i)).
+
+The marginals sum to one, so the message of the last class follows from those of the others and from
+S = sum_m w_m [K_m 1]. Only K - 1 channels are filtered, and relative to the last class
+
+    log Q_k(i) / Q_K(i) = u_K(i) - u_k(i) - S(i) + sum_m w_m [K_m (Q_k + Q_1 + ... + Q_{K-1})](i).
+
+The channels lie in chunks of 16 lanes and one narrower chunk, the tail. All arrays are flat: chunk after
+chunk, in a chunk pixel after pixel (or node after node), the lanes of one pixel side by side.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tag2mask.crf.compiling import kernel
+from tag2mask.crf.simd import (
+    add,
+    divide,
+    exp,
+    largest,
+    load,
+    log,
+    multiply,
+    scaled,
+    splat,
+    store,
+    total,
+    vector,
+    width,
+)
+
+BLOCK = 128
+"""Pixels in a block; a multiple of 16."""
+LIMIT = 80.0
+"""Greatest exponent; e**80 times 254 classes still fits a float32."""
+
+_LIMIT = np.float32(LIMIT)
+_ONE = np.float32(1)
+
+
+@kernel
+def slice_block(
+    zero: Any,
+    buffer: Any,
+    to: int,
+    unary: Any,
+    unary_at: int,
+    near: Any,
+    near_at: int,
+    far: Any,
+    far_at: int,
+    g: int,
+    p0: int,
+    p1: int,
+    lattices: Any,
+    near_weight: Any,
+    far_weight: Any,
+) -> None:
+    """Log-odds of one chunk for the pixels p0..p1: unary plus both messages, into `buffer[to:]`."""
+    starts, corners, weights, near_corners, near_weights = lattices
+    lanes = width(zero)
+    p = p0
+    while p < p1:
+        end = min(np.int64(starts[g + 1]), p1)
+        v0 = load(zero, far, far_at + corners[6 * g] * lanes)
+        v1 = load(zero, far, far_at + corners[6 * g + 1] * lanes)
+        v2 = load(zero, far, far_at + corners[6 * g + 2] * lanes)
+        v3 = load(zero, far, far_at + corners[6 * g + 3] * lanes)
+        v4 = load(zero, far, far_at + corners[6 * g + 4] * lanes)
+        v5 = load(zero, far, far_at + corners[6 * g + 5] * lanes)
+        while p < end:
+            a = scaled(v0, weights[6 * p], zero)
+            b = scaled(v1, weights[6 * p + 1], zero)
+            a = scaled(v2, weights[6 * p + 2], a)
+            b = scaled(v3, weights[6 * p + 3], b)
+            a = scaled(v4, weights[6 * p + 4], a)
+            b = scaled(v5, weights[6 * p + 5], b)
+            n0 = load(zero, near, near_at + near_corners[3 * p] * lanes)
+            n1 = load(zero, near, near_at + near_corners[3 * p + 1] * lanes)
+            n2 = load(zero, near, near_at + near_corners[3 * p + 2] * lanes)
+            c = scaled(n0, near_weights[3 * p], zero)
+            c = scaled(n1, near_weights[3 * p + 1], c)
+            c = scaled(n2, near_weights[3 * p + 2], c)
+            out = load(zero, unary, unary_at + p * lanes)
+            out = scaled(c, near_weight, out)
+            out = scaled(add(a, b), far_weight, out)
+            store(buffer, to + (p - p0) * lanes, out)
+            p += 1
+        g += 1
+
+
+@kernel
+def splat_block(
+    zero: Any,
+    buffer: Any,
+    to: int,
+    shares: Any,
+    near: Any,
+    near_at: int,
+    far: Any,
+    far_at: int,
+    g: int,
+    p0: int,
+    p1: int,
+    lattices: Any,
+) -> None:
+    """Add Q_k + sum(Q) of one chunk to the nodes of both lattices; Q_k is buffer * shares."""
+    starts, corners, weights, near_corners, near_weights = lattices
+    lanes = width(zero)
+    p = p0
+    while p < p1:
+        end = min(np.int64(starts[g + 1]), p1)
+        v0 = zero
+        v1 = zero
+        v2 = zero
+        v3 = zero
+        v4 = zero
+        v5 = zero
+        while p < end:
+            others = splat(zero, _ONE - shares[BLOCK + p - p0])
+            q = scaled(load(zero, buffer, to + (p - p0) * lanes), shares[p - p0], others)
+            v0 = scaled(q, weights[6 * p], v0)
+            v1 = scaled(q, weights[6 * p + 1], v1)
+            v2 = scaled(q, weights[6 * p + 2], v2)
+            v3 = scaled(q, weights[6 * p + 3], v3)
+            v4 = scaled(q, weights[6 * p + 4], v4)
+            v5 = scaled(q, weights[6 * p + 5], v5)
+            n0 = near_at + near_corners[3 * p] * lanes
+            n1 = near_at + near_corners[3 * p + 1] * lanes
+            n2 = near_at + near_corners[3 * p + 2] * lanes
+            store(near, n0, scaled(q, near_weights[3 * p], load(zero, near, n0)))
+            store(near, n1, scaled(q, near_weights[3 * p + 1], load(zero, near, n1)))
+            store(near, n2, scaled(q, near_weights[3 * p + 2], load(zero, near, n2)))
+            p += 1
+        at0 = far_at + corners[6 * g] * lanes
+        at1 = far_at + corners[6 * g + 1] * lanes
+        at2 = far_at + corners[6 * g + 2] * lanes
+        at3 = far_at + corners[6 * g + 3] * lanes
+        at4 = far_at + corners[6 * g + 4] * lanes
+        at5 = far_at + corners[6 * g + 5] * lanes
+        store(far, at0, add(v0, load(zero, far, at0)))
+        store(far, at1, add(v1, load(zero, far, at1)))
+        store(far, at2, add(v2, load(zero, far, at2)))
+        store(far, at3, add(v3, load(zero, far, at3)))
+        store(far, at4, add(v4, load(zero, far, at4)))
+        store(far, at5, add(v5, load(zero, far, at5)))
+        g += 1
+
+
+@kernel
+def normalise_block(wide: Any, tail: Any, full: int, count: int, buffer: Any, shares: Any, steep: bool) -> None:
+    """Turn log-odds into odds, and find what divides them.
+
+    Writes `shares[p]`, the factor that makes marginals of the odds, and `shares[BLOCK + p]`, the marginal
+    of the last class. With `steep` the greatest log-odds of a pixel are subtracted first, so that the
+    exponential cannot overflow; the weights and unaries of practice do not need that.
+    """
+    lanes = width(tail)
+    tail_at = full * BLOCK * 16
+    if steep:
+        for p in range(count):
+            peak = max(np.float32(0), largest(load(tail, buffer, tail_at + p * lanes)))
+            for c in range(full):
+                peak = max(peak, largest(load(wide, buffer, (c * BLOCK + p) * 16)))
+            for c in range(full):
+                at = (c * BLOCK + p) * 16
+                store(buffer, at, add(load(wide, buffer, at), splat(wide, -peak)))
+            at = tail_at + p * lanes
+            store(buffer, at, add(load(tail, buffer, at), splat(tail, -peak)))
+            shares[BLOCK + p] = -peak
+    for i in range(0, full * BLOCK * 16, BLOCK * 16):
+        for j in range(i, i + count * 16, 16):
+            store(buffer, j, exp(load(wide, buffer, j), _LIMIT))
+    for i in range(tail_at, tail_at + count * lanes, 16):
+        store(buffer, i, exp(load(wide, buffer, i), _LIMIT))
+    for p in range(count):
+        z = total(load(tail, buffer, tail_at + p * lanes))
+        if full > 0:
+            s = load(wide, buffer, p * 16)
+            for c in range(1, full):
+                s = add(s, load(wide, buffer, (c * BLOCK + p) * 16))
+            z += total(s)
+        shares[p] = z
+    one = splat(wide, _ONE)
+    for p in range(0, count, 16):
+        last = exp(load(wide, shares, BLOCK + p), _LIMIT) if steep else one
+        factor = divide(one, add(load(wide, shares, p), last))
+        store(shares, p, factor)
+        store(shares, BLOCK + p, multiply(factor, last))
+
+
+@kernel
+def write_block(
+    tail_lanes: int, full: int, classes: int, buffer: Any, shares: Any, pixels: Any, p0: int, p1: int, out: Any
+) -> None:
+    """Write the marginals of a block to their places in `out`, float32 (K, H * W)."""
+    for k in range(classes - 1):
+        chunk = min(k // 16, full)
+        lanes = 16 if chunk < full else tail_lanes
+        at = chunk * BLOCK * 16 + k - chunk * 16
+        for p in range(p0, p1):
+            out[k, pixels[p]] = buffer[at + (p - p0) * lanes] * shares[p - p0]
+    for p in range(p0, p1):
+        out[classes - 1, pixels[p]] = shares[BLOCK + p - p0]
+
+
+@kernel
+def start_block(zero: Any, buffer: Any, to: int, unary: Any, at: int, bias: Any, p0: int, p1: int) -> None:
+    """Log-odds of one chunk from the unary alone, into `buffer[to:]`; `bias` undoes what `unary` holds."""
+    lanes = width(zero)
+    for p in range(p0, p1):
+        value = add(load(zero, unary, at + p * lanes), splat(zero, bias[p]))
+        store(buffer, to + (p - p0) * lanes, value)
+
+
+@kernel
+def sweep(
+    wide_lanes: Any,
+    tail_lanes: Any,
+    full: int,
+    unary: Any,
+    bias: Any,
+    lattices: Any,
+    near: Any,
+    far: Any,
+    near_out: Any,
+    far_out: Any,
+    near_weight: Any,
+    far_weight: Any,
+    steep: bool,
+    first: bool,
+    last: bool,
+    pixels: Any,
+    out: Any,
+    buffer: Any,
+    shares: Any,
+) -> None:
+    """One pass over all pixels: slice both lattices, softmax, splat into the next ones.
+
+    Args:
+        wide_lanes: a tuple of 16 zeros; tail_lanes: a tuple of as many zeros as the tail has lanes.
+        full: chunks of 16 lanes before the tail.
+        unary: float32 (N * lanes,), log-odds against the last class minus `bias`.
+        bias: float32 (N,), the message S of a constant.
+        lattices: (starts, corners (6 G,), weights (6 N,), near corners (3 N,), near weights (3 N,)).
+        near, far: nodes of the position and of the bilateral lattice, blurred; read.
+        near_out, far_out: the same, zero; added to unless `last`.
+        near_weight, far_weight: float32 weights of the two terms.
+        steep: whether the exponential needs guarding.
+        first: whether there are no messages yet.
+        last: whether to write marginals to `out`, float32 (K, N), at `pixels`, instead of splatting.
+        buffer: float32 (BLOCK * lanes,), finite; shares: float32 (2 * BLOCK,), finite. Work space.
+    """
+    wide = vector(wide_lanes)
+    tail = vector(tail_lanes)
+    lanes = width(tail)
+    starts = lattices[0]
+    count = bias.shape[0]
+    near_nodes = near.shape[0] // (16 * full + lanes)
+    far_nodes = far.shape[0] // (16 * full + lanes)
+    g = 0
+    for p0 in range(0, count, BLOCK):
+        p1 = min(p0 + BLOCK, count)
+        while starts[g + 1] <= p0:
+            g += 1
+        for c in range(full):
+            to, at = c * BLOCK * 16, c * count * 16
+            n, f = c * near_nodes * 16, c * far_nodes * 16
+            if first:
+                start_block(wide, buffer, to, unary, at, bias, p0, p1)
+            else:
+                slice_block(
+                    wide, buffer, to, unary, at, near, n, far, f, g, p0, p1, lattices, near_weight, far_weight
+                )
+        to, at = full * BLOCK * 16, full * count * 16
+        n, f = full * near_nodes * 16, full * far_nodes * 16
+        if first:
+            start_block(tail, buffer, to, unary, at, bias, p0, p1)
+        else:
+            slice_block(
+                tail, buffer, to, unary, at, near, n, far, f, g, p0, p1, lattices, near_weight, far_weight
+            )
+        normalise_block(wide, tail, full, p1 - p0, buffer, shares, steep)
+        if last:
+            write_block(lanes, full, out.shape[0], buffer, shares, pixels, p0, p1, out)
+        else:
+            for c in range(full):
+                m, e = c * near_nodes * 16, c * far_nodes * 16
+                splat_block(wide, buffer, c * BLOCK * 16, shares, near_out, m, far_out, e, g, p0, p1, lattices)
+            splat_block(tail, buffer, to, shares, near_out, n, far_out, f, g, p0, p1, lattices)
+
+
+@kernel
+def blur_chunk(zero: Any, nodes: Any, at: int, links: Any) -> None:
+    """Blur one chunk in place by (1/2, 1, 1/2) along all chains, direction by direction."""
+    lanes = width(zero)
+    half = np.float32(0.5)
+    i = 0
+    while i < links.shape[0]:
+        v = np.int64(links[i])
+        before = zero
+        here = load(zero, nodes, at + v * lanes)
+        while v >= 0:
+            i += 1
+            u = np.int64(links[i])
+            after = load(zero, nodes, at + (u if u >= 0 else -1 - u) * lanes)
+            store(nodes, at + v * lanes, scaled(add(before, after), half, here))
+            before = here
+            here = after
+            v = u
+        store(nodes, at + (-1 - v) * lanes, scaled(before, half, here))
+        i += 1
+
+
+@kernel
+def blur(wide_lanes: Any, tail_lanes: Any, full: int, nodes: Any, links: Any) -> None:
+    """Blur all chunks of a lattice in place."""
+    wide = vector(wide_lanes)
+    tail = vector(tail_lanes)
+    count = nodes.shape[0] // (16 * full + width(tail))
+    for c in range(full):
+        blur_chunk(wide, nodes, c * count * 16, links)
+    blur_chunk(tail, nodes, full * count * 16, links)
+
+
+@kernel
+def pack_unary(
+    wide_lanes: Any, tail_lanes: int, full: int, scores: Any, floor: Any, bias: Any, pixels: Any, unary: Any
+) -> Any:
+    """Bring the unary into the order of the kernels.
+
+    Args:
+        scores: float32 (K, N): probabilities where `floor` > 0, else log-probabilities.
+        floor: least probability; 0 for log-probabilities.
+        bias: float32 (N,) subtracted, in the order of `pixels`.
+        pixels: int32 (N,), the pixel at each position.
+        unary: float32 (N * lanes,), written: log-odds against the last class minus `bias`.
+
+    Returns:
+        The greatest absolute log-odds, before `bias`.
+    """
+    wide = vector(wide_lanes)
+    classes, count = scores.shape
+    scratch = np.zeros((classes, BLOCK), np.float32)
+    flat = scratch.reshape(classes * BLOCK)
+    greatest = np.float32(0)
+    unary[full * count * 16 :] = np.float32(-1e30)
+    for p0 in range(0, count, BLOCK):
+        p1 = min(p0 + BLOCK, count)
+        for k in range(classes):
+            for p in range(p0, p1):
+                scratch[k, p - p0] = scores[k, pixels[p]]
+        if floor > 0:
+            for i in range(0, classes * BLOCK, 16):
+                store(flat, i, log(load(wide, flat, i), floor))
+        for k in range(classes - 1):
+            chunk = min(k // 16, full)
+            lanes = 16 if chunk < full else tail_lanes
+            at = chunk * count * 16 + k - chunk * 16
+            for p in range(p0, p1):
+                odds = scratch[k, p - p0] - scratch[classes - 1, p - p0]
+                greatest = max(greatest, abs(odds))
+                unary[at + p * lanes] = odds - bias[p]
+    return greatest

@@ -1,0 +1,135 @@
+"""Kernels that build the two-dimensional lattice of pixel positions.
+
+The lattice of `build` in two dimensions, where hashing is not needed: with z = 3 q + k the numbers
+a = q_0 - q_1 and b = q_0 - q_2 are coordinates of a hexagonal grid, and b - floor(a / 2) runs over a
+rectangle.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tag2mask.crf.compiling import kernel
+
+_ONE = np.float32(1)
+_TWO = np.float32(2)
+_THREE = np.float32(3)
+_THIRD = np.float32(1 / 3)
+_HALF = np.float32(0.5)
+_ZERO = np.float32(0)
+
+
+@kernel
+def embed_positions(
+    pixels: Any, columns: int, scale_x: Any, scale_y: Any, breadth: int, corners: Any, weights: Any
+) -> None:
+    """Corners and barycentric weights of the pixels.
+
+    Args:
+        pixels: int32 (N,), y * columns + x.
+        columns: width of the image.
+        scale_x, scale_y: float32 factors of the embedding.
+        breadth: size of the second axis of the grid.
+        corners: int32 (3 N,), written: positions in the grid.
+        weights: float32 (3 N,), written.
+    """
+    for p in range(pixels.shape[0]):
+        y = pixels[p] // columns
+        x = pixels[p] - y * columns
+        f0 = np.float32(x) * scale_x
+        f1 = np.float32(y) * scale_y
+        z0 = (f1 + f0) * _THIRD
+        z1 = (f1 - f0) * _THIRD
+        z2 = -_TWO * f1 * _THIRD
+        q0 = np.floor(z0 + _HALF)
+        q1 = np.floor(z1 + _HALF)
+        q2 = np.floor(z2 + _HALF)
+        d0 = z0 - q0
+        d1 = z1 - q1
+        d2 = z2 - q2
+        total = q0 + q1 + q2
+        c01 = np.float32(d0 < d1)
+        c02 = np.float32(d0 < d2)
+        c12 = np.float32(d1 < d2)
+        k0 = total + c01 + c02
+        k1 = total + _ONE - c01 + c12
+        k2 = total + _TWO - c02 - c12
+        m0 = np.float32(k0 < _ZERO) - np.float32(k0 >= _THREE)
+        m1 = np.float32(k1 < _ZERO) - np.float32(k1 >= _THREE)
+        m2 = np.float32(k2 < _ZERO) - np.float32(k2 >= _THREE)
+        d0 -= m0
+        d1 -= m1
+        d2 -= m2
+        k0 += _THREE * m0
+        k1 += _THREE * m1
+        k2 += _THREE * m2
+        a = np.int32(q0 + m0 - q1 - m1)
+        b = np.int32(q0 + m0 - q2 - m2)
+        # the coordinate of rank 2 steps down for vertex 1; all but that of rank 0 for vertex 2
+        a1 = a + np.int32(k1 > _HALF + _ONE) - np.int32(k0 > _HALF + _ONE)
+        b1 = b + np.int32(k2 > _HALF + _ONE) - np.int32(k0 > _HALF + _ONE)
+        a2 = a - np.int32(k1 < _HALF) + np.int32(k0 < _HALF)
+        b2 = b - np.int32(k2 < _HALF) + np.int32(k0 < _HALF)
+        corners[3 * p] = (a + 2) * breadth + b - (a >> 1) + 3
+        corners[3 * p + 1] = (a1 + 2) * breadth + b1 - (a1 >> 1) + 3
+        corners[3 * p + 2] = (a2 + 2) * breadth + b2 - (a2 >> 1) + 3
+        high = max(d0, max(d1, d2))
+        low = min(d0, min(d1, d2))
+        middle = d0 + d1 + d2 - high - low
+        weights[3 * p] = _ONE + low - high
+        weights[3 * p + 1] = middle - low
+        weights[3 * p + 2] = high - middle
+
+
+@kernel
+def _step(direction: int, node: int, breadth: int, sign: int) -> int:
+    """Distance in the grid from `node` to its neighbour: along a and b, along a, or along b."""
+    if direction == 2:
+        return sign
+    odd = (node // breadth) & 1
+    along = 1 if direction == 0 else 0
+    if sign > 0:
+        return breadth - odd + along
+    return -breadth + 1 - odd - along
+
+
+@kernel
+def number_nodes(corners: Any, length: int, breadth: int) -> Any:
+    """Number the nodes that pixels touch, in place in `corners`, and find their chains.
+
+    Returns:
+        (number of nodes, links int32 (L,)), the latter as `build.find_chains` writes them.
+    """
+    number = np.full(length * breadth, -1, np.int32)
+    for i in range(corners.shape[0]):
+        number[corners[i]] = 0
+    count = 0
+    for i in range(number.shape[0]):
+        if number[i] == 0:
+            number[i] = count
+            count += 1
+    for i in range(corners.shape[0]):
+        corners[i] = number[corners[i]]
+    links = np.empty(3 * count, np.int32)
+    at = 0
+    for j in range(3):
+        for i in range(number.shape[0]):
+            if number[i] < 0 or number[i + _step(j, i, breadth, -1)] >= 0:
+                continue
+            u = i + _step(j, i, breadth, 1)
+            if number[u] < 0:
+                continue
+            links[at] = number[i]
+            at += 1
+            while True:
+                after = u + _step(j, u, breadth, 1)
+                if number[after] < 0:
+                    break
+                links[at] = number[u]
+                at += 1
+                u = after
+            links[at] = np.int32(-1) - number[u]
+            at += 1
+    return count, links[:at].copy()
