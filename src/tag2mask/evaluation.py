@@ -74,7 +74,6 @@ def evaluate(
         DataError: a prediction is missing, of another size or damaged, a class index is out of
             range, or there is nothing to score; the message names the file.
     """
-    names = ("background", *read_classes(classes))
     target = _masks(gt_dir)
     predicted = _masks(predicted_dir)
     if not target:
@@ -86,12 +85,32 @@ def evaluate(
             "missing); predict all images of the split"
         )
     pairs = [(predicted[name], path) for name, path in target.items()]
+    return evaluate_pairs(pairs, classes, threads=threads, extra=len(predicted) - len(pairs))
+
+
+def evaluate_pairs(
+    pairs: Sequence[tuple[Path, Path]], classes: Path | Sequence[str], *, threads: int = 2, extra: int = 0
+) -> Evaluation:
+    """Score pairs of a predicted and a human mask, as `evaluate` does.
+
+    Args:
+        pairs: (predicted mask, human mask), at least one.
+        classes: names without background in the order of their indices, or a file of them.
+        threads: masks read at the same time.
+        extra: number of predicted masks left out of the pairs, for the record.
+
+    Raises:
+        DataError: a mask is damaged or of another size, or there is nothing to score.
+    """
+    if not pairs:
+        raise DataError("no pair of a predicted and a human mask, so there is nothing to score")
+    names = ("background", *read_classes(classes))
     threads = max(1, min(threads, len(pairs)))
     with ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(lambda k: _sum(pairs[k::threads], len(names)), range(threads)))
     confusion = sum(parts, start=np.zeros((len(names), len(names)), np.int64))
     if not confusion.any():
-        raise DataError(f"{gt_dir}: every pixel of every mask is 255 (ignore), so there is nothing to score")
+        raise DataError(f"{pairs[0][1].parent}: every pixel of every mask is 255 (ignore), so there is nothing to score")
     iou = {name: float(value) for name, value in zip(names, iou_per_class(confusion), strict=True)}
     return Evaluation(
         len(pairs),
@@ -99,7 +118,7 @@ def evaluate(
         iou,
         pixel_accuracy(confusion),
         confusion,
-        len(predicted) - len(pairs),
+        extra,
     )
 
 

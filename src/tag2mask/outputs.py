@@ -18,18 +18,19 @@ from tag2mask.errors import ConfigError, DataError
 from tag2mask.files import make_folder, write_text
 from tag2mask.images import read_image
 from tag2mask.masks_io import mask_path, write_label_map, write_mask
-from tag2mask.predictor import Prediction, Predictor
+from tag2mask.predictor import Prediction, Predictor, Request
 
 ABOUT = "about.json"
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One photograph to segment: its file, its name in the output, and the classes it may hold."""
+    """One photograph to segment: its file, its name in the output, and its tags as in `Request`."""
 
     image: Path
     name: str
-    tags: tuple[str, ...] | None
+    tags: tuple[str, ...] | None = None
+    maybe: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -99,10 +100,10 @@ def write_masks(
     read = _read_ahead(todo, outcome, strict=strict, advance=advance)
     good: deque[tuple[Job, NDArray[np.uint8]]] = deque()
 
-    def inputs() -> Iterator[tuple[NDArray[np.uint8], tuple[str, ...] | None]]:
+    def inputs() -> Iterator[Request]:
         for job, image in read:
             good.append((job, image))
-            yield image, job.tags
+            yield Request(image, job.tags, job.maybe)
 
     for prediction in predictor.predict_many(inputs()):
         job, image = good.popleft()

@@ -8,6 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -25,6 +26,20 @@ from tag2mask.runs import RunFolder, load_model
 from tag2mask.types import Tag
 
 _MULTIPLE = 32
+
+
+class Request(NamedTuple):
+    """A photograph to segment.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        tags: names of the classes that are present; None lets the recognition stream decide on all.
+        maybe: beside `tags`, names of which nothing is known; the recognition stream decides.
+    """
+
+    image: NDArray[np.uint8]
+    tags: Iterable[str] | None = None
+    maybe: Iterable[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,25 +123,27 @@ class Predictor:
         image: NDArray[np.uint8],
         tags: Iterable[str] | None = None,
         *,
+        maybe: Iterable[str] = (),
         settings: PredictionConfig | None = None,
     ) -> Prediction:
         """Segment one photograph.
 
         Args:
             image: (H, W, 3) uint8 RGB.
-            tags: names of the classes that may appear; None lets the recognition stream decide.
+            tags: names of the classes that are present; None lets the recognition stream decide.
+            maybe: beside `tags`, names of which nothing is known.
             settings: gate, scales and CRF; None takes those of the run.
 
         Raises:
             DataError: unknown tag, or no RGB image.
         """
         settings = settings or self.config.prediction
-        probs, tag_probs = self.score(image, tags, settings=settings)
+        probs, tag_probs = self.score(Request(image, tags, maybe), settings=settings)
         return self._finish(image, probs, tag_probs, settings)
 
     def predict_many(
         self,
-        images: Iterable[tuple[NDArray[np.uint8], Iterable[str] | None]],
+        requests: Iterable[Request],
         *,
         settings: PredictionConfig | None = None,
         threads: int | None = None,
@@ -136,9 +153,9 @@ class Predictor:
         threads = threads or min(8, usable_cores())
         with ThreadPoolExecutor(threads) as pool:
             pending: deque[Future[Prediction]] = deque()
-            for image, tags in images:
-                probs, tag_probs = self.score(image, tags, settings=settings)
-                pending.append(pool.submit(self._finish, image, probs, tag_probs, settings))
+            for request in requests:
+                probs, tag_probs = self.score(request, settings=settings)
+                pending.append(pool.submit(self._finish, request.image, probs, tag_probs, settings))
                 while len(pending) > threads:
                     yield pending.popleft().result()
             while pending:
@@ -146,11 +163,7 @@ class Predictor:
 
     @torch.inference_mode()
     def score(
-        self,
-        image: NDArray[np.uint8],
-        tags: Iterable[str] | None = None,
-        *,
-        settings: PredictionConfig | None = None,
+        self, request: Request, *, settings: PredictionConfig | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scores before the dense CRF.
 
@@ -158,13 +171,14 @@ class Predictor:
             Gated pixel probabilities (C + 1, H, W) and tag probabilities (C,).
         """
         settings = settings or self.config.prediction
-        _check_image(image)
-        pixels = self._upload(image)
-        size = scaled_size((image.shape[0], image.shape[1]), self.config.data.image_size, multiple=_MULTIPLE)
+        _check_image(request.image)
+        pixels = self._upload(request.image)
+        shape = (request.image.shape[0], request.image.shape[1])
+        size = scaled_size(shape, self.config.data.image_size, multiple=_MULTIPLE)
         total: Tensor | None = None
         tag_total: Tensor | None = None
         for scale in settings.scales:
-            scaled = scaled_size((image.shape[0], image.shape[1]), self.config.data.image_size * scale, multiple=_MULTIPLE)
+            scaled = scaled_size(shape, self.config.data.image_size * scale, multiple=_MULTIPLE)
             recognition, logits = self._run(pixels, scaled, flip=settings.flip)
             grid = (size[0] // 8, size[1] // 8)
             logits = F.interpolate(_unflip(logits.float()), grid, mode="bilinear", align_corners=False)
@@ -173,8 +187,10 @@ class Predictor:
             tag_total = tag_logits if tag_total is None else tag_total + tag_logits
         assert total is not None and tag_total is not None
         tag_probs = (tag_total / len(settings.scales)).sigmoid()
-        allowed = tag_probs >= settings.gate if tags is None else self._tag_states(tags) == Tag.PRESENT
-        probs = gated_probs(total / len(settings.scales), allowed, (image.shape[0], image.shape[1]))
+        allowed = tag_probs >= settings.gate
+        if request.tags is not None:
+            allowed = (allowed & self._named(request.maybe)) | self._named(request.tags)
+        probs = gated_probs(total / len(settings.scales), allowed, shape)
         return probs[0].cpu().numpy(), tag_probs[0].cpu().numpy()
 
     @torch.inference_mode()
@@ -186,7 +202,7 @@ class Predictor:
             tags: names of the present classes.
         """
         _check_image(image)
-        states = self._tag_states(tags)
+        states = self._named(tags).to(torch.int8)
         shape = (image.shape[0], image.shape[1])
         size = scaled_size(shape, self.config.data.image_size, multiple=_MULTIPLE)
         recognition, _ = self._run(self._upload(image), size, flip=False)
@@ -215,13 +231,14 @@ class Predictor:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=self._dtype)
 
-    def _tag_states(self, tags: Iterable[str]) -> Tensor:
-        states = torch.zeros(1, len(self.classes), dtype=torch.int8, device=self.device)
-        for tag in tags:
-            if tag not in self.classes:
-                raise DataError(f"unknown class '{tag}'; this network knows: {', '.join(self.classes)}")
-            states[0, self.classes.index(tag)] = Tag.PRESENT
-        return states
+    def _named(self, names: Iterable[str]) -> Tensor:
+        """Which classes are named, (1, C) bool."""
+        named = torch.zeros(1, len(self.classes), dtype=torch.bool, device=self.device)
+        for name in names:
+            if name not in self.classes:
+                raise DataError(f"unknown class '{name}'; this network knows: {', '.join(self.classes)}")
+            named[0, self.classes.index(name)] = True
+        return named
 
     def _finish(
         self,

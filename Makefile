@@ -1,0 +1,66 @@
+# Every target does its own set-up: Python 3.11 or later, make and a package index are enough.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WHEEL_VENV := .wheel-venv
+BENCH ?= ../shared/bench
+WEIGHTS ?= ../shared/weights
+
+export PYTHONWARNINGS ?= default
+
+.PHONY: help setup demo test check format wheel-test bench-crf bench-animals bench-steel clean
+
+help:
+	@echo "make demo | test | check | format | bench-crf | bench-animals | bench-steel | clean"
+
+setup: $(STAMP)
+
+# uv installs in parallel; where it cannot, pip does the same more slowly.
+$(STAMP): pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv || true
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -e ".[dev]" \
+	  || $(BIN)/python -m pip install --quiet -e ".[dev]"
+	touch $@
+
+demo: $(STAMP)
+	$(BIN)/tag2mask demo
+
+test: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pydensecrf2 2>/dev/null \
+	  || echo "pydensecrf2 cannot be built here: its comparison is skipped"
+	$(BIN)/python -m pytest
+	$(MAKE) wheel-test
+
+# The wheel, with what it declares and nothing else, takes the demo's first steps.
+wheel-test: $(STAMP)
+	rm -rf dist $(WHEEL_VENV)
+	$(BIN)/python -m build --installer uv --wheel --outdir dist . >/dev/null || $(BIN)/python -m build --wheel --outdir dist . >/dev/null
+	$(PYTHON) -m venv $(WHEEL_VENV)
+	$(BIN)/uv pip install --quiet --python $(WHEEL_VENV)/bin/python dist/*.whl \
+	  || $(WHEEL_VENV)/bin/python -m pip install --quiet dist/*.whl
+	cd $(WHEEL_VENV) && bin/tag2mask demo --quick --out demo-out
+	rm -rf $(WHEEL_VENV)
+
+check: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(STAMP)
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format --quiet .
+
+bench-crf: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check pydensecrf2
+	$(BIN)/python benchmarks/bench_crf.py
+
+bench-animals: $(STAMP)
+	$(BIN)/python benchmarks/bench_collection.py voc_animals --bench $(BENCH) --weights $(WEIGHTS)/resnet18.safetensors --limit 800
+
+bench-steel: $(STAMP)
+	$(BIN)/python benchmarks/bench_collection.py steel_defects --bench $(BENCH) --weights $(WEIGHTS)/resnet18.safetensors
+
+clean:
+	rm -rf $(VENV) $(WHEEL_VENV) dist build demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

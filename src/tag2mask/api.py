@@ -1,0 +1,308 @@
+"""The library's functions: what the command line does, from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tag2mask.collection import Collection, check_classes, list_images, load_collection
+from tag2mask.config import Config, load_config
+from tag2mask.evaluation import Evaluation, evaluate, evaluate_pairs
+from tag2mask.files import atomic_path
+from tag2mask.masks_io import mask_path
+from tag2mask.outputs import Job, Outcome, write_masks
+from tag2mask.predictor import Prediction, Predictor, choose_device
+from tag2mask.runs import RunFolder
+from tag2mask.training import choose_epochs, fit
+from tag2mask.types import Item
+from tag2mask.visualize import overlay
+
+__all__ = ["TrainResult", "evaluate", "load", "make_masks", "predict", "prepare", "train"]
+
+Report = Callable[[str], None]
+Progress = Callable[[int], Callable[[], None]]
+
+
+def _silent(line: str) -> None:
+    """Report nothing."""
+
+
+def _no_progress(total: int) -> Callable[[], None]:
+    """Show no progress."""
+    return lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What training gave.
+
+    Attributes:
+        run: the run's folder.
+        collection: what it was trained on; its `problems` say what was skipped.
+        masks: the masks of the training images, or None if not wanted.
+        score: the masks' score where there are human masks.
+    """
+
+    run: Path
+    collection: Collection
+    masks: Outcome | None
+    score: Evaluation | None
+
+
+def load(run: str | Path, *, device: str = "auto") -> Predictor:
+    """Load a trained network from a run's folder.
+
+    Raises:
+        DataError: there is no trained network.
+        WeightsError: its files are damaged.
+    """
+    return Predictor.load(run, device=device)
+
+
+def train(
+    images: str | Path,
+    tags: str | Path | None = None,
+    *,
+    out: str | Path,
+    masks: str | Path | None = None,
+    classes: str | Path | Sequence[str] | None = None,
+    format: str = "auto",
+    split: str | None = None,
+    limit: int | None = None,
+    config: Config | str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    resume: bool = False,
+    make_masks: bool = True,
+    strict: bool = False,
+    device: str = "auto",
+    progress: bool = False,
+    report: Report = _silent,
+    mask_progress: Progress = _no_progress,
+) -> TrainResult:
+    """Train from tags; write the network and a mask for every training image into `out`.
+
+    Args:
+        images: folder of photographs, one folder per class, or a PASCAL VOC devkit.
+        tags: CSV of tags; not needed for the other two.
+        out: folder of the run.
+        masks: human masks for evaluation (and for the ceiling, `training.supervision=masks`).
+        classes: file or names of the classes, in the order of their indices; else sorted from the tags.
+        format: kind of source where it is not to be recognised: csv, folders, voc.
+        split: part of the collection; 'train' where the collection has one.
+        limit: train on the first so many images after a shuffle with seed 0.
+        config: configuration or its YAML file.
+        options: single options by dotted name, on top of `config`.
+        resume: continue an interrupted run.
+        make_masks: write masks of the training images.
+        strict: take warnings as errors.
+        device: 'auto', 'cpu', 'cuda', 'cuda:1', ...
+        progress: show a progress bar.
+        report: called with lines for people.
+        mask_progress: called with the number of masks; returns what to call after each.
+
+    Raises:
+        Tag2MaskError: input that cannot be used; the message says what to do.
+    """
+    chosen, given = _configuration(config, options)
+    where = choose_device(device)
+    collection = prepare(
+        images, tags, masks=masks, classes=classes, format=format, split=split, limit=limit, strict=strict, report=report
+    )
+    epochs = choose_epochs(chosen, len(collection))
+    report(f"{len(collection)} images, {len(collection.classes)} classes, {epochs} epochs on {where}")
+    run = fit(collection, chosen, Path(out), given=given, resume=resume, device=where, progress=progress, report=report)
+    if not make_masks:
+        return TrainResult(run.root, collection, None, None)
+    predictor = Predictor.load(run.root, device=device)
+    outcome = write_masks(
+        predictor,
+        [_job(item) for item in collection.items],
+        run.masks,
+        overwrite=not resume,
+        strict=strict,
+        advance=mask_progress(len(collection)),
+    )
+    report(outcome.summary())
+    score = _score_against(collection, run)
+    if score is not None:
+        report(f"masks of the training images: {score.summary()}")
+    return TrainResult(run.root, collection, outcome, score)
+
+
+def make_masks(
+    run: str | Path | Predictor,
+    images: str | Path,
+    tags: str | Path | None = None,
+    *,
+    out: str | Path,
+    format: str = "auto",
+    split: str | None = None,
+    overlays: str | Path | None = None,
+    overwrite: bool = False,
+    strict: bool = False,
+    device: str = "auto",
+    report: Report = _silent,
+    mask_progress: Progress = _no_progress,
+) -> Outcome:
+    """Write masks of tagged photographs; only tagged classes (and unknown ones) get pixels.
+
+    Args:
+        run: folder of a run, or a loaded network.
+        images: folder of photographs, one folder per class, or a PASCAL VOC devkit.
+        tags: CSV of tags; not needed for the other two.
+        out: folder of the masks.
+        format: kind of source where it is not to be recognised.
+        split: part of the collection.
+        overlays: also write the photographs with their masks laid over, into this folder.
+        overwrite: make masks anew that are there already.
+        strict: take warnings as errors.
+        device: where to run.
+        report: called with lines for people.
+        mask_progress: called with the number of images; returns what to call after each.
+    """
+    predictor = run if isinstance(run, Predictor) else load(run, device=device)
+    collection = load_collection(
+        Path(images), _path(tags), classes=predictor.classes, format=format, split=split, strict=strict
+    )
+    _report_problems(collection, report)
+    return write_masks(
+        predictor,
+        [_job(item) for item in collection.items],
+        Path(out),
+        overwrite=overwrite,
+        strict=strict,
+        also=_overlay_writer(overlays, predictor.classes),
+        advance=mask_progress(len(collection)),
+    )
+
+
+def predict(
+    run: str | Path | Predictor,
+    images: str | Path,
+    *,
+    out: str | Path,
+    overlays: str | Path | None = None,
+    overwrite: bool = False,
+    strict: bool = False,
+    device: str = "auto",
+    mask_progress: Progress = _no_progress,
+) -> Outcome:
+    """Write masks of photographs without tags; the recognition stream says which classes there are.
+
+    Args:
+        run: folder of a run, or a loaded network.
+        images: a photograph or a folder of them.
+        out: folder of the masks.
+        overlays: also write the photographs with their masks laid over, into this folder.
+        overwrite: make masks anew that are there already.
+        strict: stop at the first unreadable photograph.
+        device: where to run.
+        mask_progress: called with the number of images; returns what to call after each.
+    """
+    predictor = run if isinstance(run, Predictor) else load(run, device=device)
+    jobs = [Job(path, name) for path, name in list_images(Path(images))]
+    return write_masks(
+        predictor,
+        jobs,
+        Path(out),
+        overwrite=overwrite,
+        strict=strict,
+        also=_overlay_writer(overlays, predictor.classes),
+        advance=mask_progress(len(jobs)),
+    )
+
+
+def prepare(
+    images: str | Path,
+    tags: str | Path | None = None,
+    *,
+    masks: str | Path | None = None,
+    classes: str | Path | Sequence[str] | None = None,
+    format: str = "auto",
+    split: str | None = None,
+    limit: int | None = None,
+    strict: bool = False,
+    report: Report = _silent,
+) -> Collection:
+    """Read a collection for training, decode every image once, and say what was wrong with it.
+
+    Raises:
+        DataError: the collection cannot be trained on.
+    """
+    names = classes if classes is None or not isinstance(classes, str) else Path(classes)
+    collection = load_collection(
+        Path(images), _path(tags), masks=_path(masks), classes=names, format=format, split=split, strict=strict, verify=True
+    )
+    if split is None and "train" in collection.splits():
+        report("this collection has splits; training on 'train' (--split chooses another)")
+        collection = collection.subset(split="train")
+    if limit is not None:
+        collection = collection.subset(first=limit)
+    collection = replace(collection, problems=(*collection.problems, *check_classes(collection)))
+    _report_problems(collection, report)
+    return collection
+
+
+def _configuration(
+    config: Config | str | Path | None, options: Mapping[str, Any] | None
+) -> tuple[Config, str]:
+    """The resolved configuration, and the text of what was given."""
+    if config is None:
+        base, text = Config(), ""
+    elif isinstance(config, Config):
+        base, text = config, config.to_yaml()
+    else:
+        base, text = load_config(Path(config)), Path(config).read_text(encoding="utf-8")
+    if options:
+        base = base.override(options)
+        text += "".join(f"# {name}: {value}\n" for name, value in options.items())
+    return base, text
+
+
+def _report_problems(collection: Collection, report: Report, shown: int = 3) -> None:
+    """Report each kind of problem with its count and first examples."""
+    for kind, count in collection.problem_counts().items():
+        report(f"{kind}: {count}")
+        examples = [problem.message for problem in collection.problems if problem.kind == kind]
+        for message in examples[:shown]:
+            report(f"  {message}")
+        if count > shown:
+            report(f"  and {count - shown} more")
+
+
+def _score_against(collection: Collection, run: RunFolder) -> Evaluation | None:
+    """Score the run's masks where there are human masks."""
+    items = collection.items
+    pairs = [(mask_path(run.masks, item.name), item.gt_mask) for item in items if item.gt_mask is not None]
+    pairs = [(preds, target) for preds, target in pairs if preds.is_file()]
+    return evaluate_pairs(pairs, collection.classes) if pairs else None
+
+
+def _job(item: Item) -> Job:
+    return Job(item.image, item.name, tuple(sorted(item.tags)), tuple(sorted(item.unknown)))
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)
+
+
+def _overlay_writer(
+    folder: str | Path | None, classes: tuple[str, ...]
+) -> Callable[[Job, NDArray[np.uint8], Prediction], None] | None:
+    """What writes a photograph with its mask laid over it, as JPEG."""
+    if folder is None:
+        return None
+    root = Path(folder)
+
+    def write(job: Job, image: NDArray[np.uint8], prediction: Prediction) -> None:
+        picture = overlay(image, prediction.mask, classes=classes, legend=True)
+        with atomic_path(mask_path(root, job.name).with_suffix(".jpg")) as temporary:
+            Image.fromarray(picture).save(temporary, quality=90)
+
+    return write
