@@ -110,7 +110,8 @@ def evaluate_pairs(
         parts = list(pool.map(lambda k: _sum(pairs[k::threads], len(names)), range(threads)))
     confusion = sum(parts, start=np.zeros((len(names), len(names)), np.int64))
     if not confusion.any():
-        raise DataError(f"{pairs[0][1].parent}: every pixel of every mask is 255 (ignore), so there is nothing to score")
+        folder = pairs[0][1].parent
+        raise DataError(f"{folder}: every pixel of every mask is 255 (ignore), so there is nothing to score")
     iou = {name: float(value) for name, value in zip(names, iou_per_class(confusion), strict=True)}
     return Evaluation(
         len(pairs),

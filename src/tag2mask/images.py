@@ -37,7 +37,12 @@ IMAGE_SUFFIXES = frozenset(
 """Suffixes, in lower case, of the files that count as images when a folder is listed."""
 
 MAX_PIXELS = 500_000_000
-"""Images with more pixels than this are refused before they are decoded."""
+"""Images with more pixels than this are refused before they are decoded. For TIFF and WebP Pillow's
+own limit, `PIL.Image.MAX_IMAGE_PIXELS`, holds as well."""
+
+_TOO_LARGE_FOR_PILLOW = (
+    "Pillow refuses an image of this format and size; make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
+)
 
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")
 
@@ -145,6 +150,8 @@ def load_pixels(image: ImageFile.ImageFile, path: Path) -> None:
         image.load()
     except MemoryError:
         raise
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: {_TOO_LARGE_FOR_PILLOW} ({error})") from error
     except Exception as error:  # decoders raise nearly anything: OSError, ValueError, struct.error, ...
         raise DataError(
             f"{path}: the image is truncated or damaged ({error}); copy or download it again"
@@ -172,6 +179,8 @@ def _identify(stream: IO[bytes], path: Path, formats: tuple[str, ...], remedy: s
             return factory(stream, str(path))
         except MemoryError:
             raise
+        except Image.DecompressionBombError as error:
+            raise DataError(f"{path}: {_TOO_LARGE_FOR_PILLOW} ({error})") from error
         except Exception as error:
             damage = error
     likeness = next((what for pattern, what in _LOOKS_LIKE if pattern.match(prefix)), None)
@@ -294,5 +303,5 @@ def _scale_free_range(values: NDArray[Any], path: Path) -> NDArray[np.uint8]:
     ranges = [1.0] * (values.dtype.kind == "f") + [255.0, 65535.0]
     white = next((limit for limit in ranges if low >= 0 and high <= limit), None)
     start, span = (0.0, white) if white is not None else (low, high - low)
-    scaled = (values.astype(np.float64) - start) * (255.0 / span)
+    scaled = (values.astype(np.float64) - start) * (255.0 / (span or 1.0))
     return np.round(scaled).astype(np.uint8)
