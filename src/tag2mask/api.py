@@ -112,7 +112,15 @@ def train(
     chosen, given = _configuration(config, options)
     where = choose_device(device)
     collection = prepare(
-        images, tags, masks=masks, classes=classes, format=format, split=split, limit=limit, strict=strict, report=report
+        images,
+        tags,
+        masks=masks,
+        classes=classes,
+        format=format,
+        split=split,
+        limit=limit,
+        strict=strict,
+        report=report,
     )
     epochs = choose_epochs(chosen, len(collection))
     report(f"{len(collection)} images, {len(collection.classes)} classes, {epochs} epochs on {where}")
@@ -237,7 +245,14 @@ def prepare(
     """
     names = classes if classes is None or not isinstance(classes, str) else Path(classes)
     collection = load_collection(
-        Path(images), _path(tags), masks=_path(masks), classes=names, format=format, split=split, strict=strict, verify=True
+        Path(images),
+        _path(tags),
+        masks=_path(masks),
+        classes=names,
+        format=format,
+        split=split,
+        strict=strict,
+        verify=True,
     )
     if split is None and "train" in collection.splits():
         report("this collection has splits; training on 'train' (--split chooses another)")
@@ -249,9 +264,7 @@ def prepare(
     return collection
 
 
-def _configuration(
-    config: Config | str | Path | None, options: Mapping[str, Any] | None
-) -> tuple[Config, str]:
+def _configuration(config: Config | str | Path | None, options: Mapping[str, Any] | None) -> tuple[Config, str]:
     """The resolved configuration, and the text of what was given."""
     if config is None:
         base, text = Config(), ""

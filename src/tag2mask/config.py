@@ -64,7 +64,9 @@ class ModelConfig(_Section):
     cam_channels: int = Field(0, ge=0, le=8192, description="channels of the 3x3 CAM convolution; 0: none")
     cam_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.5, description="dropout before the tag classifier")
     head_channels: int = Field(256, ge=8, le=8192, description="channels of the segmentation head")
-    head_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.1, description="dropout before the pixel classifier")
+    head_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
+        0.1, description="dropout before the pixel classifier"
+    )
 
 
 class CrfConfig(_Section):

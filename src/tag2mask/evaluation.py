@@ -59,9 +59,7 @@ class Evaluation:
         }
 
 
-def evaluate(
-    predicted_dir: Path, gt_dir: Path, classes: Path | Sequence[str], *, threads: int = 2
-) -> Evaluation:
+def evaluate(predicted_dir: Path, gt_dir: Path, classes: Path | Sequence[str], *, threads: int = 2) -> Evaluation:
     """Score masks, paired by name (subfolders count), in one confusion matrix at original size.
 
     Args:

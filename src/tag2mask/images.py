@@ -153,9 +153,7 @@ def load_pixels(image: ImageFile.ImageFile, path: Path) -> None:
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: {_TOO_LARGE_FOR_PILLOW} ({error})") from error
     except Exception as error:  # decoders raise nearly anything: OSError, ValueError, struct.error, ...
-        raise DataError(
-            f"{path}: the image is truncated or damaged ({error}); copy or download it again"
-        ) from error
+        raise DataError(f"{path}: the image is truncated or damaged ({error}); copy or download it again") from error
 
 
 def _identify(stream: IO[bytes], path: Path, formats: tuple[str, ...], remedy: str) -> ImageFile.ImageFile:

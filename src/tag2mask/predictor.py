@@ -218,13 +218,17 @@ class Predictor:
         )
 
     def _upload(self, image: NDArray[np.uint8]) -> Tensor:
-        return to_tensor(image).as_subclass(Tensor).to(self.device)
+        pixels: Tensor = to_tensor(image).as_subclass(Tensor)
+        return pixels.to(self.device)
 
     def _run(self, pixels: Tensor, size: tuple[int, int], *, flip: bool) -> tuple[Recognition, Tensor]:
         resized = resize(pixels, size)[None]
-        batch = normalise(torch.cat([resized, resized.flip(-1)]) if flip else resized, self.network.backbone.preprocessing)
+        batch = normalise(
+            torch.cat([resized, resized.flip(-1)]) if flip else resized, self.network.backbone.preprocessing
+        )
         with self._autocast():
-            return self.network.both(batch.contiguous(memory_format=torch.channels_last))
+            result: tuple[Recognition, Tensor] = self.network.both(batch.contiguous(memory_format=torch.channels_last))
+        return result
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self._dtype is None:

@@ -1,11 +1,11 @@
 """The folder of a run: where each file is, and how the trained network is stored in it.
 
-    config.yaml        as resolved; config.given.yaml as given
-    collection.json    what it was trained on
-    model.safetensors  weights; model.yaml: classes, backbone, preprocessing
-    checkpoints/       for resuming only
-    masks/             masks of the training images
-    metrics.jsonl      a line an epoch
+config.yaml        as resolved; config.given.yaml as given
+collection.json    what it was trained on
+model.safetensors  weights; model.yaml: classes, backbone, preprocessing
+checkpoints/       for resuming only
+masks/             masks of the training images
+metrics.jsonl      a line an epoch
 """
 
 from __future__ import annotations

@@ -272,9 +272,7 @@ def _caption_column(captions: Sequence[str], height: int, size: int) -> tuple[in
     return _MARGIN + widest + _MARGIN, texts
 
 
-def _place(
-    canvas: Image.Image, picture: Picture | None, corner: tuple[int, int], cell: tuple[int, int]
-) -> None:
+def _place(canvas: Image.Image, picture: Picture | None, corner: tuple[int, int], cell: tuple[int, int]) -> None:
     x, y = corner
     height, width = cell
     canvas.paste(_CELL, (x, y, x + width, y + height))
@@ -339,9 +337,7 @@ def _wrap(text: str, width: int, size: int, most: int) -> list[str]:
             if current:
                 lines.append(current)
             while _text_width(word, size) > width and len(word) > 1:
-                cut = next(
-                    n for n in range(len(word) - 1, 0, -1) if n == 1 or _text_width(word[:n], size) <= width
-                )
+                cut = next(n for n in range(len(word) - 1, 0, -1) if n == 1 or _text_width(word[:n], size) <= width)
                 lines.append(word[:cut])
                 word = word[cut:]
             current = word

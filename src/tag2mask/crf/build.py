@@ -148,7 +148,8 @@ def embed_run(
 def find_slot(table: Any, key: int) -> int:
     """Slot of `key` in the open-addressing table, or the free slot (-1) where it belongs."""
     mask = table.shape[0] - 1
-    slot = np.int64((np.uint64(key) * _HASH) >> np.uint64(24)) & mask
+    mixed = np.uint64(key) * _HASH
+    slot = np.int64((mixed ^ (mixed >> np.uint64(32))) >> np.uint64(8)) & mask
     while table[slot] != key and table[slot] != -1:
         slot = (slot + 1) & mask
     return slot

@@ -93,7 +93,9 @@ class EpochSampler(Sampler[int]):
             yield self.epoch * self.length + int(index)
 
 
-def make_loader(dataset: TrainDataset, sampler: EpochSampler, *, batch_size: int, workers: int | None) -> DataLoader[Batch]:
+def make_loader(
+    dataset: TrainDataset, sampler: EpochSampler, *, batch_size: int, workers: int | None
+) -> DataLoader[Batch]:
     """Build the training loader; the last, smaller batch of an epoch is kept.
 
     Args:

@@ -83,7 +83,6 @@ class Backbone(nn.Module):
                         parameter.requires_grad_(False)
         return self
 
-
     def _freeze_stages(self, count: int) -> None:
         """Stop the gradient of all parameters that the first `count` stages depend on."""
         if not count:
@@ -124,8 +123,10 @@ def load_backbone_weights(backbone: Backbone, weights: str) -> None:
     found = {key: state[source] for key, source in origin.items() if source is not None}
     wrong = [key for key, tensor in found.items() if tensor.shape != own[key].shape]
     if missing or wrong:
-        trouble = f"{len(missing)} of {len(own)} tensors are missing (first: '{missing[0]}')" if missing else (
-            f"'{wrong[0]}' is {tuple(found[wrong[0]].shape)}, expected {tuple(own[wrong[0]].shape)}"
+        trouble = (
+            f"{len(missing)} of {len(own)} tensors are missing (first: '{missing[0]}')"
+            if missing
+            else (f"'{wrong[0]}' is {tuple(found[wrong[0]].shape)}, expected {tuple(own[wrong[0]].shape)}")
         )
         raise WeightsError(
             f"{weights}: these weights are not those of '{backbone.name}': {trouble}; "
@@ -176,7 +177,8 @@ def _create(name: str, output_stride: int, args: dict[str, Any]) -> nn.Module:
         except (TypeError, AssertionError, RuntimeError, NotImplementedError, AttributeError, ValueError) as error:
             reasons.append(f"{error}")
             continue
-        stride = int(net.feature_info.reduction()[-1])
+        info: Any = net.feature_info
+        stride = int(info.reduction()[-1])
         if "output_stride" in extra or stride == output_stride:
             return net
         if isinstance(net, nn.ModuleDict) and any(isinstance(module, nn.MaxPool2d) for module in net.children()):

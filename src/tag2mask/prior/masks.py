@@ -63,7 +63,7 @@ def to_mask(marginals: NDArray[np.float32], *, confidence: float = 0.0) -> NDArr
     Returns:
         (H, W) uint8 class indices.
     """
-    mask = marginals.argmax(axis=0).astype(np.uint8)
+    mask: NDArray[np.uint8] = marginals.argmax(axis=0).astype(np.uint8)
     if confidence > 0:
         mask[marginals.max(axis=0) < confidence] = IGNORE_INDEX
     return mask

@@ -71,9 +71,7 @@ def fit(
         seed=config.training.seed,
         with_masks=config.training.supervision == "masks",
     )
-    loader = make_loader(
-        dataset, sampler, batch_size=config.training.batch_size, workers=config.data.workers
-    )
+    loader = make_loader(dataset, sampler, batch_size=config.training.batch_size, workers=config.data.workers)
     module = JointTraining(network, config, epochs=epochs, steps_per_epoch=len(loader))
     checkpoint = ModelCheckpoint(
         run.checkpoints, filename=run.last_checkpoint.stem, save_top_k=1, enable_version_counter=False

@@ -35,7 +35,8 @@ class JointTraining(lightning.LightningModule):
         decay = config.training.average
         self.average: AveragedModel | None = None
         if decay:
-            self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
+            averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+            self.average = AveragedModel(network, multi_avg_fn=averaging, use_buffers=False)
             self.average.requires_grad_(False)
 
     @property
@@ -65,6 +66,7 @@ class JointTraining(lightning.LightningModule):
             image_probability=data.hide_image_probability,
         )
         joint = self.current_epoch >= self.warmup_epochs
+        logits: Tensor | None
         if joint and data.hide_from == "both":
             recognition, logits = self.network.both(hidden)
         else:
@@ -91,7 +93,7 @@ class JointTraining(lightning.LightningModule):
         rise = max(1, min(100, total // 20))
 
         def factor(step: int) -> float:
-            return min(1.0, (step + 1) / rise) * max(0.01, (1 - step / total)) ** 0.9
+            return float(min(1.0, (step + 1) / rise) * max(0.01, 1 - step / total) ** 0.9)
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
