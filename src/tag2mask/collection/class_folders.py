@@ -53,7 +53,5 @@ def read_class_folders(index: FolderIndex, classes: Sequence[str] | None) -> Lis
         message = f"folder {tag!r} with {number} images is not among the classes{nearest(tag, classes or ())}"
         listing.problems.append(Problem("unknown class", f"{message}; left out", tag))
     if not any(row.tags for row in listing.rows):
-        raise DataError(
-            f"{index.root}: no folder with images of a class; expected one per class, such as cat/a.jpg"
-        )
+        raise DataError(f"{index.root}: no folder with images of a class; expected one per class, such as cat/a.jpg")
     return listing

@@ -136,18 +136,12 @@ def _lines(path: Path) -> list[str]:
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; expected class names, one per line") from error
     except OSError as error:
-        raise DataError(
-            f"{path}: cannot be read ({error.strerror}); expected class names, one per line"
-        ) from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}); expected class names, one per line") from error
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not UTF-8 text; save the class names as UTF-8") from error
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if len(lines) > 1 and all(_NUMBERED.match(line) for line in lines):
-        raise DataError(
-            f"{path}: lines begin with numbers ({lines[0]!r}); write the names alone, one per line"
-        )
+        raise DataError(f"{path}: lines begin with numbers ({lines[0]!r}); write the names alone, one per line")
     if len(lines) == 1 and "," in lines[0]:
-        raise DataError(
-            f"{path}: names separated by commas ({lines[0][:60]!r}); write one class name per line"
-        )
+        raise DataError(f"{path}: names separated by commas ({lines[0][:60]!r}); write one class name per line")
     return lines[0].split() if len(lines) == 1 else lines

@@ -80,9 +80,7 @@ class Collection:
         """For each class, in order, the number of images where it is present, absent, unknown."""
         table = self.tags()
         return {
-            name: ClassCount(
-                *(int((table[:, k] == tag).sum()) for tag in (Tag.PRESENT, Tag.ABSENT, Tag.UNKNOWN))
-            )
+            name: ClassCount(*(int((table[:, k] == tag).sum()) for tag in (Tag.PRESENT, Tag.ABSENT, Tag.UNKNOWN)))
             for k, name in enumerate(self.classes)
         }
 
@@ -143,8 +141,7 @@ class Collection:
             "classes": list(self.classes),
             "items": [self._item_to_dict(item, sha256) for item in self.items],
             "problems": [
-                {"kind": p.kind, "message": p.message, "file": p.file, "level": p.level}
-                for p in self.problems
+                {"kind": p.kind, "message": p.message, "file": p.file, "level": p.level} for p in self.problems
             ],
         }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -56,7 +57,8 @@ def read_table(path: Path) -> Table:
         DataError: the file cannot be read or is not such a table.
     """
     text = _read_text(path)
-    first = next((line for line in text.splitlines() if line.strip()), None)
+    lines_of_text = re.split(r"[\r\n]+", text)
+    first = next((line for line in lines_of_text if any(map(str.isalnum, line))), None)
     if first is None:
         raise DataError(f"{path}: the file is empty; {_EXPECTED}")
     delimiter = _delimiter(path, first)
@@ -86,9 +88,7 @@ def _read_text(path: Path) -> str:
     except FileNotFoundError as error:
         raise DataError(f"{path}: no such file; {_EXPECTED}") from error
     except IsADirectoryError as error:
-        raise DataError(
-            f"{path}: this is a folder; the file of tags was expected, such as tags.csv"
-        ) from error
+        raise DataError(f"{path}: this is a folder; the file of tags was expected, such as tags.csv") from error
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
@@ -107,7 +107,10 @@ def _read_text(path: Path) -> str:
 
 def _delimiter(path: Path, first: str) -> str:
     def columns(delimiter: str) -> tuple[bool, int]:
-        cells = next(csv.reader([first], delimiter=delimiter))
+        try:
+            cells = next(csv.reader([first], delimiter=delimiter))
+        except csv.Error:  # a cell of more than 128 KiB
+            return False, 0
         return any(_key(cell) in IMAGE_COLUMNS for cell in cells), len(cells)
 
     best = max(_DELIMITERS, key=columns)
@@ -133,9 +136,7 @@ def _parse(path: Path, text: str, delimiter: str) -> list[tuple[int, list[str]]]
     return lines
 
 
-def _fit(
-    cells: Sequence[str], width: int, tags: int | None, delimiter: str
-) -> tuple[tuple[str, ...], str | None]:
+def _fit(cells: Sequence[str], width: int, tags: int | None, delimiter: str) -> tuple[tuple[str, ...], str | None]:
     if len(cells) > width and tags == width - 1:
         return (*cells[: width - 1], delimiter.join(cells[width - 1 :])), None
     if len(cells) > width and any(cell.strip() for cell in cells[width:]):
@@ -166,5 +167,5 @@ def _column(path: Path, header: Sequence[str], names: frozenset[str]) -> int | N
 
 def _no_image_column(header: Sequence[str]) -> str:
     if any(PurePosixPath(cell).suffix.lower() in IMAGE_SUFFIXES for cell in header):
-        return f"no header: the first line is {', '.join(header)!r}; add a line `image,tags` above it"
+        return f"no header: the first line is {', '.join(header)[:80]!r}; add a line `image,tags` above it"
     return f"no column of image names among {', '.join(repr(cell) for cell in header)[:200]}; {_EXPECTED}"

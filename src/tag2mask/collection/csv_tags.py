@@ -105,9 +105,7 @@ def _long(table: Table, index: FolderIndex, classes: Sequence[str] | None) -> Li
     cells = [unicodedata.normalize("NFC", row[table.tags].strip()) for _, row in table.rows]
     quoted = next((cell for cell in cells if cell.startswith(("[", "{", "("))), None)
     if quoted is not None:
-        raise DataError(
-            f"{what}: {quoted[:60]!r} is a list in a programming language; write `cat dog` instead"
-        )
+        raise DataError(f"{what}: {quoted[:60]!r} is a list in a programming language; write `cat dog` instead")
     separator = recognise_separator(cells, classes, what)
     for (number, row), cell in zip(table.rows, cells, strict=True):
         where = f"{table.path.name}, line {number}"
@@ -153,16 +151,15 @@ def _wide(table: Table, index: FolderIndex, classes: Sequence[str] | None) -> Li
     others = len(table.header) - 1 - (table.split is not None)
     background = sum(name.casefold() in BACKGROUND_WORDS for name in table.header)
     if len(columns) + background < others:
-        raise DataError(
-            f"{table.path}: two columns have the same name; remove one ({', '.join(table.header)})"
-        )
-    if classes is not None:
-        columns = {name: k for name, k in columns.items() if name in set(classes)}
+        raise DataError(f"{table.path}: two columns have the same name; remove one ({', '.join(table.header)})")
     if not columns:
         raise DataError(f"{table.path}: none of the columns {', '.join(table.header)} is a column of tags")
-    check_names(list(columns), f"{table.path}, header")
-    check_spelling(columns, f"{table.path}, header")
     listing = Listing("csv", index, classes=frozenset(columns), complete=True)
+    if classes is None:
+        check_names(list(columns), f"{table.path}, header")
+        check_spelling(columns, f"{table.path}, header")
+    else:
+        columns = {name: k for name, k in columns.items() if name in set(classes)}
     for number, row in table.rows:
         where = f"{table.path.name}, line {number}"
         tags = frozenset(name for name, k in columns.items() if _value(row[k], name, table, number) == 1)

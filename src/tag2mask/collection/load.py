@@ -95,9 +95,7 @@ def _read(
     require_tags: bool,
 ) -> Listing:
     if tags is not None and format not in {"auto", "csv"}:
-        raise DataError(
-            f"format {format!r} takes no table of tags, but {tags} was given; leave one of them out"
-        )
+        raise DataError(f"format {format!r} takes no table of tags, but {tags} was given; leave one of them out")
     if tags is not None:
         return read_csv(tags, FolderIndex(images), classes)
     if format == "csv":
@@ -249,8 +247,7 @@ def _with_masks(items: list[Item], masks: Path, problems: list[Problem]) -> list
     index = FolderIndex(masks, follow_links=True)
     by_name = {without_suffix(name): path for name, path in index.files.items() if is_image_name(name)}
     paired = [
-        replace(item, gt_mask=by_name.get(unicodedata.normalize("NFC", without_suffix(item.name))))
-        for item in items
+        replace(item, gt_mask=by_name.get(unicodedata.normalize("NFC", without_suffix(item.name)))) for item in items
     ]
     missing = [item.name for item in paired if item.gt_mask is None]
     if len(missing) == len(items) and items:

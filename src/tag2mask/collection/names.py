@@ -124,9 +124,7 @@ class FolderIndex:
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            raise DataError(
-                f"{folder}: cannot be listed ({error.strerror}); check its permissions"
-            ) from error
+            raise DataError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
         for entry in entries:
             if entry.name.startswith(".") or entry.name in _SKIPPED_FOLDERS:
                 continue

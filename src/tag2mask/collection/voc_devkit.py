@@ -41,9 +41,7 @@ def find_devkit(folder: Path) -> Path | None:
         DataError: there are several.
     """
     candidates = [folder, *sorted(folder.glob("VOC*")), *sorted(folder.glob("VOCdevkit/VOC*"))]
-    found = [
-        path for path in candidates if (path / "JPEGImages").is_dir() and (path / "Annotations").is_dir()
-    ]
+    found = [path for path in candidates if (path / "JPEGImages").is_dir() and (path / "Annotations").is_dir()]
     if len(found) > 1:
         names = ", ".join(path.name for path in found)
         raise DataError(f"{folder}: holds several years ({names}); choose one of these folders")
@@ -125,9 +123,7 @@ def _drop_masks(listing: Listing) -> None:
     masks = sum(row.gt_mask is not None for row in listing.rows)
     if not masks:
         return
-    listing.rows = [
-        Row(row.name, row.where, row.tags, row.unknown, row.tagged, row.split) for row in listing.rows
-    ]
+    listing.rows = [Row(row.name, row.where, row.tags, row.unknown, row.tagged, row.split) for row in listing.rows]
     listing.problems.append(
         Problem(
             "masks not used",
@@ -141,9 +137,7 @@ def _drop_masks(listing: Listing) -> None:
 def _splits(devkit: Path, wanted: str | None) -> dict[str, str]:
     """Split of each image, by its name without suffix."""
     folders = [
-        folder
-        for folder in (devkit / "ImageSets" / kind for kind in ("Segmentation", "Main"))
-        if folder.is_dir()
+        folder for folder in (devkit / "ImageSets" / kind for kind in ("Segmentation", "Main")) if folder.is_dir()
     ]
     if wanted is None:
         lists = [folders[0] / f"{name}.txt" for name in ("train", "val", "test")] if folders else []

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import json
+from dataclasses import FrozenInstanceError, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tag2mask.collection import ClassCount, Collection, Problem, load_collection
+from tag2mask.collection.collection import file_sha256
+from tag2mask.errors import DataError
+from tag2mask.types import Item
+from tests.helpers import write_images, write_shapes, write_tags
+
+
+def item(name: str, tags: str = "", unknown: str = "", split: str | None = None) -> Item:
+    return Item(Path("/photos") / name, name, frozenset(tags.split()), frozenset(unknown.split()), split)
+
+
+@pytest.fixture
+def collection() -> Collection:
+    items = (item("a.jpg", "cat dog", split="train"), item("b.jpg", "dog", "cat", "val"), item("c.jpg"))
+    problem = Problem("missing image", "line 3: d.jpg", "d.jpg")
+    return Collection(Path("/photos"), ("cat", "dog"), items, (problem,), "csv")
+
+
+def test_tags_are_a_table(collection: Collection) -> None:
+    tags = collection.tags()
+    assert tags.dtype == np.int8
+    np.testing.assert_array_equal(tags, [[1, 1], [-1, 1], [0, 0]])
+    assert len(collection) == 3
+    assert collection.counts() == {"cat": ClassCount(1, 1, 1), "dog": ClassCount(2, 1, 0)}
+
+
+def test_it_cannot_be_changed(collection: Collection) -> None:
+    with pytest.raises(FrozenInstanceError):
+        collection.classes = ()  # type: ignore[misc]
+
+
+def test_subsets(collection: Collection) -> None:
+    assert [i.name for i in collection.subset([2, 0]).items] == ["c.jpg", "a.jpg"]
+    assert [i.name for i in collection.subset(np.array([1])).items] == ["b.jpg"]
+    assert [i.name for i in collection.subset(split="val").items] == ["b.jpg"]
+    assert collection.subset([0]).classes == ("cat", "dog")
+    assert collection.splits() == ("train", "val")
+    with pytest.raises(DataError, match=r"no image of split 'test'; splits found: train, val"):
+        collection.subset(split="test")
+    with pytest.raises(DataError, match="the chosen subset holds no image"):
+        collection.subset(first=0)
+
+
+def test_first_is_a_fixed_shuffle_and_nested() -> None:
+    items = tuple(item(f"{k:02d}.jpg", "cat") for k in range(50))
+    collection = Collection(Path("/photos"), ("cat",), items)
+    ten, twenty = collection.subset(first=10), collection.subset(first=20)
+    assert twenty.items[:10] == ten.items
+    assert ten.items != items[:10]
+    assert ten == collection.subset(first=10, seed=0)
+    assert ten != collection.subset(first=10, seed=1)
+    assert set(collection.subset(first=500).items) == set(items)
+
+
+def test_there_and_back_as_json(collection: Collection) -> None:
+    document = json.loads(json.dumps(collection.to_dict()))
+    assert Collection.from_dict(document) == collection
+    assert document["items"][1] == {"name": "b.jpg", "tags": ["dog"], "unknown": ["cat"], "split": "val"}
+
+
+def test_json_of_files(tmp_path: Path) -> None:
+    tiny = write_shapes(tmp_path, 4)
+    collection = load_collection(tiny.images, tiny.tags, masks=tiny.masks, classes=tiny.class_file)
+    document = json.loads(json.dumps(collection.to_dict(sha256=True)))
+    assert Collection.from_dict(document) == collection
+    assert document["items"][0]["sha256"] == file_sha256(collection.items[0].image)
+    assert len(document["items"][0]["sha256"]) == 64
+    moved = Collection.from_dict(document, root=Path("/elsewhere"))
+    assert moved.items[0].image == Path("/elsewhere/shape_000.png")
+    with pytest.raises(DataError, match=r"none\.png: cannot be read"):
+        file_sha256(tmp_path / "none.png")
+
+
+def test_names_that_are_spelt_differently_on_disk_come_back(tmp_path: Path) -> None:
+    images = write_images(tmp_path / "images", ["u\u0308.png", "b.png"])
+    tags = write_tags(tmp_path / "tags.csv", {"\u00fc.png": "cat", "b.png": "cat"})
+    collection = load_collection(images, tags)
+    assert collection.items[0].name == "\u00fc.png"
+    assert collection.items[0].image.is_file()
+    assert Collection.from_dict(collection.to_dict()) == collection
+
+
+def test_damaged_documents(collection: Collection) -> None:
+    document = collection.to_dict()
+    with pytest.raises(DataError, match="not a tag2mask collection of version 1"):
+        Collection.from_dict({})
+    with pytest.raises(DataError, match="damaged tag2mask collection: KeyError"):
+        Collection.from_dict({key: value for key, value in document.items() if key != "items"})
+    with pytest.raises(DataError, match=r"tags \['dog'\] are not among its classes"):
+        Collection.from_dict({**document, "classes": ["cat"]})
+
+
+def test_problems_are_counted(collection: Collection) -> None:
+    many = replace(collection, problems=(*collection.problems, Problem("bad row", "x"), Problem("bad row", "y")))
+    assert many.problem_counts() == {"bad row": 2, "missing image": 1}
