@@ -16,289 +16,439 @@ from typing import Any
 import numpy as np
 
 from tag2mask.crf.compiling import kernel
+from tag2mask.crf.simd import (
+    add,
+    below,
+    floor,
+    greatest,
+    least,
+    load,
+    multiply,
+    scaled,
+    splat,
+    store,
+    subtract,
+    vector,
+)
 
 TILE = 64
 """Pixels are visited in squares of this side, so that neighbours in order are neighbours in the image."""
 CODES = 7776
 """6**5: the number of codes for five ranks of 0..5."""
 
-_ZERO = np.float32(0)
-_ONE = np.float32(1)
-_SIX = np.float32(6)
-_SIXTH = np.float32(1 / 6)
+PLANE = TILE * TILE
+BATCH = 12288
+"""Vertices looked up between two checks of the size of their table; a multiple of 6."""
+
 _HASH = np.uint64(0x9E3779B97F4A7C15)
+_ONE = np.uint64(1)
+_WIDE = (0.0,) * 16
 
 
 @kernel
-def embed_run(
-    image: Any, y: int, x0: int, count: int, scale: Any, strides: Any, offset: int, keys: Any, weights: Any
-) -> None:
-    """Embed `count` pixels of row `y` from column `x0`: simplex keys and barycentric weights.
+def embed_run(image: Any, y: int, x0: int, count: int, scale: Any, work: Any, weights: Any, at: int) -> None:
+    """Embed `count` pixels of row `y` from column `x0`, 16 at a time.
 
     Args:
         image: uint8 (H, W, 3).
         y, x0, count: the run of pixels.
         scale: float32 (5,): scale of x, y, red, green, blue.
-        strides: int64 (6,): mixed-radix strides; entry 0 is 0.
-        offset: added to `base`, so that it is never negative.
-        keys: int64 (>= count,), written.
-        weights: float32 (6, >= count), written; column sums are 1.
+        work: float32 (6 * TILE,), written: q_1..q_5 of the vertex of remainder 0, and the code of the
+            ranks, each `TILE` entries long.
+        weights: float32 (6 * TILE * TILE,), written from `at` on in six planes: barycentric weights.
     """
-    s0, s1, s2, s3, s4 = scale[0], scale[1], scale[2], scale[3], scale[4]
-    r1, r2, r3, r4, r5 = strides[1], strides[2], strides[3], strides[4], strides[5]
-    fy = np.float32(y) * s1
+    zero = vector(_WIDE)
+    sixth = splat(zero, np.float32(1 / 6))
+    half = splat(zero, np.float32(0.5))
+    one = splat(zero, np.float32(1))
+    six = splat(zero, np.float32(6))
+    fy = splat(zero, np.float32(y) * scale[1])
     for i in range(count):
-        x = x0 + i
-        f0 = np.float32(x) * s0
-        f2 = np.float32(image[y, x, 0]) * s2
-        f3 = np.float32(image[y, x, 1]) * s3
-        f4 = np.float32(image[y, x, 2]) * s4
-        z5 = -np.float32(5) * f4
-        z4 = f4 - np.float32(4) * f3
-        t = f4 + f3
-        z3 = t - np.float32(3) * f2
-        t = t + f2
-        z2 = t - np.float32(2) * fy
-        t = t + fy
-        z1 = t - f0
-        z0 = t + f0
-        # nearest point of remainder 0, then how far the coordinates lie from it, in units of 6
-        q0 = np.floor(z0 * _SIXTH + np.float32(0.5))
-        q1 = np.floor(z1 * _SIXTH + np.float32(0.5))
-        q2 = np.floor(z2 * _SIXTH + np.float32(0.5))
-        q3 = np.floor(z3 * _SIXTH + np.float32(0.5))
-        q4 = np.floor(z4 * _SIXTH + np.float32(0.5))
-        q5 = np.floor(z5 * _SIXTH + np.float32(0.5))
-        d0 = z0 * _SIXTH - q0
-        d1 = z1 * _SIXTH - q1
-        d2 = z2 * _SIXTH - q2
-        d3 = z3 * _SIXTH - q3
-        d4 = z4 * _SIXTH - q4
-        d5 = z5 * _SIXTH - q5
-        total = q0 + q1 + q2 + q3 + q4 + q5
-        # rank: how many coordinates lie farther out
-        c01 = np.float32(d0 < d1)
-        c02 = np.float32(d0 < d2)
-        c03 = np.float32(d0 < d3)
-        c04 = np.float32(d0 < d4)
-        c05 = np.float32(d0 < d5)
-        c12 = np.float32(d1 < d2)
-        c13 = np.float32(d1 < d3)
-        c14 = np.float32(d1 < d4)
-        c15 = np.float32(d1 < d5)
-        c23 = np.float32(d2 < d3)
-        c24 = np.float32(d2 < d4)
-        c25 = np.float32(d2 < d5)
-        c34 = np.float32(d3 < d4)
-        c35 = np.float32(d3 < d5)
-        c45 = np.float32(d4 < d5)
-        k0 = total + c01 + c02 + c03 + c04 + c05
-        k1 = total + _ONE - c01 + c12 + c13 + c14 + c15
-        k2 = total + np.float32(2) - c02 - c12 + c23 + c24 + c25
-        k3 = total + np.float32(3) - c03 - c13 - c23 + c34 + c35
-        k4 = total + np.float32(4) - c04 - c14 - c24 - c34 + c45
-        k5 = total + np.float32(5) - c05 - c15 - c25 - c35 - c45
-        # where the rounded point left the plane, move the outermost coordinates by one step
-        m0 = np.float32(k0 < _ZERO) - np.float32(k0 >= _SIX)
-        m1 = np.float32(k1 < _ZERO) - np.float32(k1 >= _SIX)
-        m2 = np.float32(k2 < _ZERO) - np.float32(k2 >= _SIX)
-        m3 = np.float32(k3 < _ZERO) - np.float32(k3 >= _SIX)
-        m4 = np.float32(k4 < _ZERO) - np.float32(k4 >= _SIX)
-        m5 = np.float32(k5 < _ZERO) - np.float32(k5 >= _SIX)
-        q1 += m1
-        q2 += m2
-        q3 += m3
-        q4 += m4
-        q5 += m5
-        code = (k1 + _SIX * m1) + _SIX * (
-            (k2 + _SIX * m2)
-            + _SIX * ((k3 + _SIX * m3) + _SIX * ((k4 + _SIX * m4) + _SIX * (k5 + _SIX * m5)))
-        )
-        base = np.int64(q1) * r1 + np.int64(q2) * r2 + np.int64(q3) * r3 + np.int64(q4) * r4
-        base += np.int64(q5) * r5 + offset
-        keys[i] = base * CODES + np.int64(code)
+        work[i] = np.float32(x0 + i) * scale[0]
+        work[TILE + i] = np.float32(image[y, x0 + i, 0]) * scale[2]
+        work[2 * TILE + i] = np.float32(image[y, x0 + i, 1]) * scale[3]
+        work[3 * TILE + i] = np.float32(image[y, x0 + i, 2]) * scale[4]
+    for i in range(0, count, 16):
+        f0 = load(zero, work, i)
+        f2 = load(zero, work, TILE + i)
+        f3 = load(zero, work, 2 * TILE + i)
+        f4 = load(zero, work, 3 * TILE + i)
+        # coordinates in units of 6: z_j is the sum of the later features less j times the one before
+        s4 = add(f4, f3)
+        s3 = add(s4, f2)
+        s2 = add(s3, fy)
+        z5 = multiply(scaled(f4, np.float32(-5), zero), sixth)
+        z4 = multiply(scaled(f3, np.float32(-4), f4), sixth)
+        z3 = multiply(scaled(f2, np.float32(-3), s4), sixth)
+        z2 = multiply(scaled(fy, np.float32(-2), s3), sixth)
+        z1 = multiply(subtract(s2, f0), sixth)
+        z0 = multiply(add(s2, f0), sixth)
+        # nearest point of remainder 0, and how far the coordinates lie from it
+        q0 = floor(add(z0, half))
+        q1 = floor(add(z1, half))
+        q2 = floor(add(z2, half))
+        q3 = floor(add(z3, half))
+        q4 = floor(add(z4, half))
+        q5 = floor(add(z5, half))
+        d0 = subtract(z0, q0)
+        d1 = subtract(z1, q1)
+        d2 = subtract(z2, q2)
+        d3 = subtract(z3, q3)
+        d4 = subtract(z4, q4)
+        d5 = subtract(z5, q5)
+        # rank: how many coordinates lie farther out; shifted by how far the point is off the plane
+        off = add(add(add(q0, q1), add(q2, q3)), add(q4, q5))
+        c = below(d0, d1)
+        k0 = add(off, c)
+        k1 = subtract(add(off, one), c)
+        c = below(d0, d2)
+        k0 = add(k0, c)
+        k2 = subtract(add(off, splat(zero, np.float32(2))), c)
+        c = below(d0, d3)
+        k0 = add(k0, c)
+        k3 = subtract(add(off, splat(zero, np.float32(3))), c)
+        c = below(d0, d4)
+        k0 = add(k0, c)
+        k4 = subtract(add(off, splat(zero, np.float32(4))), c)
+        c = below(d0, d5)
+        k0 = add(k0, c)
+        k5 = subtract(add(off, splat(zero, np.float32(5))), c)
+        c = below(d1, d2)
+        k1, k2 = add(k1, c), subtract(k2, c)
+        c = below(d1, d3)
+        k1, k3 = add(k1, c), subtract(k3, c)
+        c = below(d1, d4)
+        k1, k4 = add(k1, c), subtract(k4, c)
+        c = below(d1, d5)
+        k1, k5 = add(k1, c), subtract(k5, c)
+        c = below(d2, d3)
+        k2, k3 = add(k2, c), subtract(k3, c)
+        c = below(d2, d4)
+        k2, k4 = add(k2, c), subtract(k4, c)
+        c = below(d2, d5)
+        k2, k5 = add(k2, c), subtract(k5, c)
+        c = below(d3, d4)
+        k3, k4 = add(k3, c), subtract(k4, c)
+        c = below(d3, d5)
+        k3, k5 = add(k3, c), subtract(k5, c)
+        c = below(d4, d5)
+        k4, k5 = add(k4, c), subtract(k5, c)
+        # back onto the plane: the outermost coordinates move by one step
+        m0 = _step_back(k0)
+        m1 = _step_back(k1)
+        m2 = _step_back(k2)
+        m3 = _step_back(k3)
+        m4 = _step_back(k4)
+        m5 = _step_back(k5)
+        store(work, i, add(q1, m1))
+        store(work, TILE + i, add(q2, m2))
+        store(work, 2 * TILE + i, add(q3, m3))
+        store(work, 3 * TILE + i, add(q4, m4))
+        store(work, 4 * TILE + i, add(q5, m5))
+        code = add(k5, multiply(six, m5))
+        code = add(multiply(six, code), add(k4, multiply(six, m4)))
+        code = add(multiply(six, code), add(k3, multiply(six, m3)))
+        code = add(multiply(six, code), add(k2, multiply(six, m2)))
+        code = add(multiply(six, code), add(k1, multiply(six, m1)))
+        store(work, 5 * TILE + i, code)
         # distances in descending order by a sorting network; weights are their differences
-        d0 -= m0
-        d1 -= m1
-        d2 -= m2
-        d3 -= m3
-        d4 -= m4
-        d5 -= m5
-        d0, d5 = max(d0, d5), min(d0, d5)
-        d1, d3 = max(d1, d3), min(d1, d3)
-        d2, d4 = max(d2, d4), min(d2, d4)
-        d1, d2 = max(d1, d2), min(d1, d2)
-        d3, d4 = max(d3, d4), min(d3, d4)
-        d0, d3 = max(d0, d3), min(d0, d3)
-        d2, d5 = max(d2, d5), min(d2, d5)
-        d0, d1 = max(d0, d1), min(d0, d1)
-        d2, d3 = max(d2, d3), min(d2, d3)
-        d4, d5 = max(d4, d5), min(d4, d5)
-        d1, d2 = max(d1, d2), min(d1, d2)
-        d3, d4 = max(d3, d4), min(d3, d4)
-        weights[0, i] = _ONE + d5 - d0
-        weights[1, i] = d4 - d5
-        weights[2, i] = d3 - d4
-        weights[3, i] = d2 - d3
-        weights[4, i] = d1 - d2
-        weights[5, i] = d0 - d1
+        d0, d1, d2 = subtract(d0, m0), subtract(d1, m1), subtract(d2, m2)
+        d3, d4, d5 = subtract(d3, m3), subtract(d4, m4), subtract(d5, m5)
+        d0, d5 = greatest(d0, d5), least(d0, d5)
+        d1, d3 = greatest(d1, d3), least(d1, d3)
+        d2, d4 = greatest(d2, d4), least(d2, d4)
+        d1, d2 = greatest(d1, d2), least(d1, d2)
+        d3, d4 = greatest(d3, d4), least(d3, d4)
+        d0, d3 = greatest(d0, d3), least(d0, d3)
+        d2, d5 = greatest(d2, d5), least(d2, d5)
+        d0, d1 = greatest(d0, d1), least(d0, d1)
+        d2, d3 = greatest(d2, d3), least(d2, d3)
+        d4, d5 = greatest(d4, d5), least(d4, d5)
+        d1, d2 = greatest(d1, d2), least(d1, d2)
+        d3, d4 = greatest(d3, d4), least(d3, d4)
+        store(weights, at + i, add(one, subtract(d5, d0)))
+        store(weights, at + i + PLANE, subtract(d4, d5))
+        store(weights, at + i + 2 * PLANE, subtract(d3, d4))
+        store(weights, at + i + 3 * PLANE, subtract(d2, d3))
+        store(weights, at + i + 4 * PLANE, subtract(d1, d2))
+        store(weights, at + i + 5 * PLANE, subtract(d0, d1))
 
 
 @kernel
-def find_slot(table: Any, key: int) -> int:
-    """Slot of `key` in the open-addressing table, or the free slot (-1) where it belongs."""
-    mask = table.shape[0] - 1
+def _step_back(rank: Any) -> Any:
+    """1 where a shifted rank is below 0, -1 where it is above 5, else 0."""
+    return subtract(below(rank, splat(rank, np.float32(0))), below(splat(rank, np.float32(5.5)), rank))
+
+
+@kernel
+def find_slot(table: Any, keys: Any, key: int) -> int:
+    """Slot of an open-addressing table that holds the position of `key` in `keys`, or is free (-1)."""
+    mask = np.uint64(table.shape[0] - 1)
     mixed = np.uint64(key) * _HASH
-    slot = np.int64((mixed ^ (mixed >> np.uint64(32))) >> np.uint64(8)) & mask
-    while table[slot] != key and table[slot] != -1:
-        slot = (slot + 1) & mask
+    slot = (mixed ^ (mixed >> np.uint64(32))) & mask
+    while table[slot] >= 0 and keys[table[slot]] != key:
+        slot = (slot + _ONE) & mask
     return slot
 
 
 @kernel
-def rehash(keys: Any, count: int, capacity: int) -> Any:
-    """Table (keys, ids) of `capacity` slots over `keys[:count]`, where the id is the position."""
-    table = np.full(capacity, -1, np.int64)
-    ids = np.empty(capacity, np.int32)
+def hashed(keys: Any, count: int, least: int) -> Any:
+    """Table over `keys[:count]` with more than `2 * least` slots."""
+    capacity = 1024
+    while capacity <= 2 * least:
+        capacity *= 2
+    table = np.full(capacity, -1, np.int32)
     for i in range(count):
-        slot = find_slot(table, keys[i])
-        table[slot] = keys[i]
-        ids[slot] = i
-    return table, ids
+        table[find_slot(table, keys, keys[i])] = i
+    return table
+
+
+@kernel
+def sort_groups(first: int, end: int, at: int, starts: Any, owners: Any, cursor: Any, sizes: Any) -> None:
+    """Order the groups first..end by size, which spares the loops over groups mispredicted branches.
+
+    Args:
+        at: first pixel of the tile.
+        starts: sizes of the groups; replaced by their first pixels, in the new order.
+        owners: brought to the new order.
+        cursor: int32 (2 * PLANE,), written: first pixel of each group by its old number less `first`.
+        sizes: int32 (PLANE + 2,), work space.
+    """
+    sizes[:] = 0
+    for g in range(first, end):
+        cursor[PLANE + g - first] = owners[g]
+        sizes[starts[g] + 1] += 1
+    for size in range(1, sizes.shape[0]):
+        sizes[size] += sizes[size - 1]
+    for g in range(first, end):
+        size = starts[g]
+        cursor[g - first] = sizes[size]
+        sizes[size] += 1
+    # now the new place of each group is known; walk the sizes once more in the new order
+    for g in range(first, end):
+        place = first + cursor[g - first]
+        owners[place] = cursor[PLANE + g - first]
+        cursor[PLANE + g - first] = starts[g]
+    for g in range(first, end):
+        starts[first + cursor[g - first]] = cursor[PLANE + g - first]
+    for g in range(first, end):
+        size = starts[g]
+        starts[g] = at
+        at += size
+    for g in range(first, end):
+        cursor[g - first] = starts[first + cursor[g - first]]
+
+
+@kernel
+def group_tile(
+    image: Any,
+    y0: int,
+    x0: int,
+    at: int,
+    groups: int,
+    count: int,
+    scale: Any,
+    strides: Any,
+    offset: int,
+    table: Any,
+    simplices: Any,
+    latest: Any,
+    work: Any,
+    planes: Any,
+    sequence: Any,
+    cursor: Any,
+    sizes: Any,
+    starts: Any,
+    owners: Any,
+    pixels: Any,
+    weights: Any,
+) -> Any:
+    """Group the pixels of the tile at (y0, x0); returns the new numbers of groups and of simplices.
+
+    Args:
+        at, groups, count: pixels, groups and simplices so far.
+        table, simplices: hash table of simplices; free for one tile's worth of them.
+        latest: int32, the last group of each simplex.
+        work, planes, sequence, cursor, sizes: work space.
+        starts, owners: written: first pixel and simplex of each group.
+        pixels, weights: written, as in `group_pixels`.
+    """
+    height, width = image.shape[0], image.shape[1]
+    y1, x1 = min(y0 + TILE, height), min(x0 + TILE, width)
+    first = groups
+    last_key = np.int64(-1)
+    group = np.int32(-1)
+    for y in range(y0, y1):
+        row = (y - y0) * TILE
+        embed_run(image, y, x0, x1 - x0, scale, work, planes, row)
+        for i in range(x1 - x0):
+            base = offset + np.int64(work[i]) * strides[1] + np.int64(work[TILE + i]) * strides[2]
+            base += np.int64(work[2 * TILE + i]) * strides[3] + np.int64(work[3 * TILE + i]) * strides[4]
+            base += np.int64(work[4 * TILE + i]) * strides[5]
+            key = base * CODES + np.int64(work[5 * TILE + i])
+            if key != last_key:
+                last_key = key
+                slot = find_slot(table, simplices, key)
+                simplex = table[slot]
+                if simplex < 0:
+                    simplex = np.int32(count)
+                    simplices[count] = key
+                    latest[count] = -1
+                    table[slot] = simplex
+                    count += 1
+                group = latest[simplex]
+                if group < first:
+                    group = np.int32(groups)
+                    latest[simplex] = group
+                    owners[group] = simplex
+                    starts[group] = 0
+                    groups += 1
+            starts[group] += 1
+            sequence[row + i] = group
+    sort_groups(first, groups, at, starts, owners, cursor, sizes)
+    for y in range(y0, y1):
+        row = (y - y0) * TILE
+        for i in range(x1 - x0):
+            g = sequence[row + i] - first
+            p = np.int64(cursor[g])
+            cursor[g] = p + 1
+            pixels[p] = y * width + x0 + i
+            for j in range(6):
+                weights[6 * p + j] = planes[j * PLANE + row + i]
+    return groups, count
 
 
 @kernel
 def group_pixels(image: Any, scale: Any, strides: Any, offset: int) -> Any:
-    """Group the pixels of an image by simplex.
+    """Group the pixels of each tile of an image by simplex.
 
     Args:
-        image: uint8 (H, W, 3); the other arguments as in `embed_run`.
+        image: uint8 (H, W, 3).
+        scale: float32 (5,): scale of x, y, red, green, blue.
+        strides: int64 (6,): mixed-radix strides of q_0..q_5; entry 0 is 0.
+        offset: added to `base`, so that it is never negative.
 
     Returns:
-        (simplex keys int64 (G,), starts int32 (G + 1,), pixels int32 (N,), weights float32 (N, 6)).
-        Group g holds the entries starts[g] .. starts[g + 1] of `pixels` (y * W + x) and `weights`.
+        (simplices int64 (S,), owners int32 (G,), starts int32 (G + 1,), pixels int32 (N,), weights float32
+        (6 N,)). Group g belongs to the simplex owners[g] and holds the entries starts[g] .. starts[g + 1]
+        of `pixels` (y * W + x) and `weights`.
     """
     height, width = image.shape[0], image.shape[1]
     n = height * width
-    run_keys = np.empty(TILE, np.int64)
-    run_weights = np.empty((6, TILE), np.float32)
-    simplices = np.empty(max(64, n // 4), np.int64)
-    table, ids = rehash(simplices, 0, 1024)
-    group = np.empty(n, np.int32)
-    visited = np.empty((n, 6), np.float32)
-    groups = 0
-    at = 0
-    last_key = np.int64(-1)
-    last = np.int32(-1)
-    for y0 in range(0, height, TILE):
-        for x0 in range(0, width, TILE):
-            count = min(TILE, width - x0)
-            for y in range(y0, min(y0 + TILE, height)):
-                embed_run(image, y, x0, count, scale, strides, offset, run_keys, run_weights)
-                for i in range(count):
-                    key = run_keys[i]
-                    if key != last_key:
-                        slot = find_slot(table, key)
-                        if table[slot] == -1:
-                            if groups == simplices.shape[0]:
-                                larger = np.empty(min(n, 2 * groups), np.int64)
-                                larger[:groups] = simplices
-                                simplices = larger
-                            simplices[groups] = key
-                            table[slot] = key
-                            ids[slot] = groups
-                            groups += 1
-                            if 2 * groups > table.shape[0]:
-                                table, ids = rehash(simplices, groups, 4 * table.shape[0])
-                                slot = find_slot(table, key)
-                        last_key = key
-                        last = ids[slot]
-                    group[at + i] = last
-                    for j in range(6):
-                        visited[at + i, j] = run_weights[j, i]
-                at += count
-    starts = np.zeros(groups + 1, np.int32)
-    for t in range(n):
-        starts[group[t] + 1] += 1
-    for g in range(groups):
-        starts[g + 1] += starts[g]
-    nxt = starts[:groups].copy()
+    work = np.zeros(6 * TILE, np.float32)
+    planes = np.empty(6 * PLANE, np.float32)
+    sequence = np.empty(PLANE, np.int32)
+    cursor = np.empty(2 * PLANE, np.int32)
+    sizes = np.empty(PLANE + 2, np.int32)
+    simplices = np.empty(n, np.int64)
+    latest = np.empty(n, np.int32)
+    owners = np.empty(n, np.int32)
+    starts = np.empty(n + 1, np.int32)
     pixels = np.empty(n, np.int32)
-    weights = np.empty((n, 6), np.float32)
-    t = 0
+    weights = np.empty(6 * n, np.float32)
+    table = hashed(simplices, 0, min(n, 16 * PLANE))
+    at = groups = count = 0
     for y0 in range(0, height, TILE):
         for x0 in range(0, width, TILE):
-            for y in range(y0, min(y0 + TILE, height)):
-                for x in range(x0, min(x0 + TILE, width)):
-                    p = nxt[group[t]]
-                    nxt[group[t]] = p + 1
-                    pixels[p] = y * width + x
-                    for j in range(6):
-                        weights[p, j] = visited[t, j]
-                    t += 1
-    return simplices[:groups].copy(), starts, pixels, weights
+            if 2 * (count + PLANE) > table.shape[0]:
+                table = hashed(simplices, count, 2 * (count + PLANE))
+            groups, count = group_tile(
+                image,
+                y0,
+                x0,
+                at,
+                groups,
+                count,
+                scale,
+                strides,
+                offset,
+                table,
+                simplices,
+                latest,
+                work,
+                planes,
+                sequence,
+                cursor,
+                sizes,
+                starts,
+                owners,
+                pixels,
+                weights,
+            )
+            at += min(TILE, height - y0) * min(TILE, width - x0)
+    starts[groups] = n
+    return simplices[:count].copy(), owners[:groups].copy(), starts[: groups + 1].copy(), pixels, weights
 
 
 @kernel
-def find_vertices(simplices: Any, strides: Any) -> Any:
-    """Vertices of all simplices.
-
-    Returns:
-        (vertex keys int64 (V,), vertices int32 (G, 6)): for each simplex the vertex of remainder 0..5.
-    """
-    groups = simplices.shape[0]
-    keys = np.empty(max(64, groups), np.int64)
-    table, ids = rehash(keys, 0, 1024)
-    vertices = np.empty((groups, 6), np.int32)
-    count = 0
+def number_vertices(
+    simplices: Any, g0: int, g1: int, strides: Any, table: Any, keys: Any, count: int, vertices: Any
+) -> int:
+    """Number the vertices of the simplices g0..g1; returns the new number of vertices."""
     step = np.empty(6, np.int64)
-    for g in range(groups):
+    for g in range(g0, g1):
         base = simplices[g] // CODES
         code = simplices[g] - base * CODES
-        step[:] = 0
+        for i in range(6):
+            step[i] = 0
         for i in range(1, 6):
-            step[5 - code % 6] = strides[i]
+            rank = code % 6
+            step[5 - rank] = strides[i]
             code //= 6
         for k in range(6):
-            # coordinates of rank > 5 - k step down by one as the remainder grows
+            # the coordinates of rank > 5 - k have stepped down by one
             if k > 0:
                 base -= step[k - 1]
             key = base * 6 + k
-            slot = find_slot(table, key)
-            if table[slot] == -1:
-                if count == keys.shape[0]:
-                    larger = np.empty(2 * count, np.int64)
-                    larger[:count] = keys
-                    keys = larger
+            slot = find_slot(table, keys, key)
+            vertex = table[slot]
+            if vertex < 0:
+                vertex = np.int32(count)
                 keys[count] = key
-                table[slot] = key
-                ids[slot] = count
+                table[slot] = vertex
                 count += 1
-                if 2 * count > table.shape[0]:
-                    table, ids = rehash(keys, count, 4 * table.shape[0])
-                    slot = find_slot(table, key)
-            vertices[g, k] = ids[slot]
-    return keys[:count].copy(), vertices
+            vertices[6 * g + k] = vertex
+    return count
 
 
 @kernel
-def find_chains(keys: Any, strides: Any) -> Any:
+def find_vertices(simplices: Any, owners: Any, strides: Any) -> Any:
+    """Vertices of all simplices.
+
+    Returns:
+        (vertex keys int64 (V,), their hash table, corners int32 (6 G,)): for each group the vertex of
+        remainder 0..5.
+    """
+    total = simplices.shape[0]
+    keys = np.empty(6 * total, np.int64)
+    table = hashed(keys, 0, min(6 * total, 2 * BATCH))
+    vertices = np.empty(6 * total, np.int32)
+    count = 0
+    for g in range(0, total, BATCH // 6):
+        if 2 * (count + BATCH) > table.shape[0]:
+            table = hashed(keys, count, min(6 * total, 2 * (count + BATCH)))
+        count = number_vertices(
+            simplices, g, min(total, g + BATCH // 6), strides, table, keys, count, vertices
+        )
+    corners = np.empty(6 * owners.shape[0], np.int32)
+    for g in range(owners.shape[0]):
+        for k in range(6):
+            corners[6 * g + k] = vertices[6 * owners[g] + k]
+    return keys[:count].copy(), table, corners
+
+
+@kernel
+def find_chains(keys: Any, table: Any, strides: Any) -> Any:
     """Chains of neighbouring vertices along each of the six directions of the lattice.
 
     Returns:
-        (links int32 (L,), ends int64 (6,)): `links[:ends[0]]` are the chains of direction 0, the next
-        entries up to `ends[1]` those of direction 1, and so on. The last vertex v of a chain is
-        written as -1 - v. Vertices without a neighbour appear in no chain.
+        links int32 (L,): the chains of direction 0, then those of direction 1, and so on. The last vertex
+        v of a chain is written as -1 - v. Vertices without a neighbour appear in no chain.
     """
     count = keys.shape[0]
-    capacity = 1024
-    while capacity < 2 * count:
-        capacity *= 2
-    table, ids = rehash(keys, count, capacity)
     after = np.empty(count, np.int32)
     first = np.empty(count, np.bool_)
     links = np.empty(6 * count, np.int32)
-    ends = np.empty(6, np.int64)
     total = strides[1] + strides[2] + strides[3] + strides[4] + strides[5]
     at = 0
     for j in range(6):
@@ -306,12 +456,10 @@ def find_chains(keys: Any, strides: Any) -> Any:
         for v in range(count):
             key = keys[v]
             other = key + 1 - 6 * strides[j] if key % 6 < 5 else key - 5 + 6 * (total - strides[j])
-            slot = find_slot(table, other)
-            if table[slot] == -1:
-                after[v] = -1
-            else:
-                after[v] = ids[slot]
-                first[ids[slot]] = False
+            u = table[find_slot(table, keys, other)]
+            after[v] = u
+            if u >= 0:
+                first[u] = False
         for v in range(count):
             if first[v] and after[v] >= 0:
                 u = np.int32(v)
@@ -321,5 +469,4 @@ def find_chains(keys: Any, strides: Any) -> Any:
                     u = after[u]
                 links[at] = np.int32(-1) - u
                 at += 1
-        ends[j] = at
-    return links[:at].copy(), ends
+    return links[:at].copy()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.crf import meanfield
+from tag2mask.crf import layout, meanfield
 from tag2mask.crf.lattice import Lattice
 
 Floats = NDArray[np.float32]
@@ -72,8 +72,8 @@ def mean_field(
     lanes = 16 * full + len(tail)
     bias = np.float32(far_weight) * lattice.far_sum + np.float32(near_weight) * lattice.near_sum
     unary = _aligned(count * lanes)
-    greatest = meanfield.pack_unary(
-        _WIDE, len(tail), full, scores, np.float32(floor), bias, lattice.pixels, unary
+    greatest = layout.pack(
+        _WIDE, len(tail), full, scores, np.float32(floor), bias, lattice.pixels, lattice.tiles, unary
     )
     steep = bool(greatest + bias.max() > meanfield.LIMIT)
     near, near_out = (_aligned(lattice.near_count * lanes) for _ in range(2))
@@ -105,16 +105,17 @@ def mean_field(
             steep,
             i == 0,
             i == iterations,
-            lattice.pixels,
-            out,
             buffer,
             shares,
         )
+        if i == iterations:
+            break
         meanfield.blur(_WIDE, tail, full, near_out, lattice.near_links)
         meanfield.blur(_WIDE, tail, full, far_out, lattice.far_links)
         near, near_out, far, far_out = near_out, near, far_out, far
         near_out.fill(0)
         far_out.fill(0)
+    layout.unpack(len(tail), full, unary, bias, lattice.pixels, lattice.tiles, out)
     return out
 
 

@@ -48,14 +48,13 @@ class Lattice:
         deviations = (bilateral_xy, bilateral_xy, bilateral_rgb, bilateral_rgb, bilateral_rgb)
         scale = _scale(deviations)
         strides, offset = _strides(scale, self.shape)
-        simplices, self.starts, self.pixels, weights = build.group_pixels(
+        simplices, owners, self.starts, self.pixels, self.far_weights = build.group_pixels(
             image, scale.astype(np.float32), strides, offset
         )
-        keys, corners = build.find_vertices(simplices, strides)
-        self.far_links, _ = build.find_chains(keys, strides)
+        keys, table, self.far_corners = build.find_vertices(simplices, owners, strides)
+        self.far_links = build.find_chains(keys, table, strides)
         self.far_count = len(keys)
-        self.far_corners: Ints = corners.reshape(-1)
-        self.far_weights: Floats = weights.reshape(-1)
+        self.tiles = _tiles(self.shape)
         self.near_corners, self.near_weights, self.near_links, self.near_count = _positions(
             self.pixels, self.shape, (gaussian_xy, gaussian_xy)
         )
@@ -112,6 +111,12 @@ def _strides(scale: NDArray[np.float64], shape: tuple[int, int]) -> tuple[NDArra
         offset -= low * stride
         stride *= high - low + 1
     return strides, offset
+
+
+def _tiles(shape: tuple[int, int]) -> NDArray[np.int64]:
+    """First position of each tile in the order of the pixels, and the number of pixels."""
+    heights, widths = (np.diff(np.append(np.arange(0, size, build.TILE), size)) for size in shape)
+    return np.append(0, np.cumsum(np.outer(heights, widths)))
 
 
 def _positions(

@@ -27,7 +27,6 @@ from tag2mask.crf.simd import (
     exp,
     largest,
     load,
-    log,
     multiply,
     scaled,
     splat,
@@ -198,18 +197,12 @@ def normalise_block(wide: Any, tail: Any, full: int, count: int, buffer: Any, sh
 
 
 @kernel
-def write_block(
-    tail_lanes: int, full: int, classes: int, buffer: Any, shares: Any, pixels: Any, p0: int, p1: int, out: Any
-) -> None:
-    """Write the marginals of a block to their places in `out`, float32 (K, H * W)."""
-    for k in range(classes - 1):
-        chunk = min(k // 16, full)
-        lanes = 16 if chunk < full else tail_lanes
-        at = chunk * BLOCK * 16 + k - chunk * 16
-        for p in range(p0, p1):
-            out[k, pixels[p]] = buffer[at + (p - p0) * lanes] * shares[p - p0]
+def write_block(zero: Any, buffer: Any, at: int, shares: Any, p0: int, p1: int, to: int, out: Any) -> None:
+    """Write the marginals of one chunk to `out[to:]`."""
+    lanes = width(zero)
     for p in range(p0, p1):
-        out[classes - 1, pixels[p]] = shares[BLOCK + p - p0]
+        odds = load(zero, buffer, at + (p - p0) * lanes)
+        store(out, to + p * lanes, scaled(odds, shares[p - p0], zero))
 
 
 @kernel
@@ -238,8 +231,6 @@ def sweep(
     steep: bool,
     first: bool,
     last: bool,
-    pixels: Any,
-    out: Any,
     buffer: Any,
     shares: Any,
 ) -> None:
@@ -256,7 +247,8 @@ def sweep(
         near_weight, far_weight: float32 weights of the two terms.
         steep: whether the exponential needs guarding.
         first: whether there are no messages yet.
-        last: whether to write marginals to `out`, float32 (K, N), at `pixels`, instead of splatting.
+        last: whether to end: instead of splatting, marginals replace `unary` and those of the last class
+            replace `bias`.
         buffer: float32 (BLOCK * lanes,), finite; shares: float32 (2 * BLOCK,), finite. Work space.
     """
     wide = vector(wide_lanes)
@@ -290,7 +282,11 @@ def sweep(
             )
         normalise_block(wide, tail, full, p1 - p0, buffer, shares, steep)
         if last:
-            write_block(lanes, full, out.shape[0], buffer, shares, pixels, p0, p1, out)
+            for c in range(full):
+                write_block(wide, buffer, c * BLOCK * 16, shares, p0, p1, c * count * 16, unary)
+            write_block(tail, buffer, to, shares, p0, p1, at, unary)
+            for p in range(p0, p1):
+                bias[p] = shares[BLOCK + p - p0]
         else:
             for c in range(full):
                 m, e = c * near_nodes * 16, c * far_nodes * 16
@@ -329,44 +325,3 @@ def blur(wide_lanes: Any, tail_lanes: Any, full: int, nodes: Any, links: Any) ->
     for c in range(full):
         blur_chunk(wide, nodes, c * count * 16, links)
     blur_chunk(tail, nodes, full * count * 16, links)
-
-
-@kernel
-def pack_unary(
-    wide_lanes: Any, tail_lanes: int, full: int, scores: Any, floor: Any, bias: Any, pixels: Any, unary: Any
-) -> Any:
-    """Bring the unary into the order of the kernels.
-
-    Args:
-        scores: float32 (K, N): probabilities where `floor` > 0, else log-probabilities.
-        floor: least probability; 0 for log-probabilities.
-        bias: float32 (N,) subtracted, in the order of `pixels`.
-        pixels: int32 (N,), the pixel at each position.
-        unary: float32 (N * lanes,), written: log-odds against the last class minus `bias`.
-
-    Returns:
-        The greatest absolute log-odds, before `bias`.
-    """
-    wide = vector(wide_lanes)
-    classes, count = scores.shape
-    scratch = np.zeros((classes, BLOCK), np.float32)
-    flat = scratch.reshape(classes * BLOCK)
-    greatest = np.float32(0)
-    unary[full * count * 16 :] = np.float32(-1e30)
-    for p0 in range(0, count, BLOCK):
-        p1 = min(p0 + BLOCK, count)
-        for k in range(classes):
-            for p in range(p0, p1):
-                scratch[k, p - p0] = scores[k, pixels[p]]
-        if floor > 0:
-            for i in range(0, classes * BLOCK, 16):
-                store(flat, i, log(load(wide, flat, i), floor))
-        for k in range(classes - 1):
-            chunk = min(k // 16, full)
-            lanes = 16 if chunk < full else tail_lanes
-            at = chunk * count * 16 + k - chunk * 16
-            for p in range(p0, p1):
-                odds = scratch[k, p - p0] - scratch[classes - 1, p - p0]
-                greatest = max(greatest, abs(odds))
-                unary[at + p * lanes] = odds - bias[p]
-    return greatest

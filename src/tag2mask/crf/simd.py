@@ -156,13 +156,37 @@ def scaled(typingctx, a, scalar, b):
 
 
 @intrinsic
-def add(typingctx, a, b):
-    """a + b."""
+def floor(typingctx, a):
+    """Greatest whole number not above each lane."""
     if not isinstance(a, Vector):
         return None
 
     def generate(context, builder, signature, args):
-        return builder.fadd(args[0], args[1])
+        return _call(builder, "llvm.floor", [args[0]])
+
+    return a(a), generate
+
+
+@intrinsic
+def add(typingctx, a, b):
+    """a + b."""
+    if not isinstance(a, Vector) or a != b:
+        return None
+
+    def generate(context, builder, signature, args):
+        return builder.fadd(args[0], args[1], flags=("contract",))
+
+    return a(a, b), generate
+
+
+@intrinsic
+def subtract(typingctx, a, b):
+    """a - b."""
+    if not isinstance(a, Vector) or a != b:
+        return None
+
+    def generate(context, builder, signature, args):
+        return builder.fsub(args[0], args[1], flags=("contract",))
 
     return a(a, b), generate
 
@@ -170,11 +194,11 @@ def add(typingctx, a, b):
 @intrinsic
 def multiply(typingctx, a, b):
     """a * b."""
-    if not isinstance(a, Vector):
+    if not isinstance(a, Vector) or a != b:
         return None
 
     def generate(context, builder, signature, args):
-        return builder.fmul(args[0], args[1])
+        return builder.fmul(args[0], args[1], flags=("contract",))
 
     return a(a, b), generate
 
@@ -182,11 +206,47 @@ def multiply(typingctx, a, b):
 @intrinsic
 def divide(typingctx, a, b):
     """a / b."""
-    if not isinstance(a, Vector):
+    if not isinstance(a, Vector) or a != b:
         return None
 
     def generate(context, builder, signature, args):
         return builder.fdiv(args[0], args[1])
+
+    return a(a, b), generate
+
+
+@intrinsic
+def least(typingctx, a, b):
+    """Lesser of a and b."""
+    if not isinstance(a, Vector) or a != b:
+        return None
+
+    def generate(context, builder, signature, args):
+        return _call(builder, "llvm.minnum", [args[0], args[1]])
+
+    return a(a, b), generate
+
+
+@intrinsic
+def greatest(typingctx, a, b):
+    """Greater of a and b."""
+    if not isinstance(a, Vector) or a != b:
+        return None
+
+    def generate(context, builder, signature, args):
+        return _call(builder, "llvm.maxnum", [args[0], args[1]])
+
+    return a(a, b), generate
+
+
+@intrinsic
+def below(typingctx, a, b):
+    """1 where a < b, else 0."""
+    if not isinstance(a, Vector) or a != b:
+        return None
+
+    def generate(context, builder, signature, args):
+        return builder.uitofp(builder.fcmp_ordered("<", args[0], args[1]), args[0].type)
 
     return a(a, b), generate
 
