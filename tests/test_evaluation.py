@@ -64,17 +64,13 @@ def test_extra_predictions_are_counted_alone(folders: tuple[Path, Path]) -> None
 
 def test_missing_prediction(folders: tuple[Path, Path]) -> None:
     (folders[0] / "sub" / "b.png").unlink()
-    with pytest.raises(
-        DataError, match=r"preds/sub/b\.png: no prediction for this mask \(1 of 2 are missing"
-    ):
+    with pytest.raises(DataError, match=r"preds/sub/b\.png: no prediction for this mask \(1 of 2 are missing"):
         evaluate(*folders, ["cat", "dog"])
 
 
 def test_wrong_size(folders: tuple[Path, Path]) -> None:
     write_mask(folders[0] / "a.png", np.zeros((4, 2), np.uint8))
-    with pytest.raises(
-        DataError, match=r"preds/a\.png: prediction is 4 x 2 .*mask 2 x 4; write masks at the size"
-    ):
+    with pytest.raises(DataError, match=r"preds/a\.png: prediction is 4 x 2 .*mask 2 x 4; write masks at the size"):
         evaluate(*folders, ["cat", "dog"])
 
 
@@ -83,9 +79,7 @@ def test_class_index_out_of_range_names_the_side(folders: tuple[Path, Path]) -> 
     with pytest.raises(DataError, match=r"preds/a\.png: preds holds class index 2; expected 0 to 1"):
         evaluate(preds, gt, ["cat"])
     write_mask(preds / "a.png", np.full((2, 4), 255))
-    with pytest.raises(
-        DataError, match=r"preds/a\.png: preds holds class index 255 \(ignore: never a prediction\)"
-    ):
+    with pytest.raises(DataError, match=r"preds/a\.png: preds holds class index 255 \(ignore: never a prediction\)"):
         evaluate(preds, gt, ["cat", "dog"])
     write_mask(preds / "a.png", np.zeros((2, 4), np.uint8))
     write_mask(gt / "a.png", np.full((2, 4), 9))
@@ -135,6 +129,16 @@ def test_linked_masks_are_scored_too(folders: tuple[Path, Path], tmp_path: Path)
     (links / "a.png").symlink_to(gt / "a.png")
     (links / "sub").symlink_to(gt / "sub")
     assert evaluate(preds, links, ["cat", "dog"]).to_dict() == expected.to_dict()
+
+
+def test_suffixes_in_upper_case_and_broken_links(folders: tuple[Path, Path]) -> None:
+    preds, gt = folders
+    expected = evaluate(preds, gt, ["cat", "dog"])
+    (gt / "a.png").rename(gt / "a.PNG")
+    assert evaluate(preds, gt, ["cat", "dog"]).to_dict() == expected.to_dict()
+    (gt / "c.png").symlink_to(gt / "none.png")
+    with pytest.raises(DataError, match=r"gt/c\.png: a broken link"):
+        evaluate(preds, gt, ["cat", "dog"])
 
 
 @pytest.mark.parametrize(

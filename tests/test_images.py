@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image, TiffImagePlugin, features
+from PIL import Image, TiffImagePlugin
 
 from tag2mask.errors import DataError
 from tag2mask.images import IMAGE_SUFFIXES, image_size, open_image, read_image
@@ -186,7 +186,12 @@ def test_cmyk_jpeg(tmp_path: Path) -> None:
 @pytest.mark.parametrize("suffix", ["png", "tif", "pgm"])
 def test_sixteen_bits_are_scaled_from_the_whole_range(tmp_path: Path, suffix: str) -> None:
     values = np.array([[0, 128, 129, 257, 32768, 65535]], np.uint16)
-    shown = read_image(save(tmp_path / f"a.{suffix}", Image.fromarray(values)))
+    path = tmp_path / f"a.{suffix}"
+    if suffix == "pgm":
+        path.write_bytes(b"P5 6 1 65535\n" + values.astype(">u2").tobytes())
+    else:
+        save(path, Image.fromarray(values))
+    shown = read_image(path)
     np.testing.assert_array_equal(shown[0, :, 0], [0, 0, 1, 1, 128, 255])
     np.testing.assert_array_equal(shown[..., 0], shown[..., 2])
 
@@ -259,7 +264,7 @@ def test_first_picture_of_an_animation(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_image(path), np.asarray(first))
 
 
-@pytest.mark.skipif(not features.check("avif"), reason="this Pillow cannot write AVIF")
+@pytest.mark.skipif(".avif" not in Image.registered_extensions(), reason="this Pillow cannot write AVIF")
 def test_avif(tmp_path: Path) -> None:
     path = save(tmp_path / "a.avif", Image.fromarray(blocks()), quality=95)
     assert image_size(path) == (32, 48)
@@ -334,9 +339,7 @@ def png_header(width: int, height: int) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
     head = struct.pack(">IIBBBBB", width, height, 1, 0, 0, 0, 0)
-    return (
-        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
-    )
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(b"")) + chunk(b"IEND", b"")
 
 
 def test_decompression_bomb_is_refused_before_decoding(tmp_path: Path) -> None:
@@ -355,10 +358,9 @@ def test_large_images_pass_without_pillows_own_limit(tmp_path: Path, monkeypatch
     for suffix in ("png", "jpg", "bmp", "gif", "ppm"):
         image = save(tmp_path / f"a.{suffix}", Image.fromarray(noise()))
         assert read_image(image).shape == (5, 7, 3)
-    for suffix in ("tif", "webp"):
-        image = save(tmp_path / f"a.{suffix}", Image.fromarray(noise()))
-        with pytest.raises(DataError, match=r"a\..*make it smaller, or raise PIL\.Image\.MAX_IMAGE_PIXELS"):
-            read_image(image)
+    image = save(tmp_path / "a.tif", Image.fromarray(noise()))
+    with pytest.raises(DataError, match=r"a\.tif.*make it smaller, or raise PIL\.Image\.MAX_IMAGE_PIXELS"):
+        read_image(image)
 
 
 def test_pixels_are_not_decoded_for_the_size(tmp_path: Path) -> None:

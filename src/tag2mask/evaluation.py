@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.collection.classes import read_classes
-from tag2mask.collection.names import FolderIndex
+from tag2mask.collection.names import FolderIndex, check_mask_names, without_suffix
 from tag2mask.errors import DataError
 from tag2mask.masks_io import read_mask
 from tag2mask.metrics import confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
@@ -79,7 +79,7 @@ def evaluate(predicted_dir: Path, gt_dir: Path, classes: Path | Sequence[str], *
     missing = [name for name in target if name not in predicted]
     if missing:
         raise DataError(
-            f"{predicted_dir / missing[0]}: no prediction for this mask ({len(missing)} of {len(target)} are "
+            f"{predicted_dir / missing[0]}.png: no prediction for this mask ({len(missing)} of {len(target)} are "
             "missing); predict all images of the split"
         )
     pairs = [(predicted[name], path) for name, path in target.items()]
@@ -122,12 +122,13 @@ def evaluate_pairs(
 
 
 def _masks(folder: Path) -> dict[str, Path]:
-    """PNG files of a folder and its subfolders by their relative names."""
-    return {
-        name: path
-        for name, path in FolderIndex(folder, follow_links=True).files.items()
-        if name.lower().endswith(".png")
-    }
+    """PNG files of a folder and its subfolders by their relative names without suffix."""
+    index = FolderIndex(folder, follow_links=True)
+    for name, why in index.refused.items():
+        raise DataError(f"{folder / name}: {why}")
+    names = [name for name in sorted(index.files) if name.lower().endswith(".png")]
+    check_mask_names(names)
+    return {without_suffix(name): index.files[name] for name in names}
 
 
 def _sum(pairs: Sequence[tuple[Path, Path]], num_classes: int) -> NDArray[np.int64]:

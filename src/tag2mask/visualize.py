@@ -211,13 +211,7 @@ def sheet(
     Raises:
         ValueError: no rows, or numbers of titles or captions do not fit.
     """
-    columns = max((len(row) for row in rows), default=0)
-    if not columns:
-        raise ValueError("a sheet needs at least one row with one picture")
-    if titles is not None and len(titles) != columns:
-        raise ValueError(f"{len(titles)} titles for {columns} columns")
-    if captions is not None and len(captions) != len(rows):
-        raise ValueError(f"{len(captions)} captions for {len(rows)} rows")
+    columns = _count_columns(rows, titles, captions)
     cell_height, cell_width = cell
     left, texts = _caption_column(captions or (), cell_height, text_size)
     headings = [_wrap(title, cell_width, text_size, 3) for title in titles or ()]
@@ -248,6 +242,19 @@ def sheet(
     footer = np.full((strip.shape[0] + _GAP, table.shape[1], 3), 255, np.uint8)
     footer[: strip.shape[0], left - 6 : left - 6 + strip.shape[1]] = strip
     return np.concatenate([table[: _GAP - _MARGIN], footer])
+
+
+def _count_columns(
+    rows: Sequence[Sequence[Picture | None]], titles: Sequence[str] | None, captions: Sequence[str] | None
+) -> int:
+    columns = max((len(row) for row in rows), default=0)
+    if not columns:
+        raise ValueError("a sheet needs at least one row with one picture")
+    if titles is not None and len(titles) != columns:
+        raise ValueError(f"{len(titles)} titles for {columns} columns")
+    if captions is not None and len(captions) != len(rows):
+        raise ValueError(f"{len(captions)} captions for {len(rows)} rows")
+    return columns
 
 
 def _write(
