@@ -358,7 +358,14 @@ def test_large_images_pass_without_pillows_own_limit(tmp_path: Path, monkeypatch
     for suffix in ("png", "jpg", "bmp", "gif", "ppm"):
         image = save(tmp_path / f"a.{suffix}", Image.fromarray(noise()))
         assert read_image(image).shape == (5, 7, 3)
+
+
+def test_a_limit_of_pillow_itself_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(image: object) -> None:
+        raise Image.DecompressionBombError("could be a bomb")
+
     image = save(tmp_path / "a.tif", Image.fromarray(noise()))
+    monkeypatch.setattr(TiffImagePlugin.TiffImageFile, "load", refuse)
     with pytest.raises(DataError, match=r"a\.tif.*make it smaller, or raise PIL\.Image\.MAX_IMAGE_PIXELS"):
         read_image(image)
 
