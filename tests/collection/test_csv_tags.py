@@ -100,6 +100,13 @@ def test_classes_resolve_names_with_separators(images: Path) -> None:
         load(images, text)
 
 
+def test_a_class_name_may_hold_what_others_separate_by(images: Path) -> None:
+    collection = load(images, "image,tags\na.png,cow/bull dog\nb.png,R&B\nc.png,dog\n")
+    assert collection.classes == ("R&B", "cow/bull", "dog")
+    collection = load(images, "image,tags\na.png,a/b a b\n", classes=["a", "b", "a/b"])
+    assert collection.classes == ("a", "b", "a/b")
+
+
 def test_unknown_tags(images: Path) -> None:
     collection = load(images, "image,tags\na.png,?cat dog\nb.png,cat\nc.png,?cat\n")
     assert tags_of(collection) == {"a.png": "dog + ?cat", "b.png": "cat", "c.png": "?cat"}
@@ -157,6 +164,8 @@ def test_other_columns_are_noted(images: Path) -> None:
             "image,tags\na.png,cat;dog\nb.png,cat dog\n",
             r"some cells separate tags by ';', others by spaces \('cat dog'\)",
         ),
+        ("image,tags\na.png,cat:dog\nb.png,cat\nc.png,dog\n", "'cat:dog' looks like several tags joined by ':'"),
+        ("image,tags\na.png,cat/dog\nb.png,dog/cow\nc.png,cow/cat\n", "looks like several tags joined by '/'"),
         ("image,tags\na.png,Cat\nb.png,cat\n", "'Cat' and 'cat' differ only in upper and lower case"),
         ("image,tags\na.png,cat none\nb.png,cat\n", "line 2: 'none' beside other tags"),
         ("image,tags\na.png,cat ?cat\n", r"line 2: \['cat'\] both present and unknown"),

@@ -117,7 +117,21 @@ def _long(table: Table, index: FolderIndex, classes: Sequence[str] | None) -> Li
         if found:
             check_names(found, what)
             check_spelling(found, what)
+            _check_separators(found, what)
     return listing
+
+
+def _check_separators(names: Sequence[str], what: str) -> None:
+    """Refuse names that look like several, joined by a separator that is none of ours."""
+    for separator in ":/\\&+":
+        pieces = Counter(piece.strip() for name in names for piece in name.split(separator))
+        for name in names:
+            parts = [piece.strip() for piece in name.split(separator)]
+            if len(parts) > 1 and all(part and pieces[part] > 1 for part in parts):
+                raise DataError(
+                    f"{what}: {name!r} looks like several tags joined by {separator!r}; separate tags by spaces, "
+                    "commas, semicolons or bars, or give a file of classes if this is one class"
+                )
 
 
 def _split(cell: str, separator: str | None) -> list[str]:
