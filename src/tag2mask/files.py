@@ -39,7 +39,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         handle, name = tempfile.mkstemp(prefix=f".{path.stem[:40]}.", suffix=f".tmp{path.suffix}", dir=path.parent)
         os.close(handle)
-        os.chmod(name, 0o666 & ~_umask())
+        Path(name).chmod(0o666 & ~_umask())
     except OSError as error:
         raise DataError(f"{path}: cannot write here ({error.strerror}); check space and permissions") from error
     temporary = Path(name)

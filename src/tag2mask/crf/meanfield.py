@@ -25,9 +25,11 @@ from tag2mask.crf.simd import (
     add,
     divide,
     exp,
+    get,
     largest,
     load,
     multiply,
+    put,
     scaled,
     splat,
     store,
@@ -68,26 +70,26 @@ def slice_block(
     lanes = width(zero)
     p = p0
     while p < p1:
-        end = min(np.int64(starts[g + 1]), p1)
-        v0 = load(zero, far, far_at + corners[6 * g] * lanes)
-        v1 = load(zero, far, far_at + corners[6 * g + 1] * lanes)
-        v2 = load(zero, far, far_at + corners[6 * g + 2] * lanes)
-        v3 = load(zero, far, far_at + corners[6 * g + 3] * lanes)
-        v4 = load(zero, far, far_at + corners[6 * g + 4] * lanes)
-        v5 = load(zero, far, far_at + corners[6 * g + 5] * lanes)
+        end = min(get(starts, g + 1), p1)
+        v0 = load(zero, far, far_at + get(corners, 6 * g) * lanes)
+        v1 = load(zero, far, far_at + get(corners, 6 * g + 1) * lanes)
+        v2 = load(zero, far, far_at + get(corners, 6 * g + 2) * lanes)
+        v3 = load(zero, far, far_at + get(corners, 6 * g + 3) * lanes)
+        v4 = load(zero, far, far_at + get(corners, 6 * g + 4) * lanes)
+        v5 = load(zero, far, far_at + get(corners, 6 * g + 5) * lanes)
         while p < end:
-            a = scaled(v0, weights[6 * p], zero)
-            b = scaled(v1, weights[6 * p + 1], zero)
-            a = scaled(v2, weights[6 * p + 2], a)
-            b = scaled(v3, weights[6 * p + 3], b)
-            a = scaled(v4, weights[6 * p + 4], a)
-            b = scaled(v5, weights[6 * p + 5], b)
-            n0 = load(zero, near, near_at + near_corners[3 * p] * lanes)
-            n1 = load(zero, near, near_at + near_corners[3 * p + 1] * lanes)
-            n2 = load(zero, near, near_at + near_corners[3 * p + 2] * lanes)
-            c = scaled(n0, near_weights[3 * p], zero)
-            c = scaled(n1, near_weights[3 * p + 1], c)
-            c = scaled(n2, near_weights[3 * p + 2], c)
+            a = scaled(v0, get(weights, 6 * p), zero)
+            b = scaled(v1, get(weights, 6 * p + 1), zero)
+            a = scaled(v2, get(weights, 6 * p + 2), a)
+            b = scaled(v3, get(weights, 6 * p + 3), b)
+            a = scaled(v4, get(weights, 6 * p + 4), a)
+            b = scaled(v5, get(weights, 6 * p + 5), b)
+            n0 = load(zero, near, near_at + get(near_corners, 3 * p) * lanes)
+            n1 = load(zero, near, near_at + get(near_corners, 3 * p + 1) * lanes)
+            n2 = load(zero, near, near_at + get(near_corners, 3 * p + 2) * lanes)
+            c = scaled(n0, get(near_weights, 3 * p), zero)
+            c = scaled(n1, get(near_weights, 3 * p + 1), c)
+            c = scaled(n2, get(near_weights, 3 * p + 2), c)
             out = load(zero, unary, unary_at + p * lanes)
             out = scaled(c, near_weight, out)
             out = scaled(add(a, b), far_weight, out)
@@ -116,7 +118,7 @@ def splat_block(
     lanes = width(zero)
     p = p0
     while p < p1:
-        end = min(np.int64(starts[g + 1]), p1)
+        end = min(get(starts, g + 1), p1)
         v0 = zero
         v1 = zero
         v2 = zero
@@ -124,27 +126,27 @@ def splat_block(
         v4 = zero
         v5 = zero
         while p < end:
-            others = splat(zero, _ONE - shares[BLOCK + p - p0])
-            q = scaled(load(zero, buffer, to + (p - p0) * lanes), shares[p - p0], others)
-            v0 = scaled(q, weights[6 * p], v0)
-            v1 = scaled(q, weights[6 * p + 1], v1)
-            v2 = scaled(q, weights[6 * p + 2], v2)
-            v3 = scaled(q, weights[6 * p + 3], v3)
-            v4 = scaled(q, weights[6 * p + 4], v4)
-            v5 = scaled(q, weights[6 * p + 5], v5)
-            n0 = near_at + near_corners[3 * p] * lanes
-            n1 = near_at + near_corners[3 * p + 1] * lanes
-            n2 = near_at + near_corners[3 * p + 2] * lanes
-            store(near, n0, scaled(q, near_weights[3 * p], load(zero, near, n0)))
-            store(near, n1, scaled(q, near_weights[3 * p + 1], load(zero, near, n1)))
-            store(near, n2, scaled(q, near_weights[3 * p + 2], load(zero, near, n2)))
+            others = splat(zero, _ONE - get(shares, BLOCK + p - p0))
+            q = scaled(load(zero, buffer, to + (p - p0) * lanes), get(shares, p - p0), others)
+            v0 = scaled(q, get(weights, 6 * p), v0)
+            v1 = scaled(q, get(weights, 6 * p + 1), v1)
+            v2 = scaled(q, get(weights, 6 * p + 2), v2)
+            v3 = scaled(q, get(weights, 6 * p + 3), v3)
+            v4 = scaled(q, get(weights, 6 * p + 4), v4)
+            v5 = scaled(q, get(weights, 6 * p + 5), v5)
+            n0 = near_at + get(near_corners, 3 * p) * lanes
+            n1 = near_at + get(near_corners, 3 * p + 1) * lanes
+            n2 = near_at + get(near_corners, 3 * p + 2) * lanes
+            store(near, n0, scaled(q, get(near_weights, 3 * p), load(zero, near, n0)))
+            store(near, n1, scaled(q, get(near_weights, 3 * p + 1), load(zero, near, n1)))
+            store(near, n2, scaled(q, get(near_weights, 3 * p + 2), load(zero, near, n2)))
             p += 1
-        at0 = far_at + corners[6 * g] * lanes
-        at1 = far_at + corners[6 * g + 1] * lanes
-        at2 = far_at + corners[6 * g + 2] * lanes
-        at3 = far_at + corners[6 * g + 3] * lanes
-        at4 = far_at + corners[6 * g + 4] * lanes
-        at5 = far_at + corners[6 * g + 5] * lanes
+        at0 = far_at + get(corners, 6 * g) * lanes
+        at1 = far_at + get(corners, 6 * g + 1) * lanes
+        at2 = far_at + get(corners, 6 * g + 2) * lanes
+        at3 = far_at + get(corners, 6 * g + 3) * lanes
+        at4 = far_at + get(corners, 6 * g + 4) * lanes
+        at5 = far_at + get(corners, 6 * g + 5) * lanes
         store(far, at0, add(v0, load(zero, far, at0)))
         store(far, at1, add(v1, load(zero, far, at1)))
         store(far, at2, add(v2, load(zero, far, at2)))
@@ -174,7 +176,7 @@ def normalise_block(wide: Any, tail: Any, full: int, count: int, buffer: Any, sh
                 store(buffer, at, add(load(wide, buffer, at), splat(wide, -peak)))
             at = tail_at + p * lanes
             store(buffer, at, add(load(tail, buffer, at), splat(tail, -peak)))
-            shares[BLOCK + p] = -peak
+            put(shares, BLOCK + p, -peak)
     for i in range(0, full * BLOCK * 16, BLOCK * 16):
         for j in range(i, i + count * 16, 16):
             store(buffer, j, exp(load(wide, buffer, j), _LIMIT))
@@ -187,7 +189,7 @@ def normalise_block(wide: Any, tail: Any, full: int, count: int, buffer: Any, sh
             for c in range(1, full):
                 s = add(s, load(wide, buffer, (c * BLOCK + p) * 16))
             z += total(s)
-        shares[p] = z
+        put(shares, p, z)
     one = splat(wide, _ONE)
     for p in range(0, count, 16):
         last = exp(load(wide, shares, BLOCK + p), _LIMIT) if steep else one
@@ -202,7 +204,7 @@ def write_block(zero: Any, buffer: Any, at: int, shares: Any, p0: int, p1: int, 
     lanes = width(zero)
     for p in range(p0, p1):
         odds = load(zero, buffer, at + (p - p0) * lanes)
-        store(out, to + p * lanes, scaled(odds, shares[p - p0], zero))
+        store(out, to + p * lanes, scaled(odds, get(shares, p - p0), zero))
 
 
 @kernel
@@ -210,7 +212,7 @@ def start_block(zero: Any, buffer: Any, to: int, unary: Any, at: int, bias: Any,
     """Log-odds of one chunk from the unary alone, into `buffer[to:]`; `bias` undoes what `unary` holds."""
     lanes = width(zero)
     for p in range(p0, p1):
-        value = add(load(zero, unary, at + p * lanes), splat(zero, bias[p]))
+        value = add(load(zero, unary, at + p * lanes), splat(zero, get(bias, p)))
         store(buffer, to + (p - p0) * lanes, value)
 
 
@@ -261,7 +263,7 @@ def sweep(
     g = 0
     for p0 in range(0, count, BLOCK):
         p1 = min(p0 + BLOCK, count)
-        while starts[g + 1] <= p0:
+        while get(starts, g + 1) <= p0:
             g += 1
         for c in range(full):
             to, at = c * BLOCK * 16, c * count * 16
@@ -286,7 +288,7 @@ def sweep(
                 write_block(wide, buffer, c * BLOCK * 16, shares, p0, p1, c * count * 16, unary)
             write_block(tail, buffer, to, shares, p0, p1, at, unary)
             for p in range(p0, p1):
-                bias[p] = shares[BLOCK + p - p0]
+                put(bias, p, get(shares, BLOCK + p - p0))
         else:
             for c in range(full):
                 m, e = c * near_nodes * 16, c * far_nodes * 16
@@ -301,12 +303,12 @@ def blur_chunk(zero: Any, nodes: Any, at: int, links: Any) -> None:
     half = np.float32(0.5)
     i = 0
     while i < links.shape[0]:
-        v = np.int64(links[i])
+        v = get(links, i)
         before = zero
         here = load(zero, nodes, at + v * lanes)
         while v >= 0:
             i += 1
-            u = np.int64(links[i])
+            u = get(links, i)
             after = load(zero, nodes, at + (u if u >= 0 else -1 - u) * lanes)
             store(nodes, at + v * lanes, scaled(add(before, after), half, here))
             before = here

@@ -35,9 +35,11 @@ def embed_positions(
         corners: int32 (3 N,), written: positions in the grid.
         weights: float32 (3 N,), written.
     """
+    per_column = 1.0 / columns
     for p in range(pixels.shape[0]):
-        y = pixels[p] // columns
-        x = pixels[p] - y * columns
+        # a division by multiplication, exact for 32-bit numbers
+        y = np.int32((pixels[p] + 0.5) * per_column)
+        x = pixels[p] - y * np.int32(columns)
         f0 = np.float32(x) * scale_x
         f1 = np.float32(y) * scale_y
         z0 = (f1 + f0) * _THIRD
@@ -99,19 +101,25 @@ def _step(direction: int, node: int, breadth: int, sign: int) -> int:
 def number_nodes(corners: Any, length: int, breadth: int) -> Any:
     """Number the nodes that pixels touch, in place in `corners`, and find their chains.
 
+    A grid with few idle nodes keeps its own numbers.
+
     Returns:
         (number of nodes, links int32 (L,)), the latter as `build.find_chains` writes them.
     """
     number = np.full(length * breadth, -1, np.int32)
     for i in range(corners.shape[0]):
         number[corners[i]] = 0
+    sparse = 2 * number.shape[0] > corners.shape[0]
     count = 0
     for i in range(number.shape[0]):
         if number[i] == 0:
-            number[i] = count
+            number[i] = count if sparse else i
             count += 1
-    for i in range(corners.shape[0]):
-        corners[i] = number[corners[i]]
+    if sparse:
+        for i in range(corners.shape[0]):
+            corners[i] = number[corners[i]]
+    else:
+        count = number.shape[0]
     links = np.empty(3 * count, np.int32)
     at = 0
     for j in range(3):

@@ -144,6 +144,38 @@ def store(typingctx, array, index, value):
 
 
 @intrinsic
+def get(typingctx, array, index):
+    """`array[index]` of a contiguous one-dimensional array for an index known not to be negative.
+
+    Numba's own indexing tests every index for counting from the end. An int32 comes as int64.
+    """
+    if not isinstance(array, types.Array):
+        return None
+    result = types.int64 if array.dtype == types.int32 else array.dtype
+
+    def generate(context, builder, signature, args):
+        data = context.make_array(array)(context, builder, args[0]).data
+        value = builder.load(builder.gep(data, [args[1]]))
+        return context.cast(builder, value, array.dtype, result)
+
+    return result(array, types.intp), generate
+
+
+@intrinsic
+def put(typingctx, array, index, value):
+    """`array[index] = value`, with an index as in `get`."""
+    if not isinstance(array, types.Array):
+        return None
+
+    def generate(context, builder, signature, args):
+        data = context.make_array(array)(context, builder, args[0]).data
+        builder.store(args[2], builder.gep(data, [args[1]]))
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, array.dtype), generate
+
+
+@intrinsic
 def scaled(typingctx, a, scalar, b):
     """a * scalar + b, where `scalar` is a float32."""
     if not isinstance(a, Vector):

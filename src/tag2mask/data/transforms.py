@@ -59,7 +59,7 @@ class TrainTransform:
     def __init__(self, config: DataConfig, preprocessing: Preprocessing):
         self.config = config
         fill: dict[Any, Any] = {
-            tv_tensors.Image: [int(round(255 * value)) for value in preprocessing.mean],
+            tv_tensors.Image: [round(255 * value) for value in preprocessing.mean],
             tv_tensors.Mask: IGNORE_INDEX,
         }
         steps: list[Any] = [v2.RandomCrop(config.crop_size, pad_if_needed=True, fill=fill)]

@@ -72,7 +72,8 @@ def fit(
         with_masks=config.training.supervision == "masks",
     )
     loader = make_loader(dataset, sampler, batch_size=config.training.batch_size, workers=config.data.workers)
-    module = JointTraining(network, config, epochs=epochs, steps_per_epoch=len(loader))
+    names = [item.name for item in collection.items]
+    module = JointTraining(network, config, names, epochs=epochs, steps_per_epoch=len(loader))
     checkpoint = ModelCheckpoint(
         run.checkpoints, filename=run.last_checkpoint.stem, save_top_k=1, enable_version_counter=False
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightning
@@ -12,6 +13,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tag2mask.config import Config
 from tag2mask.data import Batch, denormalise, hide_and_seek, normalise, usable_cores
+from tag2mask.errors import DataError
 from tag2mask.losses import image_level_loss, pixel_loss, tag_loss
 from tag2mask.models import TagSegmenter
 from tag2mask.prior import mask_steps, training_masks
@@ -25,10 +27,13 @@ class JointTraining(lightning.LightningModule):
     network as it is at that step, without gradient through them.
     """
 
-    def __init__(self, network: TagSegmenter, config: Config, *, epochs: int, steps_per_epoch: int):
+    def __init__(
+        self, network: TagSegmenter, config: Config, names: Sequence[str], *, epochs: int, steps_per_epoch: int
+    ):
         super().__init__()
         self.network = network
         self.config = config
+        self.names = names
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch
         self.warmup_epochs = warmup_epochs(config, epochs)
@@ -77,8 +82,11 @@ class JointTraining(lightning.LightningModule):
         if logits is not None:
             loss = loss + self._segmentation_loss(logits, images, batch)
         if not torch.isfinite(loss):
-            indices = ", ".join(str(int(index)) for index in batch["index"])
-            raise FloatingPointError(f"the loss is {float(loss)} on the images at positions {indices}")
+            names = ", ".join(self.names[int(index)] for index in batch["index"])
+            raise DataError(
+                f"the loss is {float(loss)} in epoch {self.current_epoch + 1}, on these images: {names}; "
+                "lower training.learning_rate and go on from the last checkpoint, or look at these images"
+            )
         return loss
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:

@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tag2mask.prior import background_map, class_maps, foreground_prior, min_max, stack_maps
+
+
+def test_min_max_of_known_values() -> None:
+    maps = torch.tensor([[[2.0, 4.0], [6.0, 3.0]], [[5.0, 5.0], [5.0, 5.0]]])
+    assert torch.equal(min_max(maps)[0], torch.tensor([[0.0, 0.5], [1.0, 0.25]]))
+    assert torch.equal(min_max(maps)[1], torch.zeros(2, 2))
+
+
+def test_absent_classes_get_no_map() -> None:
+    cams = torch.randn(2, 3, 4, 4)
+    present = torch.tensor([[True, False, True], [False, False, False]])
+    maps = class_maps(cams, present, (8, 8))
+    for image in range(2):
+        for cls in range(3):
+            peak = float(maps[image, cls].max())
+            assert peak == pytest.approx(1.0) if present[image, cls] else peak == 0
+
+
+def test_foreground_prior_finds_the_active_place() -> None:
+    """Two layers of different size and strength, both active in the lower right quarter."""
+    fine, coarse = torch.zeros(1, 5, 8, 8), torch.zeros(1, 2, 4, 4)
+    fine[..., 4:, 4:] = 100.0
+    coarse[..., 2:, 2:] = -0.01  # networks without ReLU speak in negatives too
+    prior = foreground_prior([fine, coarse], (8, 8))
+    assert prior.shape == (1, 8, 8)
+    assert float(prior[0, 6:, 6:].min()) > 0.95
+    assert float(prior[0, :2, :2].max()) == 0
+    assert float(prior.min()) == 0
+    assert float(prior.max()) == 1
+
+
+def test_background_variants_by_hand() -> None:
+    prior = torch.tensor([[[0.0, 0.2, 0.9]]])
+    maps = torch.tensor([[[[0.1, 0.5, 0.0]], [[0.0, 0.25, 1.0]]]])
+    near = torch.testing.assert_close
+    near(background_map(prior, maps, variant="prior"), torch.tensor([[[1.0, 0.8, 0.1]]]))
+    near(background_map(prior, maps, variant="prior", power=2), torch.tensor([[[1.0, 0.64, 0.01]]]))
+    near(background_map(prior, maps, variant="prior_hard"), torch.tensor([[[1.0, 1.0, 0.0]]]))
+    near(background_map(prior, maps, variant="cams_hard"), torch.tensor([[[1.0, 0.0, 0.0]]]))
+    near(background_map(prior, maps, variant="cams"), torch.tensor([[[0.9, 0.5, 0.0]]]))
+
+
+def test_a_stack_of_nothing_is_background() -> None:
+    stack = stack_maps(torch.zeros(1, 2, 2), torch.zeros(1, 3, 2, 2))
+    assert torch.equal(stack[:, 0], torch.ones(1, 2, 2))
+    assert float(stack[:, 1:].sum()) == 0
+
+
+@given(st.integers(0, 2**31), st.integers(1, 4), st.integers(1, 5))
+def test_a_stack_is_a_distribution(seed: int, classes: int, side: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    maps = torch.rand(2, classes, side, side, generator=generator)
+    maps[:, 0] = 0
+    stack = stack_maps(torch.rand(2, side, side, generator=generator), maps)
+    torch.testing.assert_close(stack.sum(dim=1), torch.ones(2, side, side))
+    assert float(stack[:, 1].max()) == 0

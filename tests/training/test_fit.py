@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from tag2mask.collection import Collection, load_collection
+from tag2mask.config import Config
+from tag2mask.errors import ConfigError, DataError
+from tag2mask.predictor import Predictor
+from tag2mask.training import choose_epochs, fit, warmup_epochs
+from tests.helpers import TinyCollection, write_shapes
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyCollection:
+    return write_shapes(tmp_path_factory.mktemp("shapes"), 24)
+
+
+def collection(tiny: TinyCollection) -> Collection:
+    return load_collection(tiny.images, tiny.tags, classes=tiny.class_file, masks=tiny.masks)
+
+
+def config(**options: object) -> Config:
+    return Config().override(
+        {
+            "data.image_size": 64,
+            "data.crop_size": 64,
+            "data.workers": 0,
+            "model.backbone": "test_resnet",
+            "model.weights": "none",
+            "model.head_channels": 16,
+            "training.epochs": 4,
+            "training.batch_size": 8,
+            "training.precision": "32-true",
+            **options,
+        }
+    )
+
+
+def test_the_folder_of_a_run(tiny: TinyCollection, tmp_path: Path) -> None:
+    lines: list[str] = []
+    run = fit(collection(tiny), config(), tmp_path / "run", given="training: {epochs: 4}\n", report=lines.append)
+    assert {path.name for path in run.root.iterdir()} == {
+        "config.yaml",
+        "config.given.yaml",
+        "collection.json",
+        "model.safetensors",
+        "model.yaml",
+        "checkpoints",
+        "metrics.jsonl",
+    }
+    assert run.given.read_text() == "training: {epochs: 4}\n"
+    records = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    assert [record["epoch"] for record in records] == [1, 2, 3, 4]
+    assert "pixel_loss" not in records[0]
+    assert "pixel_loss" in records[1]
+    assert len(lines) == 4
+    assert Predictor.load(run.root).classes == tiny.classes
+
+
+def test_the_same_seed_gives_the_same_network(tiny: TinyCollection, tmp_path: Path) -> None:
+    states = [
+        load_file(fit(collection(tiny), config(**{"training.seed": seed}), tmp_path / str(index)).weights)
+        for index, seed in enumerate((5, 5, 6))
+    ]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+    assert any(not torch.equal(states[0][name], states[2][name]) for name in states[0])
+
+
+def test_resuming_after_a_kill_ends_as_if_uninterrupted(tiny: TinyCollection, tmp_path: Path) -> None:
+    """A process is killed without warning in the middle; the resumed run has the very same weights."""
+    whole = fit(collection(tiny), config(**{"training.epochs": 6}), tmp_path / "whole")
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import sys\nfrom pathlib import Path\nimport tests.training.test_fit as t\n"
+        "from tests.helpers import TinyCollection\n"
+        "tiny = TinyCollection(Path(sys.argv[1]), ('disc', 'square'))\n"
+        "t.fit(t.collection(tiny), t.config(**{'training.epochs': 6}), Path(sys.argv[2]))\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    killed = tmp_path / "killed"
+    process = subprocess.Popen([sys.executable, str(script), str(tiny.root), str(killed)], env=environment)
+    deadline = time.monotonic() + 120
+    while not (killed / "metrics.jsonl").is_file() or len((killed / "metrics.jsonl").read_text().splitlines()) < 3:
+        assert process.poll() is None, "training ended before it could be killed"
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    with pytest.raises(DataError, match="training has not ended: .* --resume"):
+        Predictor.load(killed)
+    resumed = fit(collection(tiny), config(**{"training.epochs": 6}), killed, resume=True)
+    one, other = load_file(whole.weights), load_file(resumed.weights)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert len(resumed.metrics.read_text().splitlines()) == 6
+
+
+def test_a_folder_with_a_run_is_not_overwritten(tiny: TinyCollection, tmp_path: Path) -> None:
+    fit(collection(tiny), config(**{"training.epochs": 1}), tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match="there is a run here already; continue it with --resume"):
+        fit(collection(tiny), config(**{"training.epochs": 1}), tmp_path)
+    assert (tmp_path / "model.safetensors").read_bytes() == before
+
+
+def test_resuming_with_other_classes_images_or_settings(tiny: TinyCollection, tmp_path: Path) -> None:
+    fit(collection(tiny), config(**{"training.epochs": 1}), tmp_path)
+    other = load_collection(tiny.images, tiny.tags, classes=("square", "disc"), masks=tiny.masks)
+    with pytest.raises(DataError, match=r"has the classes \['disc', 'square'\], the collection has \['square', 'disc'\]"):
+        fit(other, config(**{"training.epochs": 1}), tmp_path, resume=True)
+    with pytest.raises(DataError, match=r"the images or tags have changed .* \(24 images then, 20 now\)"):
+        fit(collection(tiny).subset(range(20)), config(**{"training.epochs": 1}), tmp_path, resume=True)
+    with pytest.raises(ConfigError, match="training.seed was 0, is 1"):
+        fit(collection(tiny), config(**{"training.epochs": 1, "training.seed": 1}), tmp_path, resume=True)
+
+
+def test_nothing_to_resume(tiny: TinyCollection, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(ConfigError, match="nothing to resume here"):
+        fit(collection(tiny), config(), tmp_path, resume=True)
+
+
+def test_output_that_cannot_be_written(tiny: TinyCollection, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="cannot create this folder .* choose another --out"):
+        fit(collection(tiny), config(), tmp_path / "file" / "run")
+
+
+def test_a_loss_that_is_not_finite_names_the_images(tiny: TinyCollection, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"the loss is (nan|inf) .*shape_0"):
+        fit(collection(tiny), config(**{"training.learning_rate": 1e30}), tmp_path)
+
+
+def test_epochs_follow_the_size_of_the_collection() -> None:
+    assert choose_epochs(Config(), 800) == 20
+    assert choose_epochs(Config(), 10) == 100
+    assert choose_epochs(Config(), 300_000) == 4
+    assert choose_epochs(Config().override({"training.epochs": 7}), 10) == 7
+
+
+def test_warmup_leaves_room_for_the_rest() -> None:
+    assert warmup_epochs(Config(), 20) == 5
+    assert warmup_epochs(Config(), 2) == 1
+    assert warmup_epochs(Config(), 1) == 0
+    assert warmup_epochs(Config().override({"training.warmup": 1.0}), 8) == 7
+    assert warmup_epochs(Config().override({"training.supervision": "masks"}), 20) == 0
