@@ -20,10 +20,12 @@ from tag2mask.crf.simd import (
     add,
     below,
     floor,
+    get,
     greatest,
     least,
     load,
     multiply,
+    put,
     scaled,
     splat,
     store,
@@ -186,7 +188,7 @@ def find_slot(table: Any, keys: Any, key: int) -> int:
     mask = np.uint64(table.shape[0] - 1)
     mixed = np.uint64(key) * _HASH
     slot = (mixed ^ (mixed >> np.uint64(32))) & mask
-    while table[slot] >= 0 and keys[table[slot]] != key:
+    while get(table, slot) >= 0 and get(keys, get(table, slot)) != key:
         slot = (slot + _ONE) & mask
     return slot
 
@@ -199,7 +201,7 @@ def hashed(keys: Any, count: int, least: int) -> Any:
         capacity *= 2
     table = np.full(capacity, -1, np.int32)
     for i in range(count):
-        table[find_slot(table, keys, keys[i])] = i
+        put(table, find_slot(table, keys, get(keys, i)), i)
     return table
 
 
@@ -216,27 +218,27 @@ def sort_groups(first: int, end: int, at: int, starts: Any, owners: Any, cursor:
     """
     sizes[:] = 0
     for g in range(first, end):
-        cursor[PLANE + g - first] = owners[g]
-        sizes[starts[g] + 1] += 1
+        put(cursor, PLANE + g - first, get(owners, g))
+        put(sizes, get(starts, g) + 1, get(sizes, get(starts, g) + 1) + 1)
     for size in range(1, sizes.shape[0]):
-        sizes[size] += sizes[size - 1]
+        put(sizes, size, get(sizes, size) + get(sizes, size - 1))
     for g in range(first, end):
-        size = starts[g]
-        cursor[g - first] = sizes[size]
-        sizes[size] += 1
+        size = get(starts, g)
+        put(cursor, g - first, get(sizes, size))
+        put(sizes, size, get(sizes, size) + 1)
     # now the new place of each group is known; walk the sizes once more in the new order
     for g in range(first, end):
-        place = first + cursor[g - first]
-        owners[place] = cursor[PLANE + g - first]
-        cursor[PLANE + g - first] = starts[g]
+        place = first + get(cursor, g - first)
+        put(owners, place, get(cursor, PLANE + g - first))
+        put(cursor, PLANE + g - first, get(starts, g))
     for g in range(first, end):
-        starts[first + cursor[g - first]] = cursor[PLANE + g - first]
+        put(starts, first + get(cursor, g - first), get(cursor, PLANE + g - first))
     for g in range(first, end):
-        size = starts[g]
-        starts[g] = at
+        size = get(starts, g)
+        put(starts, g, at)
         at += size
     for g in range(first, end):
-        cursor[g - first] = starts[first + cursor[g - first]]
+        put(cursor, g - first, get(starts, first + get(cursor, g - first)))
 
 
 @kernel
@@ -277,44 +279,44 @@ def group_tile(
     y1, x1 = min(y0 + TILE, height), min(x0 + TILE, width)
     first = groups
     last_key = np.int64(-1)
-    group = np.int32(-1)
+    group = np.int64(-1)
     for y in range(y0, y1):
         row = (y - y0) * TILE
         embed_run(image, y, x0, x1 - x0, scale, work, planes, row)
         for i in range(x1 - x0):
-            base = offset + np.int64(work[i]) * strides[1] + np.int64(work[TILE + i]) * strides[2]
-            base += np.int64(work[2 * TILE + i]) * strides[3] + np.int64(work[3 * TILE + i]) * strides[4]
-            base += np.int64(work[4 * TILE + i]) * strides[5]
-            key = base * CODES + np.int64(work[5 * TILE + i])
+            base = offset + np.int64(get(work, i)) * strides[1] + np.int64(get(work, TILE + i)) * strides[2]
+            base += np.int64(get(work, 2 * TILE + i)) * strides[3] + np.int64(get(work, 3 * TILE + i)) * strides[4]
+            base += np.int64(get(work, 4 * TILE + i)) * strides[5]
+            key = base * CODES + np.int64(get(work, 5 * TILE + i))
             if key != last_key:
                 last_key = key
                 slot = find_slot(table, simplices, key)
-                simplex = table[slot]
+                simplex = get(table, slot)
                 if simplex < 0:
-                    simplex = np.int32(count)
-                    simplices[count] = key
-                    latest[count] = -1
-                    table[slot] = simplex
+                    simplex = count
+                    put(simplices, count, key)
+                    put(latest, count, -1)
+                    put(table, slot, simplex)
                     count += 1
-                group = latest[simplex]
+                group = get(latest, simplex)
                 if group < first:
-                    group = np.int32(groups)
-                    latest[simplex] = group
-                    owners[group] = simplex
-                    starts[group] = 0
+                    group = groups
+                    put(latest, simplex, group)
+                    put(owners, group, simplex)
+                    put(starts, group, 0)
                     groups += 1
-            starts[group] += 1
-            sequence[row + i] = group
+            put(starts, group, get(starts, group) + 1)
+            put(sequence, row + i, group)
     sort_groups(first, groups, at, starts, owners, cursor, sizes)
     for y in range(y0, y1):
         row = (y - y0) * TILE
         for i in range(x1 - x0):
-            g = sequence[row + i] - first
-            p = np.int64(cursor[g])
-            cursor[g] = p + 1
-            pixels[p] = y * width + x0 + i
+            g = get(sequence, row + i) - first
+            p = get(cursor, g)
+            put(cursor, g, p + 1)
+            put(pixels, p, y * width + x0 + i)
             for j in range(6):
-                weights[6 * p + j] = planes[j * PLANE + row + i]
+                put(weights, 6 * p + j, get(planes, j * PLANE + row + i))
     return groups, count
 
 
@@ -376,7 +378,7 @@ def group_pixels(image: Any, scale: Any, strides: Any, offset: int) -> Any:
                 weights,
             )
             at += min(TILE, height - y0) * min(TILE, width - x0)
-    starts[groups] = n
+    put(starts, groups, n)
     return simplices[:count].copy(), owners[:groups].copy(), starts[: groups + 1].copy(), pixels, weights
 
 
@@ -387,8 +389,8 @@ def number_vertices(
     """Number the vertices of the simplices g0..g1; returns the new number of vertices."""
     step = np.empty(6, np.int64)
     for g in range(g0, g1):
-        base = simplices[g] // CODES
-        code = simplices[g] - base * CODES
+        base = get(simplices, g) // CODES
+        code = get(simplices, g) - base * CODES
         for i in range(6):
             step[i] = 0
         for i in range(1, 6):
@@ -401,13 +403,13 @@ def number_vertices(
                 base -= step[k - 1]
             key = base * 6 + k
             slot = find_slot(table, keys, key)
-            vertex = table[slot]
+            vertex = get(table, slot)
             if vertex < 0:
-                vertex = np.int32(count)
-                keys[count] = key
-                table[slot] = vertex
+                vertex = count
+                put(keys, count, key)
+                put(table, slot, vertex)
                 count += 1
-            vertices[6 * g + k] = vertex
+            put(vertices, 6 * g + k, vertex)
     return count
 
 
@@ -433,7 +435,7 @@ def find_vertices(simplices: Any, owners: Any, strides: Any) -> Any:
     corners = np.empty(6 * owners.shape[0], np.int32)
     for g in range(owners.shape[0]):
         for k in range(6):
-            corners[6 * g + k] = vertices[6 * owners[g] + k]
+            put(corners, 6 * g + k, get(vertices, 6 * get(owners, g) + k))
     return keys[:count].copy(), table, corners
 
 
@@ -447,26 +449,26 @@ def find_chains(keys: Any, table: Any, strides: Any) -> Any:
     """
     count = keys.shape[0]
     after = np.empty(count, np.int32)
-    first = np.empty(count, np.bool_)
+    first = np.empty(count, np.uint8)
     links = np.empty(6 * count, np.int32)
     total = strides[1] + strides[2] + strides[3] + strides[4] + strides[5]
     at = 0
     for j in range(6):
-        first[:] = True
+        first[:] = 1
         for v in range(count):
-            key = keys[v]
+            key = get(keys, v)
             other = key + 1 - 6 * strides[j] if key % 6 < 5 else key - 5 + 6 * (total - strides[j])
-            u = table[find_slot(table, keys, other)]
-            after[v] = u
+            u = get(table, find_slot(table, keys, other))
+            put(after, v, u)
             if u >= 0:
-                first[u] = False
+                put(first, u, 0)
         for v in range(count):
-            if first[v] and after[v] >= 0:
-                u = np.int32(v)
-                while after[u] >= 0:
-                    links[at] = u
+            if get(first, v) > 0 and get(after, v) >= 0:
+                u = v
+                while get(after, u) >= 0:
+                    put(links, at, u)
                     at += 1
-                    u = after[u]
-                links[at] = np.int32(-1) - u
+                    u = get(after, u)
+                put(links, at, -1 - u)
                 at += 1
     return links[:at].copy()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.crf import build, meanfield, norms, planar
+from tag2mask.crf import build, checks, meanfield, norms, planar, resizing
 from tag2mask.errors import ConfigError
 
 Floats = NDArray[np.float32]
@@ -19,20 +20,43 @@ _LEAST_DEVIATION = 0.3
 _WIDE = (0.0,) * 16
 
 
+@dataclass(frozen=True)
+class Deviations:
+    """Deviations of both terms: pixels along x and y, grey levels 0..255 of red, green and blue."""
+
+    near: tuple[float, float]
+    far: tuple[float, float, float, float, float]
+
+    @classmethod
+    def isotropic(cls, gaussian_xy: float, bilateral_xy: float, bilateral_rgb: float) -> Deviations:
+        """Equal along x and y, and for the three colours.
+
+        Raises:
+            ConfigError: one of them is not a positive number.
+        """
+        near = checks.positive("gaussian_xy", gaussian_xy)
+        far = checks.positive("bilateral_xy", bilateral_xy)
+        colour = checks.positive("bilateral_rgb", bilateral_rgb)
+        return cls((near, near), (far, far, colour, colour, colour))
+
+    def scaled(self, factor: float) -> Deviations:
+        """The same for an image resized by `factor`."""
+        x, y, r, g, b = self.far
+        return Deviations((self.near[0] * factor, self.near[1] * factor), (x * factor, y * factor, r, g, b))
+
+
 class Lattice:
     """The two Gaussian filters of the dense CRF for one image, to be used many times.
 
     The filters carry the symmetric normalisation `D^-1/2 K D^-1/2` with `D = diag(K 1)`, so that weights
-    and iterations can vary from call to call while deviations cannot.
+    and iterations can vary from call to call while deviations cannot. Reading it from several threads is
+    safe.
 
-    Args:
-        image: uint8 (H, W, 3), RGB.
-        gaussian_xy: deviation of the position-only term, in pixels.
-        bilateral_xy, bilateral_rgb: deviations of the bilateral term, in pixels and in grey levels 0..255.
-
-    Raises:
-        DataError: the image is not a uint8 array of shape (H, W, 3).
-        ConfigError: a deviation is not a positive number, or too small for an image of this size.
+    Attributes:
+        shape: height and width of the image.
+        size: height and width that the filters work at; smaller where `scale` is below 1.
+        deviations: as asked for, in pixels of the image.
+        scale: as asked for.
     """
 
     def __init__(
@@ -42,21 +66,51 @@ class Lattice:
         gaussian_xy: float = 3.0,
         bilateral_xy: float = 50.0,
         bilateral_rgb: float = 10.0,
+        scale: float = 1.0,
     ) -> None:
+        """Build it.
+
+        Args:
+            image: uint8 (H, W, 3), RGB.
+            gaussian_xy: deviation of the position-only term, in pixels.
+            bilateral_xy: deviation of the bilateral term, in pixels.
+            bilateral_rgb: deviation of the bilateral term, in grey levels 0..255.
+            scale: above 0 and at most 1: the size to work at.
+
+        Raises:
+            DataError: the image is not a uint8 array of shape (H, W, 3).
+            ConfigError: a deviation is not a positive number, or too small for an image of this size.
+        """
+        deviations = Deviations.isotropic(gaussian_xy, bilateral_xy, bilateral_rgb)
+        self._build(image, deviations, checks.scale_factor("scale", scale))
+
+    @classmethod
+    def from_deviations(cls, image: NDArray[np.uint8], deviations: Deviations) -> Lattice:
+        """Build it from positive deviations that may differ along the axes; errors as `__init__`."""
+        lattice = cls.__new__(cls)
+        lattice._build(image, deviations, 1.0)
+        return lattice
+
+    def _build(self, image: NDArray[np.uint8], deviations: Deviations, factor: float) -> None:
+        image = checks.checked_image(image)
         self.shape: tuple[int, int] = (image.shape[0], image.shape[1])
-        self.settings = (gaussian_xy, bilateral_xy, bilateral_rgb)
-        deviations = (bilateral_xy, bilateral_xy, bilateral_rgb, bilateral_rgb, bilateral_rgb)
-        scale = _scale(deviations)
-        strides, offset = _strides(scale, self.shape)
+        self.deviations = deviations
+        self.scale = factor
+        if factor < 1:
+            image = _shrunk(image, factor)
+            deviations = deviations.scaled(factor)
+        self.size: tuple[int, int] = (image.shape[0], image.shape[1])
+        scale = _scale(deviations.far)
+        strides, offset = _strides(scale, self.size)
         simplices, owners, self.starts, self.pixels, self.far_weights = build.group_pixels(
             image, scale.astype(np.float32), strides, offset
         )
         keys, table, self.far_corners = build.find_vertices(simplices, owners, strides)
         self.far_links = build.find_chains(keys, table, strides)
         self.far_count = len(keys)
-        self.tiles = _tiles(self.shape)
+        self.tiles = _tiles(self.size)
         self.near_corners, self.near_weights, self.near_links, self.near_count = _positions(
-            self.pixels, self.shape, (gaussian_xy, gaussian_xy)
+            self.pixels, self.size, deviations.near
         )
         self.far_sum = self._normalise_far()
         self.near_sum = self._normalise_near()
@@ -111,6 +165,13 @@ def _strides(scale: NDArray[np.float64], shape: tuple[int, int]) -> tuple[NDArra
         offset -= low * stride
         stride *= high - low + 1
     return strides, offset
+
+
+def _shrunk(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+    height, width = (max(1, round(size * factor)) for size in image.shape[:2])
+    planes = np.ascontiguousarray(image.transpose(2, 0, 1), dtype=np.float32)
+    small = resizing.resize(planes, height, width)
+    return np.ascontiguousarray(np.rint(small).astype(np.uint8).transpose(1, 2, 0))
 
 
 def _tiles(shape: tuple[int, int]) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from tag2mask.crf.compiling import kernel
-from tag2mask.crf.simd import greatest, largest, load, log, splat, store, subtract, vector
+from tag2mask.crf.simd import get, greatest, largest, load, log, put, store, subtract, vector
 
 STRIP = 64
 """Pixels transposed at a time."""
@@ -24,10 +24,51 @@ _ZERO = np.float32(0)
 def gather_logs(wide: Any, scores: Any, pixels: Any, p0: int, p1: int, floor: Any, out: Any, at: int) -> None:
     """Logarithms of one class plane `scores` (H * W,) at `pixels[p0:p1]`, into `out[at:]`."""
     for p in range(p0, p1):
-        out[at + p - p0] = scores[pixels[p]]
+        put(out, at + p - p0, get(scores, get(pixels, p)))
     if floor > _ZERO:
         for i in range(at, at + p1 - p0, 16):
             store(out, i, log(load(wide, out, i), floor))
+
+
+@kernel
+def inspect(scores: Any, wins: Any) -> Any:
+    """Look once at all probabilities.
+
+    Args:
+        scores: float32 (K, N).
+        wins: int64 (K,), added to: at how many pixels each class has the greatest probability.
+
+    Returns:
+        (sum of 0 * value, which is 0 unless a value is NaN or infinite; lowest; highest; how far the sum
+        over the classes is from 1 where it is worst).
+    """
+    classes, count = scores.shape
+    sums = np.zeros(STRIP, np.float32)
+    best = np.zeros(STRIP, np.float32)
+    which = np.zeros(STRIP, np.int32)
+    poison = np.float32(0)
+    low, high, worst = scores[0, 0], scores[0, 0], np.float32(0)
+    for p0 in range(0, count, STRIP):
+        size = min(STRIP, count - p0)
+        sums[:] = 0
+        best[:] = -1
+        which[:] = 0
+        for k in range(classes):
+            plane = scores[k]
+            for i in range(size):
+                value = get(plane, p0 + i)
+                sums[i] += value
+                if value > best[i]:
+                    best[i] = value
+                    which[i] = k
+                low = value if value < low else low
+                high = value if value > high else high
+        for i in range(size):
+            wins[which[i]] += 1
+            poison += sums[i] * np.float32(0)
+            off = abs(sums[i] - np.float32(1))
+            worst = off if off > worst else worst
+    return poison, low, high, worst
 
 
 @kernel
@@ -36,6 +77,7 @@ def pack(
     tail_lanes: int,
     full: int,
     scores: Any,
+    labels: Any,
     floor: Any,
     bias: Any,
     pixels: Any,
@@ -47,7 +89,8 @@ def pack(
     Args:
         wide_lanes: a tuple of 16 zeros.
         tail_lanes: lanes of the last chunk; full: chunks of 16 lanes before it.
-        scores: float32 (K, H * W): probabilities where `floor` > 0, else log-probabilities.
+        scores: float32 (any, H * W): probabilities where `floor` > 0, else log-probabilities.
+        labels: int64 (K,), the rows of `scores` that take part.
         floor: least probability; 0 for log-probabilities.
         bias: float32 (N,), subtracted; in the order of `pixels`.
         pixels: int32 (N,), the pixel at each position.
@@ -58,24 +101,24 @@ def pack(
         The greatest absolute log-odds, before `bias`.
     """
     wide = vector(wide_lanes)
-    classes, count = scores.shape
+    classes, count = labels.shape[0], scores.shape[1]
     longest = 0
     for t in range(tiles.shape[0] - 1):
-        longest = max(longest, tiles[t + 1] - tiles[t])
+        longest = max(longest, get(tiles, t + 1) - get(tiles, t))
     room = (longest + 15) // 16 * 16
     last = np.zeros(room, np.float32)
     planes = np.zeros(room * 16, np.float32)
     extreme = wide
     for t in range(tiles.shape[0] - 1):
-        p0, p1 = tiles[t], tiles[t + 1]
+        p0, p1 = get(tiles, t), get(tiles, t + 1)
         size = p1 - p0
-        gather_logs(wide, scores[classes - 1], pixels, p0, p1, floor, last, 0)
+        gather_logs(wide, scores[labels[classes - 1]], pixels, p0, p1, floor, last, 0)
         for c in range(full + 1):
             lanes = 16 if c < full else tail_lanes
             used = min(lanes, classes - 1 - 16 * c)
             for k in range(used):
                 at = k * room
-                gather_logs(wide, scores[16 * c + k], pixels, p0, p1, floor, planes, at)
+                gather_logs(wide, scores[labels[16 * c + k]], pixels, p0, p1, floor, planes, at)
                 for i in range(0, size, 16):
                     odds = subtract(load(wide, planes, at + i), load(wide, last, i))
                     extreme = greatest(extreme, greatest(odds, subtract(wide, odds)))
@@ -85,29 +128,31 @@ def pack(
                 i1 = min(i0 + STRIP, size)
                 for k in range(used):
                     for i in range(i0, i1):
-                        unary[to + i * lanes + k] = planes[k * room + i] - bias[p0 + i]
+                        put(unary, to + i * lanes + k, get(planes, k * room + i) - get(bias, p0 + i))
                 for k in range(used, lanes):
                     for i in range(i0, i1):
-                        unary[to + i * lanes + k] = NEVER
+                        put(unary, to + i * lanes + k, NEVER)
     return largest(extreme)
 
 
 @kernel
-def unpack(tail_lanes: int, full: int, unary: Any, last: Any, pixels: Any, tiles: Any, out: Any) -> None:
+def unpack(
+    tail_lanes: int, full: int, unary: Any, last: Any, labels: Any, pixels: Any, tiles: Any, out: Any
+) -> None:
     """Marginals from the order of the kernels: the inverse of `pack`.
 
     Args:
         unary: float32 (N * lanes,), marginals of all classes but the last.
         last: float32 (N,), marginals of the last class.
-        out: float32 (K, H * W), written. The other arguments as in `pack`.
+        out: float32 (any, H * W); the rows `labels` are written. The other arguments as in `pack`.
     """
-    classes, count = out.shape
+    classes, count = labels.shape[0], out.shape[1]
     longest = 0
     for t in range(tiles.shape[0] - 1):
-        longest = max(longest, tiles[t + 1] - tiles[t])
+        longest = max(longest, get(tiles, t + 1) - get(tiles, t))
     planes = np.empty(longest * 16, np.float32)
     for t in range(tiles.shape[0] - 1):
-        p0, p1 = tiles[t], tiles[t + 1]
+        p0, p1 = get(tiles, t), get(tiles, t + 1)
         size = p1 - p0
         for c in range(full + 1):
             lanes = 16 if c < full else tail_lanes
@@ -117,11 +162,11 @@ def unpack(tail_lanes: int, full: int, unary: Any, last: Any, pixels: Any, tiles
                 i1 = min(i0 + STRIP, size)
                 for k in range(used):
                     for i in range(i0, i1):
-                        planes[k * longest + i] = unary[at + i * lanes + k]
+                        put(planes, k * longest + i, get(unary, at + i * lanes + k))
             for k in range(used):
-                plane = out[16 * c + k]
+                plane = out[labels[16 * c + k]]
                 for i in range(size):
-                    plane[pixels[p0 + i]] = planes[k * longest + i]
-        plane = out[classes - 1]
+                    put(plane, get(pixels, p0 + i), get(planes, k * longest + i))
+        plane = out[labels[classes - 1]]
         for i in range(size):
-            plane[pixels[p0 + i]] = last[p0 + i]
+            put(plane, get(pixels, p0 + i), get(last, p0 + i))

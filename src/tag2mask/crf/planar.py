@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from tag2mask.crf.compiling import kernel
+from tag2mask.crf.simd import get, put
 
 _ONE = np.float32(1)
 _TWO = np.float32(2)
@@ -38,8 +39,8 @@ def embed_positions(
     per_column = 1.0 / columns
     for p in range(pixels.shape[0]):
         # a division by multiplication, exact for 32-bit numbers
-        y = np.int32((pixels[p] + 0.5) * per_column)
-        x = pixels[p] - y * np.int32(columns)
+        y = np.int32((get(pixels, p) + 0.5) * per_column)
+        x = get(pixels, p) - y * np.int32(columns)
         f0 = np.float32(x) * scale_x
         f1 = np.float32(y) * scale_y
         z0 = (f1 + f0) * _THIRD
@@ -74,15 +75,15 @@ def embed_positions(
         b1 = b + np.int32(k2 > _HALF + _ONE) - np.int32(k0 > _HALF + _ONE)
         a2 = a - np.int32(k1 < _HALF) + np.int32(k0 < _HALF)
         b2 = b - np.int32(k2 < _HALF) + np.int32(k0 < _HALF)
-        corners[3 * p] = (a + 2) * breadth + b - (a >> 1) + 3
-        corners[3 * p + 1] = (a1 + 2) * breadth + b1 - (a1 >> 1) + 3
-        corners[3 * p + 2] = (a2 + 2) * breadth + b2 - (a2 >> 1) + 3
+        put(corners, 3 * p, (a + 2) * breadth + b - (a >> 1) + 3)
+        put(corners, 3 * p + 1, (a1 + 2) * breadth + b1 - (a1 >> 1) + 3)
+        put(corners, 3 * p + 2, (a2 + 2) * breadth + b2 - (a2 >> 1) + 3)
         high = max(d0, max(d1, d2))
         low = min(d0, min(d1, d2))
         middle = d0 + d1 + d2 - high - low
-        weights[3 * p] = _ONE + low - high
-        weights[3 * p + 1] = middle - low
-        weights[3 * p + 2] = high - middle
+        put(weights, 3 * p, _ONE + low - high)
+        put(weights, 3 * p + 1, middle - low)
+        put(weights, 3 * p + 2, high - middle)
 
 
 @kernel
@@ -108,36 +109,36 @@ def number_nodes(corners: Any, length: int, breadth: int) -> Any:
     """
     number = np.full(length * breadth, -1, np.int32)
     for i in range(corners.shape[0]):
-        number[corners[i]] = 0
+        put(number, get(corners, i), 0)
     sparse = 2 * number.shape[0] > corners.shape[0]
     count = 0
     for i in range(number.shape[0]):
-        if number[i] == 0:
-            number[i] = count if sparse else i
+        if get(number, i) == 0:
+            put(number, i, count if sparse else i)
             count += 1
     if sparse:
         for i in range(corners.shape[0]):
-            corners[i] = number[corners[i]]
+            put(corners, i, get(number, get(corners, i)))
     else:
         count = number.shape[0]
     links = np.empty(3 * count, np.int32)
     at = 0
     for j in range(3):
         for i in range(number.shape[0]):
-            if number[i] < 0 or number[i + _step(j, i, breadth, -1)] >= 0:
+            if get(number, i) < 0 or get(number, i + _step(j, i, breadth, -1)) >= 0:
                 continue
             u = i + _step(j, i, breadth, 1)
-            if number[u] < 0:
+            if get(number, u) < 0:
                 continue
-            links[at] = number[i]
+            put(links, at, get(number, i))
             at += 1
             while True:
                 after = u + _step(j, u, breadth, 1)
-                if number[after] < 0:
+                if get(number, after) < 0:
                     break
-                links[at] = number[u]
+                put(links, at, get(number, u))
                 at += 1
                 u = after
-            links[at] = np.int32(-1) - number[u]
+            put(links, at, -1 - get(number, u))
             at += 1
     return count, links[:at].copy()
