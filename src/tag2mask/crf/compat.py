@@ -1,0 +1,405 @@
+"""Drop-in replacement for pydensecrf: its names, argument order and layouts, width before height.
+
+    import tag2mask.crf.compat as dcrf                  # was: import pydensecrf.densecrf as dcrf
+    from tag2mask.crf.compat import unary_from_softmax  # was: from pydensecrf.utils import ...
+
+The usual case, one Gaussian and one bilateral term with Potts compatibility and symmetric normalisation,
+runs on the fast kernels of `dense_crf`; everything else on a general lattice. Results are NumPy arrays.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tag2mask.crf import checks
+from tag2mask.crf.inference import mean_field
+from tag2mask.crf.lattice import Deviations, Lattice
+from tag2mask.crf.pairwise import KernelType, NormalizationType, PairwiseTerm, deviations
+from tag2mask.errors import ConfigError, DataError
+
+Floats = NDArray[np.float32]
+
+CONST_KERNEL = KernelType.CONST_KERNEL
+DIAG_KERNEL = KernelType.DIAG_KERNEL
+FULL_KERNEL = KernelType.FULL_KERNEL
+NO_NORMALIZATION = NormalizationType.NO_NORMALIZATION
+NORMALIZE_BEFORE = NormalizationType.NORMALIZE_BEFORE
+NORMALIZE_AFTER = NormalizationType.NORMALIZE_AFTER
+NORMALIZE_SYMMETRIC = NormalizationType.NORMALIZE_SYMMETRIC
+
+__all__ = [
+    "CONST_KERNEL",
+    "DIAG_KERNEL",
+    "FULL_KERNEL",
+    "NORMALIZE_AFTER",
+    "NORMALIZE_BEFORE",
+    "NORMALIZE_SYMMETRIC",
+    "NO_NORMALIZATION",
+    "ConstUnary",
+    "DenseCRF",
+    "DenseCRF2D",
+    "KernelType",
+    "LogisticUnary",
+    "NormalizationType",
+    "Unary",
+    "compute_unary",
+    "create_pairwise_bilateral",
+    "create_pairwise_gaussian",
+    "softmax_to_unary",
+    "unary_from_labels",
+    "unary_from_softmax",
+]
+
+_LOG = logging.getLogger("tag2mask.crf")
+_LEAST_KL = np.float32(1e-20)
+_HUGE = 1e6
+
+
+class Unary:
+    """Base of the unary objects that `DenseCRF.setUnary` takes."""
+
+
+class ConstUnary(Unary):
+    """A unary given as energies."""
+
+    def __init__(self, u: Floats) -> None:
+        """Hold `u`, float32 (K, N), the negative log-probabilities."""
+        self.energies = u
+
+
+class LogisticUnary(Unary):
+    """A unary with parameters to learn; not supported."""
+
+    def __init__(self, *args: Any) -> None:
+        raise ConfigError("LogisticUnary is for learning, which this package does not do; use ConstUnary")
+
+
+class DenseCRF:
+    """A fully connected CRF over any points.
+
+    Energies are float32 (K, N). Inference starts from softmax(-unary).
+    """
+
+    def __init__(self, nvar: int, nlabels: int) -> None:
+        """Make a CRF over `nvar` points with `nlabels` classes."""
+        self._count = checks.count("nvar", nvar, least=1)
+        self._labels = checks.count("nlabels", nlabels, least=1)
+        self._unary: Floats | None = None
+        self._terms: list[PairwiseTerm] = []
+
+    def setUnary(self, u: Unary) -> None:  # noqa: N802 (pydensecrf's name)
+        """Set the unary from a `ConstUnary`."""
+        if not isinstance(u, ConstUnary):
+            raise DataError(f"setUnary takes a ConstUnary, not {type(u).__name__}; or use setUnaryEnergy")
+        self.setUnaryEnergy(u.energies)
+
+    def setUnaryEnergy(self, u: Floats, f: Any = None) -> None:  # noqa: N802
+        """Set the unary.
+
+        Args:
+            u: float (K, N), negative log-probabilities, finite.
+            f: features of a unary to learn; not supported.
+
+        Raises:
+            DataError: another type or shape, or not finite.
+            ConfigError: `f` is given.
+        """
+        if f is not None:
+            raise ConfigError("a unary with features is for learning, which this package does not do")
+        energies = np.asarray(u)
+        if energies.dtype.kind != "f" or energies.shape != (self._labels, self._count):
+            raise DataError(
+                f"the unary must be float32 of shape ({self._labels}, {self._count}), "
+                f"not {energies.dtype} of shape {energies.shape}; reshape it to (labels, pixels)"
+            )
+        if not np.isfinite(energies).all():
+            raise DataError("the unary holds NaN or infinite values; clip probabilities before the logarithm")
+        self._unary = np.array(energies, np.float32, order="C")
+
+    def addPairwiseEnergy(  # noqa: N802
+        self,
+        features: Floats,
+        compat: ArrayLike,
+        kernel: int = DIAG_KERNEL,
+        normalization: int = NORMALIZE_SYMMETRIC,
+    ) -> None:
+        """Add a Gaussian term over explicit features.
+
+        Args:
+            features: float (D, N), divided by their deviations.
+            compat: Potts weight, float (K,), or float (K, K).
+            kernel: `CONST_KERNEL`, `DIAG_KERNEL` or `FULL_KERNEL`; they agree in inference.
+            normalization: one of the four normalisations.
+
+        Raises:
+            DataError: wrong arrays.
+            ConfigError: unknown kernel or normalisation.
+        """
+        points = np.asarray(features)
+        if points.dtype.kind != "f" or points.ndim != 2 or points.shape[1] != self._count or not len(points):
+            raise DataError(
+                f"features must be float32 of shape (D, {self._count}), "
+                f"not {points.dtype} of shape {points.shape}"
+            )
+        points = points.astype(np.float32)
+        self._terms.append(PairwiseTerm(points, compat, kernel, normalization, self._labels))
+
+    def inference(self, niter: int) -> Floats:
+        """Marginals, float32 (K, N), after `niter` updates."""
+        marginals, first, second = self.startInference()
+        for _ in range(checks.count("niter", niter, least=0)):
+            self.stepInference(marginals, first, second)
+        return marginals
+
+    def startInference(self) -> tuple[Floats, Floats, Floats]:  # noqa: N802
+        """Marginals of the unary alone, float32 (K, N), and two work arrays for `stepInference`."""
+        empty = np.empty((0, 0), np.float32)
+        return _softmax(-self._energies()), empty, empty.copy()
+
+    def stepInference(self, q: Floats, tmp1: Floats, tmp2: Floats) -> None:  # noqa: N802
+        """Update the marginals `q`, float32 (K, N), in place; the other two are not used."""
+        marginals = self._checked_marginals(q)
+        logits = -self._energies()
+        for term in self._terms:
+            logits -= term.energies(marginals)
+        q[...] = _softmax(logits)
+
+    def klDivergence(self, q: Floats) -> float:  # noqa: N802
+        """Kullback-Leibler divergence of the marginals `q` from the model, up to a constant."""
+        marginals = self._checked_marginals(q)
+        kl = marginals * np.log(np.maximum(marginals, _LEAST_KL)) + marginals * self._energies()
+        for term in self._terms:
+            kl += marginals * term.energies(marginals)
+        return float(kl.sum(dtype=np.float64))
+
+    def _energies(self) -> Floats:
+        if self._unary is None:
+            raise DataError("the unary is not set; call setUnaryEnergy first")
+        return self._unary
+
+    def _checked_marginals(self, q: Floats) -> Floats:
+        if not isinstance(q, np.ndarray) or q.shape != (self._labels, self._count) or q.dtype != np.float32:
+            raise DataError(f"Q must be a float32 array of shape ({self._labels}, {self._count})")
+        return q
+
+
+class DenseCRF2D(DenseCRF):
+    """A fully connected CRF over the pixels of an image; pixel (y, x) is the point y * w + x."""
+
+    def __init__(self, w: int, h: int, nlabels: int) -> None:
+        """Make a CRF for images `w` wide and `h` high with `nlabels` classes."""
+        self._width = checks.count("w", w, least=1)
+        self._height = checks.count("h", h, least=1)
+        super().__init__(self._width * self._height, nlabels)
+        self._near: list[tuple[PairwiseTerm, tuple[float, ...]]] = []
+        self._far: list[tuple[PairwiseTerm, tuple[float, ...], NDArray[np.uint8]]] = []
+
+    def addPairwiseGaussian(  # noqa: N802
+        self,
+        sxy: float | Sequence[float],
+        compat: ArrayLike,
+        kernel: int = DIAG_KERNEL,
+        normalization: int = NORMALIZE_SYMMETRIC,
+    ) -> None:
+        """Add a term over positions.
+
+        Args:
+            sxy: deviation in pixels, or (x, y).
+            compat, kernel, normalization: as in `addPairwiseEnergy`.
+        """
+        sigma = deviations("sxy", sxy, 2)
+        self.addPairwiseEnergy(self._positions(sigma), compat, kernel, normalization)
+        self._near.append((self._terms[-1], sigma))
+
+    def addPairwiseBilateral(  # noqa: N802
+        self,
+        sxy: float | Sequence[float],
+        srgb: float | Sequence[float],
+        rgbim: NDArray[np.uint8],
+        compat: ArrayLike,
+        kernel: int = DIAG_KERNEL,
+        normalization: int = NORMALIZE_SYMMETRIC,
+    ) -> None:
+        """Add a term over positions and colours.
+
+        Args:
+            sxy: deviation in pixels, or (x, y).
+            srgb: deviation in grey levels 0..255, or one for each colour.
+            rgbim: uint8 (H, W, 3).
+            compat, kernel, normalization: as in `addPairwiseEnergy`.
+        """
+        sigma = (*deviations("sxy", sxy, 2), *deviations("srgb", srgb, 3))
+        image = checks.checked_image(rgbim).copy()
+        if image.shape[:2] != (self._height, self._width):
+            raise DataError(
+                f"rgbim is {image.shape[0]} high and {image.shape[1]} wide, "
+                f"the CRF {self._height} high and {self._width} wide"
+            )
+        colours = image.reshape(-1, 3).T.astype(np.float32) / np.array(sigma[2:], np.float32)[:, None]
+        features = np.concatenate([self._positions(sigma[:2]), colours])
+        self.addPairwiseEnergy(features, compat, kernel, normalization)
+        self._far.append((self._terms[-1], sigma, image))
+
+    def inference(self, niter: int) -> Floats:
+        """Marginals, float32 (K, H * W), after `niter` updates."""
+        niter = checks.count("niter", niter, least=0)
+        if not self._fits_fast_kernels():
+            return super().inference(niter)
+        near_weight = far_weight = 0.0
+        near_sigma: tuple[float, ...] = (1.0, 1.0)
+        far_sigma: tuple[float, ...] = (_HUGE,) * 5
+        image = np.zeros((self._height, self._width, 3), np.uint8)
+        if self._near:
+            near, near_sigma = self._near[0]
+            near_weight = near.compatibility.potts or 0.0
+        if self._far:
+            far, far_sigma, image = self._far[0]
+            far_weight = far.compatibility.potts or 0.0
+        sigma = Deviations((near_sigma[0], near_sigma[1]), _five(far_sigma))
+        marginals = mean_field(
+            Lattice.from_deviations(image, sigma),
+            -self._energies().reshape(self._labels, self._height, self._width),
+            np.arange(self._labels),
+            0.0,
+            iterations=niter,
+            near_weight=near_weight,
+            far_weight=far_weight,
+        )
+        return marginals.reshape(self._labels, -1)
+
+    def _fits_fast_kernels(self) -> bool:
+        """At most one term of each kind, both Potts with a weight of at least 0, and symmetric."""
+        plain = all(
+            term.compatibility.potts is not None
+            and term.compatibility.potts >= 0
+            and term.normalization == NORMALIZE_SYMMETRIC
+            for term in self._terms
+        )
+        known = len(self._terms) == len(self._near) + len(self._far)
+        return plain and known and len(self._near) <= 1 and len(self._far) <= 1 and self._labels > 1
+
+    def _positions(self, sigma: Sequence[float]) -> Floats:
+        y, x = np.divmod(np.arange(self._count), self._width)
+        return np.stack([x / sigma[0], y / sigma[1]]).astype(np.float32)
+
+
+def unary_from_labels(
+    labels: NDArray[Any], n_labels: int, gt_prob: float, zero_unsure: bool = True
+) -> Floats:
+    """Energies from a class map that is right with probability `gt_prob`.
+
+    Args:
+        labels: integers of any shape; with `zero_unsure`, 0 means unknown and classes count from 1.
+        n_labels: number of classes, not counting the 0 of `zero_unsure`.
+        gt_prob: above 0 and below 1.
+        zero_unsure: whether 0 means that the class is unknown.
+
+    Returns:
+        float32 (n_labels, N).
+
+    Raises:
+        ConfigError: `gt_prob` is not between 0 and 1, or there are fewer than two classes.
+        DataError: a label out of range.
+    """
+    if not 0 < gt_prob < 1:
+        raise ConfigError(f"gt_prob must lie between 0 and 1, not {gt_prob!r}")
+    n_labels = checks.count("n_labels", n_labels, least=2)
+    flat = np.asarray(labels).reshape(-1)
+    if flat.dtype.kind not in "iu":
+        raise DataError(f"labels must be integers, not {flat.dtype}")
+    index = flat.astype(np.int64) - int(zero_unsure)
+    known = index >= 0 if zero_unsure else np.ones(len(flat), np.bool_)
+    if (index[known] < 0).any() or (index >= n_labels).any() or (index < -int(zero_unsure)).any():
+        raise DataError(f"labels run from {flat.min()} to {flat.max()}, too far for {n_labels} classes")
+    out = np.full((n_labels, len(flat)), -np.log((1 - gt_prob) / (n_labels - 1)), np.float32)
+    out[index[known], np.flatnonzero(known)] = -np.log(gt_prob)
+    out[:, ~known] = np.log(n_labels)
+    return out
+
+
+def unary_from_softmax(sm: NDArray[Any], scale: float | None = None, clip: float | None = 1e-5) -> Floats:
+    """Energies from class probabilities.
+
+    Args:
+        sm: float (K, ...), probabilities.
+        scale: above 0 and at most 1; mixes in the uniform distribution with weight `1 - scale`.
+        clip: least probability; None for no limit.
+
+    Returns:
+        float32 (K, N).
+
+    Raises:
+        ConfigError: `scale` is out of range.
+    """
+    probs = np.asarray(sm)
+    if scale is not None:
+        if not 0 < scale <= 1:
+            raise ConfigError(f"scale must be above 0 and at most 1, not {scale!r}")
+        probs = scale * probs + (1 - scale) / len(probs)
+    if clip is not None:
+        probs = np.clip(probs, clip, 1.0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(-np.log(probs).reshape(len(probs), -1), dtype=np.float32)
+
+
+def compute_unary(labels: NDArray[Any], M: int, GT_PROB: float = 0.5) -> Floats:  # noqa: N803
+    """Old name of `unary_from_labels`."""
+    _LOG.warning("compute_unary is an old name; use unary_from_labels")
+    return unary_from_labels(labels, M, GT_PROB)
+
+
+def softmax_to_unary(sm: NDArray[Any], GT_PROB: float = 1) -> Floats:  # noqa: N803
+    """Old form of `unary_from_softmax`, without a least probability."""
+    _LOG.warning("softmax_to_unary is an old name; use unary_from_softmax")
+    return unary_from_softmax(sm, None if GT_PROB == 1 else GT_PROB, clip=None)
+
+
+def create_pairwise_gaussian(sdims: Sequence[float], shape: Sequence[int]) -> Floats:
+    """Features of positions in a grid of any number of dimensions.
+
+    Args:
+        sdims: deviation along each axis of `shape`.
+        shape: size of the grid.
+
+    Returns:
+        float32 (len(shape), N), in C order of the grid.
+    """
+    sigma = deviations("sdims", sdims, len(shape))
+    grid = np.indices(tuple(shape), dtype=np.float32).reshape(len(shape), -1)
+    return grid / np.array(sigma, np.float32)[:, None]
+
+
+def create_pairwise_bilateral(
+    sdims: Sequence[float], schan: float | Sequence[float], img: NDArray[Any], chdim: int = -1
+) -> Floats:
+    """Features of positions and channels of an image of any number of dimensions.
+
+    Args:
+        sdims: deviation along each axis of the image but `chdim`.
+        schan: deviation of the channels, one number or one for each.
+        img: the image.
+        chdim: axis of the channels; -1 for an image without that axis.
+
+    Returns:
+        float32 (D, N): positions first, then channels, in C order of the image.
+    """
+    channels = img[np.newaxis] if chdim == -1 else np.moveaxis(img, chdim, 0)
+    sigma = deviations("schan", schan, len(channels))
+    colours = channels.astype(np.float32).reshape(len(channels), -1)
+    positions = create_pairwise_gaussian(sdims, channels.shape[1:])
+    return np.concatenate([positions, colours / np.array(sigma, np.float32)[:, None]])
+
+
+def _softmax(logits: Floats) -> Floats:
+    odds = np.exp(logits - logits.max(axis=0))
+    return np.asarray(odds / odds.sum(axis=0), dtype=np.float32)
+
+
+def _five(values: Sequence[float]) -> tuple[float, float, float, float, float]:
+    a, b, c, d, e = values
+    return a, b, c, d, e

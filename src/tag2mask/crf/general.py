@@ -1,0 +1,211 @@
+"""The permutohedral lattice over features of any number of dimensions, for unusual pairwise terms.
+
+A. Adams, J. Baek, M. A. Davis, "Fast High-Dimensional Filtering Using the Permutohedral Lattice",
+Eurographics 2010, https://doi.org/10.1111/j.1467-8659.2009.01645.x. Straightforward next to `build` and
+`meanfield`, which serve the two terms that images use.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tag2mask.crf.compiling import kernel
+from tag2mask.errors import DataError
+
+Floats = NDArray[np.float32]
+
+_HASH = np.uint64(0x9E3779B97F4A7C15)
+_REACH = 2**30
+
+
+class GeneralLattice:
+    """Unnormalised Gaussian filter exp(-|f_i - f_j|^2 / 2) over the points of a feature space."""
+
+    def __init__(self, features: Floats) -> None:
+        """Build it from `features`, float32 (D, N).
+
+        Raises:
+            DataError: the features are not finite, or reach beyond what the lattice can count.
+        """
+        size = features.shape[0]
+        i = np.arange(size)
+        factors = math.sqrt(2 / 3) * (size + 1) / np.sqrt((i + 1.0) * (i + 2.0))
+        scaled = np.ascontiguousarray(features.T * factors, dtype=np.float32)
+        if not np.isfinite(scaled).all() or np.abs(scaled).sum(axis=1).max(initial=0) * size > _REACH:
+            raise DataError("the features must be finite and below about 10**8 deviations; check their scale")
+        self.corners, self.weights, keys = embed_points(scaled)
+        self.before, self.after = find_neighbours(keys)
+        self._gain = np.float32(1 / (1 + 2.0**-size))
+
+    def filter(self, values: Floats) -> Floats:
+        """Filter `values`, float32 (C, N), to the same shape."""
+        nodes = filter_points(
+            np.ascontiguousarray(values.T), self.corners, self.weights, self.before, self.after
+        )
+        return np.ascontiguousarray(nodes.T * self._gain)
+
+
+@kernel
+def find_row(table: Any, rows: Any, row: Any) -> int:
+    """Slot of an open-addressing table that holds the position of `row` in `rows`, or is free (-1)."""
+    mask = np.uint64(table.shape[0] - 1)
+    mixed = np.uint64(0)
+    for i in range(row.shape[0]):
+        mixed = (mixed ^ np.uint64(np.int64(row[i]))) * _HASH
+        mixed ^= mixed >> np.uint64(29)
+    slot = mixed & mask
+    while table[slot] >= 0:
+        same = True
+        for i in range(row.shape[0]):
+            if rows[table[slot], i] != row[i]:
+                same = False
+                break
+        if same:
+            break
+        slot = (slot + np.uint64(1)) & mask
+    return slot
+
+
+@kernel
+def table_of(rows: Any, count: int, least: int) -> Any:
+    """Table over `rows[:count]` with more than `2 * least` slots."""
+    capacity = 1024
+    while capacity <= 2 * least:
+        capacity *= 2
+    table = np.full(capacity, -1, np.int32)
+    for i in range(count):
+        table[find_row(table, rows, rows[i])] = i
+    return table
+
+
+@kernel
+def embed_points(points: Any) -> Any:
+    """Enclosing simplex of each point.
+
+    Args:
+        points: float32 (N, D), scaled.
+
+    Returns:
+        (corners int32 (N, D + 1), weights float32 (N, D + 1), keys int32 (V, D): the first D coordinates
+        of each vertex).
+    """
+    count, size = points.shape
+    corners = np.empty((count, size + 1), np.int32)
+    weights = np.empty((count, size + 1), np.float32)
+    keys = np.empty((64, size), np.int32)
+    table = table_of(keys, 0, 512)
+    used = 0
+    z = np.empty(size + 1, np.float64)
+    nearest = np.empty(size + 1, np.int64)
+    rank = np.empty(size + 1, np.int64)
+    ordered = np.empty(size + 1, np.float64)
+    key = np.empty(size, np.int32)
+    for p in range(count):
+        tail = 0.0
+        for i in range(size, 0, -1):
+            z[i] = tail - i * points[p, i - 1]
+            tail += points[p, i - 1]
+        z[0] = tail
+        off = 0
+        for i in range(size + 1):
+            nearest[i] = np.int64(np.floor(z[i] / (size + 1) + 0.5))
+            off += nearest[i]
+        for i in range(size + 1):
+            rank[i] = off
+        for i in range(size):
+            for j in range(i + 1, size + 1):
+                if z[i] - nearest[i] * (size + 1) < z[j] - nearest[j] * (size + 1):
+                    rank[i] += 1
+                else:
+                    rank[j] += 1
+        for i in range(size + 1):
+            if rank[i] < 0:
+                rank[i] += size + 1
+                nearest[i] += 1
+            elif rank[i] > size:
+                rank[i] -= size + 1
+                nearest[i] -= 1
+            ordered[rank[i]] = z[i] / (size + 1) - nearest[i]
+        weights[p, 0] = 1 + ordered[size] - ordered[0]
+        for k in range(1, size + 1):
+            weights[p, k] = ordered[size - k] - ordered[size - k + 1]
+        if 2 * (used + size + 1) > table.shape[0]:
+            table = table_of(keys, used, 2 * (used + size + 1))
+        if used + size + 1 > keys.shape[0]:
+            larger = np.empty((2 * (used + size + 1), size), np.int32)
+            larger[:used] = keys[:used]
+            keys = larger
+        for k in range(size + 1):
+            for i in range(size):
+                key[i] = nearest[i] * (size + 1) + k - (size + 1 if rank[i] > size - k else 0)
+            slot = find_row(table, keys, key)
+            if table[slot] < 0:
+                keys[used] = key
+                table[slot] = used
+                used += 1
+            corners[p, k] = table[slot]
+    return corners, weights, keys[:used].copy()
+
+
+@kernel
+def find_neighbours(keys: Any) -> Any:
+    """Neighbours of each vertex along each direction.
+
+    Returns:
+        (before, after), each int32 (D + 1, V); V stands for none.
+    """
+    count, size = keys.shape
+    table = table_of(keys, count, count)
+    before = np.full((size + 1, count), count, np.int32)
+    after = np.full((size + 1, count), count, np.int32)
+    key = np.empty(size, np.int32)
+    for j in range(size + 1):
+        for v in range(count):
+            for i in range(size):
+                key[i] = keys[v, i] + 1
+            if j < size:
+                key[j] = keys[v, j] - size
+            u = table[find_row(table, keys, key)]
+            if u >= 0:
+                after[j, v] = u
+                before[j, u] = v
+    return before, after
+
+
+@kernel
+def filter_points(values: Any, corners: Any, weights: Any, before: Any, after: Any) -> Any:
+    """Splat, blur by (1/2, 1, 1/2) along each direction, and slice.
+
+    Args:
+        values: float32 (N, C); the others as built.
+
+    Returns:
+        float32 (N, C).
+    """
+    channels = values.shape[1]
+    directions, count = before.shape
+    nodes = np.zeros((count + 1, channels), np.float32)
+    blurred = np.zeros((count + 1, channels), np.float32)
+    for p in range(values.shape[0]):
+        for k in range(corners.shape[1]):
+            v = corners[p, k]
+            for c in range(channels):
+                nodes[v, c] += weights[p, k] * values[p, c]
+    half = np.float32(0.5)
+    for j in range(directions):
+        for v in range(count):
+            u, w = before[j, v], after[j, v]
+            for c in range(channels):
+                blurred[v, c] = nodes[v, c] + half * (nodes[u, c] + nodes[w, c])
+        nodes, blurred = blurred, nodes
+    out = np.zeros((values.shape[0], channels), np.float32)
+    for p in range(values.shape[0]):
+        for k in range(corners.shape[1]):
+            v = corners[p, k]
+            for c in range(channels):
+                out[p, c] += weights[p, k] * nodes[v, c]
+    return out

@@ -1,0 +1,142 @@
+"""Pairwise terms of the drop-in interface: kernels, normalisations and compatibilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from tag2mask.crf.general import GeneralLattice
+from tag2mask.errors import ConfigError, DataError
+
+Floats = NDArray[np.float32]
+
+_TINY = np.float32(1e-20)
+
+
+class KernelType(IntEnum):
+    """How the features are scaled before filtering: not at all, per dimension, or by a matrix.
+
+    The scaling starts as the identity, and only learning its parameters, which is not part of inference,
+    would change it; so the three compute the same here.
+    """
+
+    CONST_KERNEL = 0
+    DIAG_KERNEL = 1
+    FULL_KERNEL = 2
+
+
+class NormalizationType(IntEnum):
+    """What a filter K is divided by; D = diag(K 1).
+
+    NO_NORMALIZATION: K. NORMALIZE_BEFORE: K D^-1. NORMALIZE_AFTER: D^-1 K.
+    NORMALIZE_SYMMETRIC: D^-1/2 K D^-1/2.
+    """
+
+    NO_NORMALIZATION = 0
+    NORMALIZE_BEFORE = 1
+    NORMALIZE_AFTER = 2
+    NORMALIZE_SYMMETRIC = 3
+
+
+class Compatibility:
+    """Label compatibility: a Potts weight, a weight for each class, or a symmetric matrix."""
+
+    def __init__(self, value: ArrayLike, labels: int) -> None:
+        """Check `value`: a number, float (K,) or float (K, K), for K = `labels`.
+
+        Raises:
+            DataError: another shape, or not finite.
+        """
+        array = np.asarray(value)
+        if array.dtype.kind not in "fiu" or array.shape not in ((), (labels,), (labels, labels)):
+            raise DataError(
+                f"compat must be a number, an array ({labels},) or an array ({labels}, {labels}), "
+                f"not {array.dtype} of shape {array.shape}"
+            )
+        if not np.isfinite(array).all():
+            raise DataError("compat must be finite")
+        self.values: Floats = array.astype(np.float32)
+        if self.values.ndim == 2:
+            self.values = (self.values + self.values.T) / 2
+
+    @property
+    def potts(self) -> float | None:
+        """The Potts weight, or None for the other kinds."""
+        return float(self.values) if self.values.ndim == 0 else None
+
+    def apply(self, messages: Floats) -> Floats:
+        """Energies (K, N) from filtered marginals (K, N)."""
+        if self.values.ndim == 0:
+            return np.asarray(-self.values * messages)
+        if self.values.ndim == 1:
+            return np.asarray(self.values[:, None] * messages)
+        return np.asarray(self.values @ messages)
+
+
+class PairwiseTerm:
+    """One pairwise term over explicit features; its lattice is built at first use."""
+
+    def __init__(
+        self, features: Floats, compat: ArrayLike, kernel: int, normalization: int, labels: int
+    ) -> None:
+        """Check the arguments.
+
+        Args:
+            features: float32 (D, N), divided by their deviations.
+            compat: as `Compatibility`.
+            kernel: a `KernelType`.
+            normalization: a `NormalizationType`.
+            labels: number of classes.
+
+        Raises:
+            ConfigError: unknown kernel or normalisation.
+            DataError: wrong arrays.
+        """
+        _member(KernelType, "kernel", kernel)
+        self.normalization = NormalizationType(_member(NormalizationType, "normalization", normalization))
+        self.compatibility = Compatibility(compat, labels)
+        self.features = features
+        self._lattice: GeneralLattice | None = None
+        self._norm: Floats = np.empty((1, 0), np.float32)
+
+    def energies(self, marginals: Floats) -> Floats:
+        """Energies (K, N) that the marginals (K, N) cause."""
+        if self._lattice is None:
+            self._lattice = GeneralLattice(self.features)
+            norm = self._lattice.filter(np.ones((1, self.features.shape[1]), np.float32))
+            symmetric = self.normalization == NormalizationType.NORMALIZE_SYMMETRIC
+            self._norm = 1 / np.sqrt(norm + _TINY) if symmetric else 1 / (norm + _TINY)
+        kind = NormalizationType
+        if self.normalization in (kind.NORMALIZE_BEFORE, kind.NORMALIZE_SYMMETRIC):
+            marginals = marginals * self._norm
+        messages = self._lattice.filter(marginals)
+        if self.normalization in (kind.NORMALIZE_AFTER, kind.NORMALIZE_SYMMETRIC):
+            messages = messages * self._norm
+        return self.compatibility.apply(messages)
+
+
+def _member(kind: type[IntEnum], name: str, value: Any) -> int:
+    try:
+        return int(kind(value))
+    except ValueError as error:
+        raise ConfigError(f"{name} must be one of {', '.join(kind.__members__)}, not {value!r}") from error
+
+
+def deviations(name: str, value: float | Sequence[float], length: int) -> tuple[float, ...]:
+    """`length` positive numbers from one number or a sequence.
+
+    Raises:
+        ConfigError: another length, or a number that is not positive and finite.
+    """
+    numbers = np.asarray(value, dtype=np.float64)
+    if numbers.ndim == 0:
+        numbers = np.full(length, float(numbers))
+    if numbers.shape != (length,):
+        raise ConfigError(f"{name} must be a number or {length} numbers, not {value!r}")
+    if not np.isfinite(numbers).all() or (numbers <= 0).any():
+        raise ConfigError(f"{name} must be above 0 and finite, not {value!r}")
+    return tuple(float(number) for number in numbers)
