@@ -27,11 +27,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tag2mask.demo import BACKBONE, CLASSES, IMAGE_MEAN, IMAGE_STD, demo_weights, make_scene
-from tag2mask.demo.pretraining import CLASS_NAMES, make_recognition_image
+from tag2mask.demo.pretraining import CLASS_NAMES, SHAPES, TEXTURES, make_recognition_image
 from tag2mask.files import atomic_path
 from tag2mask.prior import class_maps, foreground_prior
 
-SIZE = (128, 128)
+SIZE = (112, 112)
+"""(height, width) of the painted pictures; training sees random crops of `CROP` pixels."""
+
+CROP = 96
+PROBE_SIZE = (128, 128)
 OUTPUT_STRIDE = 16
 """As dense as the demo uses the network, so that its features stay what they were trained to be."""
 
@@ -39,26 +43,35 @@ TRAIN, VAL = 0, 1
 Pictures = NDArray[np.uint8]
 
 
-class Recogniser(nn.Module):
-    """Backbone, global average pooling and a linear classifier."""
+SHAPE_NAMES, TEXTURE_NAMES = sorted(SHAPES), sorted(TEXTURES)
+TARGETS = torch.tensor(
+    [
+        (number, SHAPE_NAMES.index(name.split("/")[0]), TEXTURE_NAMES.index(name.split("/")[1]))
+        for number, name in enumerate(CLASS_NAMES)
+    ]
+)
+"""(96, 3): of each class its number, its shape and its texture."""
 
-    def __init__(self, classes: int) -> None:
+
+class Recogniser(nn.Module):
+    """Backbone, global average pooling and linear classifiers of the class, its shape and its texture."""
+
+    def __init__(self) -> None:
         super().__init__()
         self.backbone = make_backbone()
         info: Any = self.backbone.feature_info
-        self.classifier = nn.Linear(info.channels()[-1], classes)
+        sizes = (len(CLASS_NAMES), len(SHAPE_NAMES), len(TEXTURE_NAMES))
+        self.classifiers = nn.ModuleList(nn.Linear(info.channels()[-1], size) for size in sizes)
 
-    def forward(self, images: Tensor) -> Tensor:
-        """Map normalised images (B, 3, H, W) to logits (B, classes)."""
+    def forward(self, images: Tensor) -> list[Tensor]:
+        """Map normalised images (B, 3, H, W) to logits (B, 96), (B, 24) and (B, 12)."""
         features: Tensor = self.backbone(images)[-1]
-        logits: Tensor = self.classifier(features.float().mean(dim=(2, 3)))
-        return logits
+        pooled = features.float().mean(dim=(2, 3))
+        return [classifier(pooled) for classifier in self.classifiers]
 
 
 def make_backbone(weights: dict[str, Tensor] | None = None) -> nn.Module:
-    network: nn.Module = timm.create_model(
-        BACKBONE, pretrained=False, features_only=True, output_stride=OUTPUT_STRIDE
-    )
+    network: nn.Module = timm.create_model(BACKBONE, pretrained=False, features_only=True, output_stride=OUTPUT_STRIDE)
     if weights is not None:
         own = network.state_dict()
         network.load_state_dict({name: tensor.to(own[name].dtype) for name, tensor in weights.items()})
@@ -92,22 +105,20 @@ def paint_split(seed: int, split: int, per_class: int, processes: int) -> tuple[
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Turn, scale, mirror and recolour normalised images (B, 3, H, W), and hide a random part."""
-    count = len(images)
-
-    def uniform(low: float, high: float, *shape: int) -> Tensor:
-        return torch.rand(count, *shape, generator=generator) * (high - low) + low
-
-    angle, scale = uniform(-0.35, 0.35), uniform(0.75, 1.25)
-    mirror = torch.where(uniform(0.0, 1.0) < 0.5, -1.0, 1.0)
-    cos, sin = torch.cos(angle) * scale, torch.sin(angle) * scale
-    shift = uniform(-0.15, 0.15, 2)
-    rows = torch.stack([cos * mirror, -sin, shift[:, 0], sin * mirror, cos, shift[:, 1]], dim=1)
-    grid = F.affine_grid(rows.view(-1, 2, 3), list(images.shape), align_corners=False)
-    images = F.grid_sample(images, grid, padding_mode="reflection", align_corners=False)
-    images = images * uniform(0.75, 1.3, 3, 1, 1) + uniform(-0.15, 0.15, 1, 1, 1)
-    hidden = F.interpolate((uniform(0.0, 1.0, 1, 4, 4) < 0.15).float(), images.shape[2:], mode="nearest")
-    return (images * (1.0 - hidden)).contiguous(memory_format=torch.channels_last)
+    """Crop, mirror, recolour and hide parts of normalised images (B, 3, H, W) -> (B, 3, CROP, CROP)."""
+    count, _, height, width = images.shape
+    tops = torch.randint(height - CROP + 1, (count,), generator=generator).tolist()
+    lefts = torch.randint(width - CROP + 1, (count,), generator=generator).tolist()
+    mirror = (torch.rand(count, generator=generator) < 0.5).tolist()
+    crops = [
+        image[:, top : top + CROP, left : left + CROP].flip(2 if flip else ())
+        for image, top, left, flip in zip(images, tops, lefts, mirror, strict=True)
+    ]
+    gain = torch.rand(count, 3, 1, 1, generator=generator) * 0.5 + 0.75
+    offset = torch.rand(count, 1, 1, 1, generator=generator) * 0.3 - 0.15
+    hidden = (torch.rand(count, 1, 4, 4, generator=generator) < 0.08).float()
+    seen = 1.0 - F.interpolate(hidden, (CROP, CROP), mode="nearest")
+    return ((torch.stack(crops) * gain + offset) * seen).contiguous(memory_format=torch.channels_last)
 
 
 # Training.
@@ -133,7 +144,8 @@ def train(
             inputs = augment(normalise(images[chosen]), generator)
             with torch.autocast("cpu", dtype=torch.bfloat16):
                 logits = model(inputs)
-            loss = F.cross_entropy(logits.float(), target[chosen], label_smoothing=0.1)
+            wanted = TARGETS[target[chosen]].unbind(dim=1)
+            loss = torch.stack([F.cross_entropy(*pair) for pair in zip(logits, wanted, strict=True)]).sum()
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -145,7 +157,7 @@ def train(
 @torch.no_grad()
 def accuracy(model: Recogniser, images: Tensor, target: Tensor) -> float:
     model.eval()
-    preds = torch.cat([model(normalise(chunk)).argmax(dim=1) for chunk in torch.split(images, 64)])
+    preds = torch.cat([model(normalise(chunk))[0].argmax(dim=1) for chunk in torch.split(images, 64)])
     return 100.0 * float((preds == target).double().mean())
 
 
@@ -180,18 +192,12 @@ class Scenes(NamedTuple):
 
 
 def paint_scenes(seed: int, count: int) -> Scenes:
-    images: list[Tensor] = []
-    tags: list[Tensor] = []
-    masks: list[Tensor] = []
-    index = 0
-    while len(images) < count:
-        scene = make_scene(np.random.default_rng((seed, index)))
-        index += 1
-        if scene.mask.shape == SIZE:
-            images.append(torch.from_numpy(scene.image).permute(2, 0, 1))
-            tags.append(torch.tensor([name in scene.tags for name in CLASSES]))
-            masks.append(torch.from_numpy(scene.mask))
-    return Scenes(torch.stack(images), torch.stack(tags), torch.stack(masks))
+    scenes = [make_scene(np.random.default_rng((seed, index)), size=PROBE_SIZE) for index in range(count)]
+    return Scenes(
+        torch.stack([torch.from_numpy(scene.image).permute(2, 0, 1) for scene in scenes]),
+        torch.tensor([[name in scene.tags for name in CLASSES] for scene in scenes]),
+        torch.stack([torch.from_numpy(scene.mask) for scene in scenes]),
+    )
 
 
 @torch.no_grad()
@@ -224,12 +230,10 @@ def probe(network: nn.Module, train_scenes: Scenes, val_scenes: Scenes) -> Probe
         standard = (stages[-1] - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
         cams = F.conv2d(standard, layer.weight[:, :, None, None])
         scores = layer(standard.mean(dim=(2, 3)))
-    maps = class_maps(cams, val_scenes.tags, SIZE)
-    prior = foreground_prior(stages[-2:], SIZE)
+    maps = class_maps(cams, val_scenes.tags, PROBE_SIZE)
+    prior = foreground_prior(stages[-2:], PROBE_SIZE)
     best = max(miou_of(maps, val_scenes.masks, threshold) for threshold in np.arange(0.2, 0.8, 0.05))
-    return Probe(
-        mean_average_precision(scores, val_scenes.tags), best, area_under_roc(prior, val_scenes.masks > 0)
-    )
+    return Probe(mean_average_precision(scores, val_scenes.tags), best, area_under_roc(prior, val_scenes.masks > 0))
 
 
 def miou_of(maps: Tensor, masks: Tensor, threshold: float) -> float:
@@ -260,34 +264,38 @@ def area_under_roc(values: Tensor, positive: Tensor) -> float:
     return 100.0 * (float(ranks[chosen].sum()) - hits * (hits + 1) / 2.0) / (hits * misses)
 
 
+def random_backbone(scenes: Scenes) -> nn.Module:
+    """Make a random network at its best: with the batch statistics of these scenes."""
+    torch.manual_seed(0)
+    network = make_backbone()
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None  # the average of all that it is shown
+    with torch.no_grad():
+        network.train()(normalise(scenes.images[:100]))
+    return network
+
+
 def print_probe(weights: Path, *, train_count: int, val_count: int) -> None:
     train_scenes, val_scenes = paint_scenes(101, train_count), paint_scenes(202, val_count)
-    torch.manual_seed(0)
-    random = make_backbone()
-    with torch.no_grad():  # a random network at its best: with the batch statistics of these scenes
-        for module in random.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.momentum = None
-        random.train()(normalise(train_scenes.images[:100]))
     print(f"linear probe on {train_count} demo scenes, frozen backbone, scored on {val_count}")
     print(f"{'backbone':<12}{'tag mAP':>9}{'CAM mIoU':>10}{'prior AUC':>11}")
-    for name, network in (("random", random), ("pretrained", make_backbone(load_file(weights)))):
+    for name, network in (("random", random_backbone(train_scenes)), ("pretrained", make_backbone(load_file(weights)))):
         figures = probe(network, train_scenes, val_scenes)
         print(f"{name:<12}{figures.tag_map:>9.1f}{figures.cam_miou:>10.1f}{figures.prior_auc:>11.1f}")
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=demo_weights())
     parser.add_argument("--probe", action="store_true", help="compare --out with random weights and stop")
     parser.add_argument("--per-class", type=int, default=120, help="training pictures of each class")
-    parser.add_argument("--epochs", type=int, default=12)
-    parser.add_argument("--batch", type=int, default=48)
-    parser.add_argument("--rate", type=float, default=4e-3)
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--cache", type=Path, help="keep the painted pictures in this .npz file, for another run")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if not options.probe:
@@ -295,16 +303,29 @@ def main() -> None:
     print_probe(options.out, train_count=200, val_count=100)
 
 
+def painted(options: argparse.Namespace) -> tuple[Tensor, ...]:
+    """Training pictures and their classes, validation pictures and theirs."""
+    if options.cache is not None and options.cache.is_file():
+        with np.load(options.cache) as file:
+            return tuple(torch.from_numpy(file[name]) for name in file.files)
+    parts = (
+        *paint_split(options.seed, TRAIN, options.per_class, options.threads),
+        *paint_split(options.seed, VAL, 10, options.threads),
+    )
+    if options.cache is not None:
+        np.savez(options.cache, *(part.numpy() for part in parts))
+    return parts
+
+
 def pretrain(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     start = time.perf_counter()
-    images, target = paint_split(options.seed, TRAIN, options.per_class, options.threads)
-    val_images, val_target = paint_split(options.seed, VAL, 10, options.threads)
+    images, target, val_images, val_target = painted(options)
     print(
         f"{len(images)} + {len(val_images)} pictures painted in {time.perf_counter() - start:.0f} s",
         flush=True,
     )
-    model = Recogniser(len(CLASS_NAMES))
+    model = Recogniser()
     settings = {"epochs": options.epochs, "batch": options.batch, "rate": options.rate}
     for epoch, loss in train(model, images, target, seed=options.seed, **settings):
         percent = accuracy(model, val_images, val_target)

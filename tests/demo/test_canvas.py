@@ -81,9 +81,7 @@ def test_outlines_have_the_area_that_geometry_says() -> None:
         x, y = outline.T
         return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
-    assert area(ellipse((0.3, 0.1), (0.5, 0.2), angle=0.4, points=200)) == pytest.approx(
-        np.pi * 0.1, rel=1e-3
-    )
+    assert area(ellipse((0.3, 0.1), (0.5, 0.2), angle=0.4, points=200)) == pytest.approx(np.pi * 0.1, rel=1e-3)
     assert area(ribbon([(0.0, 0.0), (1.0, 0.0)], (0.2, 0.2))) == pytest.approx(0.2 + np.pi * 0.01, rel=0.03)
     assert area(smooth([(-1, -1), (1, -1), (1, 1), (-1, 1)])) < 4.0
 

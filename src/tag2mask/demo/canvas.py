@@ -152,9 +152,7 @@ def _fill(mask: NDArray[np.uint8], corners: NDArray[np.float64]) -> None:
     cv2.fillPoly(mask, [fixed], 1, cv2.LINE_8, _SUBPIXEL_BITS)
 
 
-def _object_frame(
-    pose: Pose, origin: tuple[int, int], shape: tuple[int, ...]
-) -> tuple[FloatArray, FloatArray]:
+def _object_frame(pose: Pose, origin: tuple[int, int], shape: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
     """Coordinates u, v (H, W) in the object's frame of the canvas pixels from `origin` on."""
     inverse = np.linalg.inv(pose.matrix[:, :2])
     x = np.arange(origin[0], origin[0] + shape[1]) - pose.matrix[0, 2]
@@ -164,9 +162,7 @@ def _object_frame(
     return u, v
 
 
-def _shade(
-    mask: NDArray[np.uint8], bulge: float, scale: float, light: Light
-) -> tuple[FloatArray, FloatArray]:
+def _shade(mask: NDArray[np.uint8], bulge: float, scale: float, light: Light) -> tuple[FloatArray, FloatArray]:
     """Brightness and glint (H, W) of a rounded body under `light` (Lambert and Blinn-Phong).
 
     The body's height rises with the distance from its edge like a quarter of a sine wave.

@@ -53,11 +53,16 @@ class Scene:
     tags: tuple[str, ...]
 
 
-def make_scene(rng: np.random.Generator) -> Scene:
-    """Paint one scene of one to three objects of one to three classes."""
+def make_scene(rng: np.random.Generator, *, size: tuple[int, int] | None = None) -> Scene:
+    """Paint one scene of one to three objects of one to three classes.
+
+    Args:
+        rng: source of all that varies.
+        size: (height, width) in pixels; None draws one of `SIZES`.
+    """
     while True:
-        size = SIZES[int(rng.integers(len(SIZES)))]
-        picture = compose(rng, size, _draw_things(rng))
+        shape = size or SIZES[int(rng.integers(len(SIZES)))]
+        picture = compose(rng, shape, _draw_things(rng))
         tags = tags_of(picture.mask)
         if tags:
             return Scene(picture.image, picture.mask, tags)

@@ -35,9 +35,7 @@ def value_noise(rng: np.random.Generator, frequency: float) -> Pattern:
     def pattern(u: FloatArray, v: FloatArray) -> FloatArray:
         x = np.asarray(u * np.float32(frequency) + np.float32(7.3), np.float32)
         y = np.asarray(v * np.float32(frequency) + np.float32(3.1), np.float32)
-        return np.asarray(
-            cv2.remap(grid, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), dtype=np.float32
-        )
+        return np.asarray(cv2.remap(grid, x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP), dtype=np.float32)
 
     return pattern
 

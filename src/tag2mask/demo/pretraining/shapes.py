@@ -121,9 +121,7 @@ def _key(rng: np.random.Generator) -> Outlines:
 
 
 def _hourglass(rng: np.random.Generator) -> Outlines:
-    return [], [
-        polygon([(-0.65, -0.95), (0.65, -0.95), (0.12, 0.0), (0.65, 0.95), (-0.65, 0.95), (-0.12, 0.0)])
-    ]
+    return [], [polygon([(-0.65, -0.95), (0.65, -0.95), (0.12, 0.0), (0.65, 0.95), (-0.65, 0.95), (-0.12, 0.0)])]
 
 
 def _worm(rng: np.random.Generator) -> Outlines:
@@ -137,9 +135,7 @@ def _banana(rng: np.random.Generator) -> Outlines:
 
 def _chair(rng: np.random.Generator) -> Outlines:
     legs = [polygon([(x, 0.2), (x + 0.13, 0.2), (x + 0.13, 1.0), (x, 1.0)]) for x in (-0.55, 0.42)]
-    return legs, [
-        polygon([(-0.55, -1.0), (-0.3, -1.0), (-0.3, 0.0), (0.55, 0.0), (0.55, 0.26), (-0.55, 0.26)])
-    ]
+    return legs, [polygon([(-0.55, -1.0), (-0.3, -1.0), (-0.3, 0.0), (0.55, 0.0), (0.55, 0.26), (-0.55, 0.26)])]
 
 
 def _dumbbell(rng: np.random.Generator) -> Outlines:

@@ -28,9 +28,7 @@ def _turned(rng: np.random.Generator, size: tuple[float, float], wave: Pattern) 
 
 def _line(x: FloatArray, width: float) -> FloatArray:
     """1 on lines of a relative `width` that repeat every 1, 0 between."""
-    return 1.0 - smoothstep(
-        width - 0.08, width + 0.08, np.asarray(np.abs(np.mod(x, 1.0) - 0.5) * 2.0, np.float32)
-    )
+    return 1.0 - smoothstep(width - 0.08, width + 0.08, np.asarray(np.abs(np.mod(x, 1.0) - 0.5) * 2.0, np.float32))
 
 
 def _square(x: FloatArray) -> FloatArray:
