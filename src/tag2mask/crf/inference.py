@@ -258,8 +258,8 @@ def mean_field(
 def _kept_labels(probs: Floats, prune: float) -> NDArray[np.int64]:
     """Classes that take part, after a check of the values."""
     wins = np.zeros(len(probs), np.int64)
-    poison, low, high, worst = layout.inspect(probs.reshape(len(probs), -1), wins)
-    checks.check_values(bool(poison == 0), low, high, worst)
+    finite, low, high, worst = layout.inspect(_WIDE, probs.reshape(-1), wins)
+    checks.check_values(finite, low, high, worst)
     if prune == 0:
         return np.arange(len(probs))
     kept = np.flatnonzero(wins >= prune * wins.sum())

@@ -10,7 +10,22 @@ from typing import Any
 import numpy as np
 
 from tag2mask.crf.compiling import kernel
-from tag2mask.crf.simd import get, greatest, largest, load, log, put, store, subtract, vector
+from tag2mask.crf.simd import (
+    add,
+    below,
+    get,
+    greatest,
+    largest,
+    least,
+    load,
+    log,
+    multiply,
+    put,
+    splat,
+    store,
+    subtract,
+    vector,
+)
 
 STRIP = 64
 """Pixels transposed at a time."""
@@ -31,44 +46,51 @@ def gather_logs(wide: Any, scores: Any, pixels: Any, p0: int, p1: int, floor: An
 
 
 @kernel
-def inspect(scores: Any, wins: Any) -> Any:
+def inspect(wide_lanes: Any, scores: Any, wins: Any) -> Any:
     """Look once at all probabilities.
 
     Args:
-        scores: float32 (K, N).
+        wide_lanes: a tuple of 16 zeros.
+        scores: float32 (K * N,), class plane after class plane.
         wins: int64 (K,), added to: at how many pixels each class has the greatest probability.
 
     Returns:
-        (sum of 0 * value, which is 0 unless a value is NaN or infinite; lowest; highest; how far the sum
-        over the classes is from 1 where it is worst).
+        (whether all values are finite; lowest; highest; greatest distance of a pixel's sum from 1).
     """
-    classes, count = scores.shape
-    sums = np.zeros(STRIP, np.float32)
-    best = np.zeros(STRIP, np.float32)
-    which = np.zeros(STRIP, np.int32)
-    poison = np.float32(0)
-    low, high, worst = scores[0, 0], scores[0, 0], np.float32(0)
-    for p0 in range(0, count, STRIP):
-        size = min(STRIP, count - p0)
-        sums[:] = 0
-        best[:] = -1
-        which[:] = 0
+    zero = vector(wide_lanes)
+    one = splat(zero, np.float32(1))
+    classes = wins.shape[0]
+    count = scores.shape[0] // classes
+    low, high, worst, poison = one, zero, zero, zero
+    edge = np.empty(16 * classes, np.float32)
+    which = np.empty(16, np.float32)
+    for p in range(0, count, 16):
+        used = min(16, count - p)
+        if used < 16:
+            # the last pixel stands in for those beyond the end
+            for k in range(classes):
+                for i in range(16):
+                    edge[16 * k + i] = scores[k * count + p + min(i, used - 1)]
+        total, best, winner = zero, splat(zero, np.float32(-1)), zero
         for k in range(classes):
-            plane = scores[k]
-            for i in range(size):
-                value = get(plane, p0 + i)
-                sums[i] += value
-                if value > best[i]:
-                    best[i] = value
-                    which[i] = k
-                low = value if value < low else low
-                high = value if value > high else high
-        for i in range(size):
-            wins[which[i]] += 1
-            poison += sums[i] * np.float32(0)
-            off = abs(sums[i] - np.float32(1))
-            worst = off if off > worst else worst
-    return poison, low, high, worst
+            value = load(zero, scores, k * count + p) if used == 16 else load(zero, edge, 16 * k)
+            total = add(total, value)
+            low, high = least(low, value), greatest(high, value)
+            better = below(best, value)
+            winner = add(winner, multiply(better, subtract(splat(zero, np.float32(k)), winner)))
+            best = greatest(best, value)
+        poison = add(poison, multiply(total, zero))
+        off = subtract(total, one)
+        worst = greatest(worst, greatest(off, subtract(zero, off)))
+        store(which, 0, winner)
+        for i in range(used):
+            k = np.int64(get(which, i))
+            put(wins, k, get(wins, k) + 1)
+    store(which, 0, poison)
+    finite = True
+    for i in range(16):
+        finite = finite and which[i] == 0
+    return finite, -largest(subtract(zero, low)), largest(high), largest(worst)
 
 
 @kernel
