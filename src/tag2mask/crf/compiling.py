@@ -58,29 +58,46 @@ def kernel(function: _Function) -> _Function:
     try:
         dispatcher = numba.njit(cache=True, **options)(function)
     except RuntimeError as error:
-        if not _State.cache_failed:
-            _State.cache_failed = True
-            _LOG.warning(
-                "the dense CRF cannot keep its compiled code on disk (%s); set NUMBA_CACHE_DIR to a "
-                "writable folder to avoid compiling in every process",
-                error,
-            )
+        _say_cache_failed(error)
         dispatcher = numba.njit(cache=False, **options)(function)
     else:
-        _stamp_with_all_sources(dispatcher)
+        _guard_cache(dispatcher)
     return cast(_Function, dispatcher)
 
 
-def _stamp_with_all_sources(dispatcher: Any) -> None:
-    """Make the cached code of one kernel stale when any source of this package changes.
+def _say_cache_failed(error: Exception) -> None:
+    with _State.lock:
+        first, _State.cache_failed = not _State.cache_failed, True
+    if first:
+        _LOG.warning(
+            "the dense CRF cannot keep its compiled code on disk (%s); set NUMBA_CACHE_DIR to a "
+            "writable folder to avoid compiling in every process",
+            error,
+        )
 
-    Numba looks only at the file that defines a kernel, not at those that it calls into.
+
+def _guard_cache(dispatcher: Any) -> None:
+    """Make the cached code of one kernel safe against changed sources and failing disks.
+
+    Numba looks only at the file that defines a kernel, not at those that it calls into; here the code is
+    stale when any source of this package changes. And where the disk turns out to be full or read-only
+    after compiling, the code just made is used all the same.
     """
     try:
-        file = dispatcher._cache._cache_file
+        cache = dispatcher._cache
+        file = cache._cache_file
         file._source_stamp = (file._source_stamp, _sources_stamp())
-    except AttributeError:  # a Numba that keeps this elsewhere: its own rule still holds
+        save = cache.save_overload
+    except AttributeError:  # a Numba that keeps this elsewhere: its own rules still hold
         return
+
+    def save_if_possible(signature: Any, data: Any) -> None:
+        try:
+            save(signature, data)
+        except OSError as error:
+            _say_cache_failed(error)
+
+    cache.save_overload = save_if_possible
 
 
 def _sources_stamp() -> tuple[tuple[str, int, float], ...]:
