@@ -429,9 +429,7 @@ def find_vertices(simplices: Any, owners: Any, strides: Any) -> Any:
     for g in range(0, total, BATCH // 6):
         if 2 * (count + BATCH) > table.shape[0]:
             table = hashed(keys, count, min(6 * total, 2 * (count + BATCH)))
-        count = number_vertices(
-            simplices, g, min(total, g + BATCH // 6), strides, table, keys, count, vertices
-        )
+        count = number_vertices(simplices, g, min(total, g + BATCH // 6), strides, table, keys, count, vertices)
     corners = np.empty(6 * owners.shape[0], np.int32)
     for g in range(owners.shape[0]):
         for k in range(6):

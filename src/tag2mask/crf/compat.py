@@ -143,8 +143,7 @@ class DenseCRF:
         points = np.asarray(features)
         if points.dtype.kind != "f" or points.ndim != 2 or points.shape[1] != self._count or not len(points):
             raise DataError(
-                f"features must be float32 of shape (D, {self._count}), "
-                f"not {points.dtype} of shape {points.shape}"
+                f"features must be float32 of shape (D, {self._count}), not {points.dtype} of shape {points.shape}"
             )
         points = points.astype(np.float32)
         self._terms.append(PairwiseTerm(points, compat, kernel, normalization, self._labels))
@@ -288,9 +287,7 @@ class DenseCRF2D(DenseCRF):
         return np.stack([x / sigma[0], y / sigma[1]]).astype(np.float32)
 
 
-def unary_from_labels(
-    labels: NDArray[Any], n_labels: int, gt_prob: float, zero_unsure: bool = True
-) -> Floats:
+def unary_from_labels(labels: NDArray[Any], n_labels: int, gt_prob: float, zero_unsure: bool = True) -> Floats:
     """Energies from a class map that is right with probability `gt_prob`.
 
     Args:

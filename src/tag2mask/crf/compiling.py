@@ -35,9 +35,7 @@ class _Announcer(event.Listener):  # type: ignore[misc]
             if first:
                 _LOG.warning(
                     "compiling the dense CRF for this machine; this happens once and takes up to 30 s%s",
-                    " (no folder to keep the result in, so each new process repeats it)"
-                    if _State.cache_failed
-                    else "",
+                    " (no folder to keep the result in, so each new process repeats it)" if _State.cache_failed else "",
                 )
 
     def on_end(self, event: Any) -> None:

@@ -43,9 +43,7 @@ class GeneralLattice:
 
     def filter(self, values: Floats) -> Floats:
         """Filter `values`, float32 (C, N), to the same shape."""
-        nodes = filter_points(
-            np.ascontiguousarray(values.T), self.corners, self.weights, self.before, self.after
-        )
+        nodes = filter_points(np.ascontiguousarray(values.T), self.corners, self.weights, self.before, self.after)
         return np.ascontiguousarray(nodes.T * self._gain)
 
 

@@ -181,9 +181,7 @@ def _tiles(shape: tuple[int, int]) -> NDArray[np.int64]:
     return np.append(0, np.cumsum(np.outer(heights, widths)))
 
 
-def _positions(
-    pixels: Ints, shape: tuple[int, int], deviations: tuple[float, float]
-) -> tuple[Ints, Floats, Ints, int]:
+def _positions(pixels: Ints, shape: tuple[int, int], deviations: tuple[float, float]) -> tuple[Ints, Floats, Ints, int]:
     """Lattice of positions: (corners (3 N,), weights (3 N,), links, number of nodes)."""
     dx, dy = (max(d, _LEAST_DEVIATION) for d in deviations)
     scale = _scale((dx, dy))

@@ -158,9 +158,7 @@ def pack(
 
 
 @kernel
-def unpack(
-    tail_lanes: int, full: int, unary: Any, last: Any, labels: Any, pixels: Any, tiles: Any, out: Any
-) -> None:
+def unpack(tail_lanes: int, full: int, unary: Any, last: Any, labels: Any, pixels: Any, tiles: Any, out: Any) -> None:
     """Marginals from the order of the kernels: the inverse of `pack`.
 
     Args:

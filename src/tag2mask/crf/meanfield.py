@@ -271,17 +271,13 @@ def sweep(
             if first:
                 start_block(wide, buffer, to, unary, at, bias, p0, p1)
             else:
-                slice_block(
-                    wide, buffer, to, unary, at, near, n, far, f, g, p0, p1, lattices, near_weight, far_weight
-                )
+                slice_block(wide, buffer, to, unary, at, near, n, far, f, g, p0, p1, lattices, near_weight, far_weight)
         to, at = full * BLOCK * 16, full * count * 16
         n, f = full * near_nodes * 16, full * far_nodes * 16
         if first:
             start_block(tail, buffer, to, unary, at, bias, p0, p1)
         else:
-            slice_block(
-                tail, buffer, to, unary, at, near, n, far, f, g, p0, p1, lattices, near_weight, far_weight
-            )
+            slice_block(tail, buffer, to, unary, at, near, n, far, f, g, p0, p1, lattices, near_weight, far_weight)
         normalise_block(wide, tail, full, p1 - p0, buffer, shares, steep)
         if last:
             for c in range(full):

@@ -61,7 +61,7 @@ class Compatibility:
             raise DataError("compat must be finite")
         self.values: Floats = array.astype(np.float32)
         if self.values.ndim == 2:
-            self.values = (self.values + self.values.T) / 2
+            self.values = ((self.values + self.values.T) / 2).astype(np.float32)
 
     @property
     def potts(self) -> float | None:
@@ -80,9 +80,7 @@ class Compatibility:
 class PairwiseTerm:
     """One pairwise term over explicit features; its lattice is built at first use."""
 
-    def __init__(
-        self, features: Floats, compat: ArrayLike, kernel: int, normalization: int, labels: int
-    ) -> None:
+    def __init__(self, features: Floats, compat: ArrayLike, kernel: int, normalization: int, labels: int) -> None:
         """Check the arguments.
 
         Args:
@@ -109,7 +107,7 @@ class PairwiseTerm:
             self._lattice = GeneralLattice(self.features)
             norm = self._lattice.filter(np.ones((1, self.features.shape[1]), np.float32))
             symmetric = self.normalization == NormalizationType.NORMALIZE_SYMMETRIC
-            self._norm = 1 / np.sqrt(norm + _TINY) if symmetric else 1 / (norm + _TINY)
+            self._norm = np.asarray(1 / (np.sqrt(norm + _TINY) if symmetric else norm + _TINY), np.float32)
         kind = NormalizationType
         if self.normalization in (kind.NORMALIZE_BEFORE, kind.NORMALIZE_SYMMETRIC):
             marginals = marginals * self._norm

@@ -13,6 +13,7 @@ other operation takes its width from a vector it is given.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
@@ -26,13 +27,36 @@ _INT = ir.IntType(32)
 LOG2_E = 1.4426950408889634
 ROUNDER = 12582912.0
 """1.5 * 2**23: adding it to a float32 rounds to an integer, which then stands in the lowest bits."""
-EXP2 = (1.0000000716561737, 0.6931469670603282, 0.2402211971640251, 0.05550713277125102, 0.00967554173933258, 0.0013276471962991435)
+EXP2 = (
+    1.0000000716561737,
+    0.6931469670603282,
+    0.2402211971640251,
+    0.05550713277125102,
+    0.00967554173933258,
+    0.0013276471962991435,
+)
 """Polynomial of 2**f for |f| <= 1/2 (least greatest relative error)."""
-LOG = (1.000000000666289, -0.4999998832411634, 0.3333330239631331, -0.2500157097472131, 0.20003206705660143, -0.1661034192265629, 0.1416072037596694, -0.13212263579289188, 0.1301915813017932, -0.07830821774732137)
+LOG = (
+    1.000000000666289,
+    -0.4999998832411634,
+    0.3333330239631331,
+    -0.2500157097472131,
+    0.20003206705660143,
+    -0.1661034192265629,
+    0.1416072037596694,
+    -0.13212263579289188,
+    0.1301915813017932,
+    -0.07830821774732137,
+)
 """Polynomial of log(1 + m) / m for sqrt(1/2) - 1 <= m <= sqrt(2) - 1 (least greatest error)."""
 LN_2 = 0.6931471805599453
 SQRT_HALF_BITS = 0x3F3504F3
 """The float32 nearest to sqrt(1/2), as an integer."""
+
+
+def operation(function: Callable[..., Any]) -> Any:
+    """Numba's `intrinsic`, of any type to the type checker."""
+    return intrinsic(function)
 
 
 class Vector(types.Type):  # type: ignore[misc]
@@ -74,7 +98,7 @@ def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any
     return builder.bitcast(pointer, ir.PointerType(ir.VectorType(_FLOAT, width)))
 
 
-@intrinsic
+@operation
 def vector(typingctx, lanes):
     """Vector from a tuple of numbers."""
     if not isinstance(lanes, types.UniTuple):
@@ -92,7 +116,7 @@ def vector(typingctx, lanes):
     return Vector(width)(lanes), generate
 
 
-@intrinsic
+@operation
 def width(typingctx, like):
     """Number of lanes, a constant to the compiler."""
     if not isinstance(like, Vector):
@@ -104,7 +128,7 @@ def width(typingctx, like):
     return types.int64(like), generate
 
 
-@intrinsic
+@operation
 def splat(typingctx, like, scalar):
     """Vector as wide as `like` with all lanes equal to the float32 `scalar`."""
     if not isinstance(like, Vector):
@@ -116,7 +140,7 @@ def splat(typingctx, like, scalar):
     return like(like, types.float32), generate
 
 
-@intrinsic
+@operation
 def load(typingctx, like, array, index):
     """Vector as wide as `like` from `array[index:]` (float32, contiguous; no bounds check)."""
     if not isinstance(like, Vector) or not isinstance(array, types.Array):
@@ -129,7 +153,7 @@ def load(typingctx, like, array, index):
     return like(like, array, types.intp), generate
 
 
-@intrinsic
+@operation
 def store(typingctx, array, index, value):
     """Write `value` to `array[index:]` (float32, contiguous; no bounds check)."""
     if not isinstance(value, Vector) or not isinstance(array, types.Array):
@@ -143,7 +167,7 @@ def store(typingctx, array, index, value):
     return types.void(array, types.intp, value), generate
 
 
-@intrinsic
+@operation
 def get(typingctx, array, index):
     """`array[index]` of a contiguous one-dimensional array for an index known not to be negative.
 
@@ -161,7 +185,7 @@ def get(typingctx, array, index):
     return result(array, types.intp), generate
 
 
-@intrinsic
+@operation
 def put(typingctx, array, index, value):
     """`array[index] = value`, with an index as in `get`."""
     if not isinstance(array, types.Array):
@@ -175,7 +199,7 @@ def put(typingctx, array, index, value):
     return types.void(array, types.intp, array.dtype), generate
 
 
-@intrinsic
+@operation
 def scaled(typingctx, a, scalar, b):
     """a * scalar + b, where `scalar` is a float32."""
     if not isinstance(a, Vector):
@@ -187,7 +211,7 @@ def scaled(typingctx, a, scalar, b):
     return a(a, types.float32, b), generate
 
 
-@intrinsic
+@operation
 def floor(typingctx, a):
     """Greatest whole number not above each lane."""
     if not isinstance(a, Vector):
@@ -199,7 +223,7 @@ def floor(typingctx, a):
     return a(a), generate
 
 
-@intrinsic
+@operation
 def add(typingctx, a, b):
     """a + b."""
     if not isinstance(a, Vector) or a != b:
@@ -211,7 +235,7 @@ def add(typingctx, a, b):
     return a(a, b), generate
 
 
-@intrinsic
+@operation
 def subtract(typingctx, a, b):
     """a - b."""
     if not isinstance(a, Vector) or a != b:
@@ -223,7 +247,7 @@ def subtract(typingctx, a, b):
     return a(a, b), generate
 
 
-@intrinsic
+@operation
 def multiply(typingctx, a, b):
     """a * b."""
     if not isinstance(a, Vector) or a != b:
@@ -235,7 +259,7 @@ def multiply(typingctx, a, b):
     return a(a, b), generate
 
 
-@intrinsic
+@operation
 def divide(typingctx, a, b):
     """a / b."""
     if not isinstance(a, Vector) or a != b:
@@ -247,7 +271,7 @@ def divide(typingctx, a, b):
     return a(a, b), generate
 
 
-@intrinsic
+@operation
 def least(typingctx, a, b):
     """Lesser of a and b."""
     if not isinstance(a, Vector) or a != b:
@@ -259,7 +283,7 @@ def least(typingctx, a, b):
     return a(a, b), generate
 
 
-@intrinsic
+@operation
 def greatest(typingctx, a, b):
     """Greater of a and b."""
     if not isinstance(a, Vector) or a != b:
@@ -271,7 +295,7 @@ def greatest(typingctx, a, b):
     return a(a, b), generate
 
 
-@intrinsic
+@operation
 def below(typingctx, a, b):
     """1 where a < b, else 0."""
     if not isinstance(a, Vector) or a != b:
@@ -283,7 +307,7 @@ def below(typingctx, a, b):
     return a(a, b), generate
 
 
-@intrinsic
+@operation
 def total(typingctx, a):
     """Sum of the lanes, added in pairs."""
     if not isinstance(a, Vector):
@@ -295,7 +319,7 @@ def total(typingctx, a):
     return types.float32(a), generate
 
 
-@intrinsic
+@operation
 def largest(typingctx, a):
     """Greatest lane."""
     if not isinstance(a, Vector):
@@ -316,7 +340,7 @@ def _fold(builder: Any, value: Any, lanes: int, combine: Any) -> Any:
     return builder.extract_element(value, ir.Constant(_INT, 0))
 
 
-@intrinsic
+@operation
 def exp(typingctx, a, limit):
     """e**a, with `a` held between -limit and limit (at most 87), relative error below 2e-6."""
     if not isinstance(a, Vector):
@@ -342,7 +366,7 @@ def exp(typingctx, a, limit):
     return a(a, types.float32), generate
 
 
-@intrinsic
+@operation
 def log(typingctx, a, floor):
     """Natural logarithm of the greater of `a` and `floor` (a positive normal number)."""
     if not isinstance(a, Vector):
