@@ -183,7 +183,7 @@ def _step_back(rank: Any) -> Any:
 
 
 @kernel
-def find_slot(table: Any, keys: Any, key: int) -> int:
+def find_slot(table: Any, keys: Any, key: int) -> Any:
     """Slot of an open-addressing table that holds the position of `key` in `keys`, or is free (-1)."""
     mask = np.uint64(table.shape[0] - 1)
     mixed = np.uint64(key) * _HASH
@@ -279,7 +279,7 @@ def group_tile(
     y1, x1 = min(y0 + TILE, height), min(x0 + TILE, width)
     first = groups
     last_key = np.int64(-1)
-    group = np.int64(-1)
+    group: Any = np.int64(-1)
     for y in range(y0, y1):
         row = (y - y0) * TILE
         embed_run(image, y, x0, x1 - x0, scale, work, planes, row)

@@ -24,7 +24,7 @@ class _State:
     lock = threading.Lock()
 
 
-class _Announcer(event.Listener):  # type: ignore[misc]
+class _Announcer(event.Listener):
     """Says once per process that kernels are being compiled."""
 
     def on_start(self, event: Any) -> None:
@@ -42,7 +42,7 @@ class _Announcer(event.Listener):  # type: ignore[misc]
         pass
 
 
-event.register("numba:compile", _Announcer())
+event.register("numba:compile", _Announcer())  # type: ignore[no-untyped-call]
 
 
 def kernel(function: _Function) -> _Function:

@@ -48,7 +48,7 @@ class GeneralLattice:
 
 
 @kernel
-def find_row(table: Any, rows: Any, row: Any) -> int:
+def find_row(table: Any, rows: Any, row: Any) -> Any:
     """Slot of an open-addressing table that holds the position of `row` in `rows`, or is free (-1)."""
     mask = np.uint64(table.shape[0] - 1)
     mixed = np.uint64(0)

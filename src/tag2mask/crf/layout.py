@@ -84,8 +84,8 @@ def inspect(wide_lanes: Any, scores: Any, wins: Any) -> Any:
         worst = greatest(worst, greatest(off, subtract(zero, off)))
         store(which, 0, winner)
         for i in range(used):
-            k = np.int64(get(which, i))
-            put(wins, k, get(wins, k) + 1)
+            won = np.int64(get(which, i))
+            put(wins, won, get(wins, won) + 1)
     store(which, 0, poison)
     finite = True
     for i in range(16):
