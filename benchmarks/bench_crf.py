@@ -1,0 +1,218 @@
+"""Time the dense CRF against pydensecrf: `python benchmarks/bench_crf.py`.
+
+Both run in one process, one thread, on one processor, alternating image by image, on the same photographs
+of about 500 x 375 and the same class probabilities. What is timed runs from probabilities to marginals:
+everything that depends on the image is built anew. Times are the processor time of the thread, so that
+other work on the machine weighs less; a ratio is that of the two times of one image, and the table has
+medians over the images. The last line is for the setting of pydensecrf's own examples (80, 13, 10).
+
+Needs `pip install pydensecrf2` (which needs a compiler) and a folder of photographs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import resource
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tag2mask.crf import dense_crf, dense_crf_batch
+
+Floats = NDArray[np.float32]
+Photo = NDArray[np.uint8]
+
+ROOT = Path(__file__).resolve().parents[1]
+PHOTOS = ROOT.parent / "shared" / "bench" / "voc_animals" / "val" / "images"
+SETTINGS = ((80.0, 13.0, 10.0), (50.0, 10.0, 5.0), (67.0, 3.0, 4.0))
+"""Bilateral deviations in pixels and in grey levels, and weight."""
+CLASSES = (2, 3, 5, 21)
+PRUNE = 0.001
+FLOOR = 1e-5
+
+
+def load_photos(folder: Path, count: int) -> list[Photo]:
+    """The first `count` photographs of about 500 x 375, either way up."""
+    photos = []
+    for path in sorted(folder.glob("*")):
+        with Image.open(path) as opened:
+            if abs(opened.width * opened.height - 187_500) < 15_000:
+                photos.append(np.array(opened.convert("RGB")))
+        if len(photos) == count:
+            break
+    return photos
+
+
+def class_probabilities(shape: tuple[int, int], classes: int, seed: int) -> Floats:
+    """Probabilities such as a network of output stride 8 gives: a few classes present, the rest faint."""
+    random = np.random.default_rng(seed)
+    height, width = shape
+    rows, columns = height // 8 + 2, width // 8 + 2
+    present = min(classes, 4)
+    logits = random.normal(-4.0, 0.5, (classes, rows, columns))
+    y, x = np.mgrid[:rows, :columns]
+    for k in range(present):
+        bumps = np.zeros((rows, columns))
+        for _ in range(3):
+            cy, cx, r = random.uniform(0, rows), random.uniform(0, columns), random.uniform(4, 14)
+            bumps = np.maximum(bumps, np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * r * r)))
+        logits[k] = 4 * bumps + random.normal(0, 0.7, (rows, columns))
+    planes = [np.asarray(Image.fromarray(p.astype(np.float32)).resize((width, height), 2)) for p in logits]
+    odds = np.exp(np.stack(planes))
+    return np.asarray(odds / odds.sum(axis=0), dtype=np.float32)
+
+
+def peer(photo: Photo, probs: Floats, setting: tuple[float, float, float]) -> Floats:
+    """Marginals from pydensecrf."""
+    from pydensecrf.densecrf import DenseCRF2D
+
+    classes, height, width = probs.shape
+    crf = DenseCRF2D(width, height, classes)
+    crf.setUnaryEnergy(-np.log(np.clip(probs, FLOOR, 1.0)).reshape(classes, -1))
+    crf.addPairwiseGaussian(sxy=3, compat=3)
+    crf.addPairwiseBilateral(sxy=setting[0], srgb=setting[1], rgbim=photo, compat=setting[2])
+    return np.asarray(crf.inference(10), dtype=np.float32).reshape(probs.shape)
+
+
+def ours(photo: Photo, probs: Floats, setting: tuple[float, float, float], **options: Any) -> Floats:
+    """Marginals from this package."""
+    xy, rgb, weight = setting
+    return dense_crf(photo, probs, bilateral_xy=xy, bilateral_rgb=rgb, bilateral_weight=weight, **options)
+
+
+def timed(run: Callable[[], Floats]) -> tuple[float, Floats]:
+    """Processor time of the calling thread, in seconds, and the result."""
+    start = time.thread_time()
+    result = run()
+    return time.thread_time() - start, result
+
+
+def compare(
+    photos: list[Photo], classes: int, setting: tuple[float, float, float], repeats: int, **options: Any
+) -> dict[str, float]:
+    """Medians over the photographs of times, ratio and agreement."""
+    rows = []
+    for seed, photo in enumerate(photos):
+        probs = class_probabilities(photo.shape[:2], classes, seed)
+        mine, theirs, same = [], [], 0.0
+        for _ in range(repeats):
+            a, first = timed(lambda: ours(photo, probs, setting, **options))  # noqa: B023
+            b, second = timed(lambda: peer(photo, probs, setting))  # noqa: B023
+            mine.append(a)
+            theirs.append(b)
+            same = 100 * float((first.argmax(0) == second.argmax(0)).mean())
+        rows.append((1e3 * min(mine), 1e3 * min(theirs), min(theirs) / min(mine), same))
+    table = np.array(rows)
+    middle = np.median(table, axis=0)
+    return {
+        "ours": middle[0],
+        "peer": middle[1],
+        "ratio": middle[2],
+        "agree": middle[3],
+        "worst": table[:, 3].min(),
+    }
+
+
+def two_threads(photos: list[Photo], classes: int) -> float:
+    """How many times faster a batch runs on two threads than on one."""
+    probs = [class_probabilities(photo.shape[:2], classes, i) for i, photo in enumerate(photos)]
+    ratios = []
+    for _ in range(5):
+        times = []
+        for threads in (1, 2):
+            start = time.perf_counter()
+            dense_crf_batch(photos, probs, threads=threads)
+            times.append(time.perf_counter() - start)
+        ratios.append(times[0] / times[1])
+    return float(np.median(ratios))
+
+
+def peak_memory(which: str, classes: int) -> float:
+    """Greatest memory in MB that one image adds in a fresh process that has run a small one before."""
+    command = [sys.executable, __file__, "--measure", which, "--classes", str(classes)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+
+def measure(which: str, classes: int) -> None:
+    """Print what `peak_memory` reads."""
+    run = ours if which == "ours" else peer
+    random = np.random.default_rng(0)
+    photo = random.integers(0, 256, (375, 500, 3), dtype=np.uint8)
+    photo = np.asarray(Image.fromarray(photo).resize((50, 40)).resize((500, 375)))
+    run(photo[:40, :40].copy(), class_probabilities((40, 40), classes, 0), SETTINGS[0])
+    probs = class_probabilities((375, 500), classes, 0)
+    before = _resident()
+    run(photo, probs, SETTINGS[0])
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(peak - before)
+
+
+def _resident() -> float:
+    """Memory of this process now, in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
+
+
+def main() -> int:
+    """Run the comparison; the exit status is 2 where it cannot run."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--photos", type=Path, default=PHOTOS, help="folder of photographs")
+    parser.add_argument("--count", type=int, default=12, help="photographs to use")
+    parser.add_argument("--repeats", type=int, default=2, help="runs of each; the faster one counts")
+    parser.add_argument("--measure", choices=("ours", "peer"), help=argparse.SUPPRESS)
+    parser.add_argument("--classes", type=int, default=21, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.measure:
+        measure(options.measure, options.classes)
+        return 0
+    photos = load_photos(options.photos, options.count)
+    if not photos:
+        print(f"{options.photos}: no photographs of about 500 x 375 here; give a folder with --photos")
+        return 2
+    try:
+        import pydensecrf  # noqa: F401
+    except ImportError:
+        print("pydensecrf is not installed; `pip install pydensecrf2` builds it where there is a compiler")
+        return 2
+    everywhere = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(everywhere)})
+    print(f"{len(photos)} photographs, 10 iterations, one thread; medians; times in ms\n")
+    print(f"{'bilateral':>14} {'K':>9} {'ours':>8} {'pydensecrf':>11} {'ratio':>7} {'agree %':>9} {'worst %':>9}")
+    results = {}
+    for setting in SETTINGS:
+        for name, classes, extra in [
+            *((str(k), k, {}) for k in CLASSES),
+            ("21 pruned", 21, {"prune": PRUNE}),
+            ("21 half", 21, {"scale": 0.5}),
+        ]:
+            row = results[setting, name] = compare(photos, classes, setting, options.repeats, **extra)
+            label = ", ".join(f"{value:g}" for value in setting)
+            print(
+                f"{label:>14} {name:>9} {row['ours']:8.1f} {row['peer']:11.1f} {row['ratio']:7.2f} "
+                f"{row['agree']:9.3f} {row['worst']:9.3f}",
+                flush=True,
+            )
+    for classes in (2, 21):
+        mine, theirs = peak_memory("ours", classes), peak_memory("peer", classes)
+        print(f"memory that one image of 500 x 375 takes, K={classes}: {mine:.0f} MB, pydensecrf {theirs:.0f} MB")
+    os.sched_setaffinity(0, everywhere)
+    if len(everywhere) > 1:
+        print(f"two threads over a batch, K=3: {two_threads(photos, 3):.2f} times one thread")
+    usual = SETTINGS[0]
+    print(
+        f"crf x pydensecrf K=3 {results[usual, '3']['ratio']:.1f} K=21 {results[usual, '21']['ratio']:.1f} "
+        f"pruned {results[usual, '21 pruned']['ratio']:.1f} agree {results[usual, '21']['agree']:.2f}"
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

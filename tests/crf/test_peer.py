@@ -1,0 +1,139 @@
+"""The dense CRF against pydensecrf2, a development-only dependency that needs a compiler to build."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tag2mask.crf import compat, dense_crf
+from tests.crf.simple import SETTINGS, noisy_probs, photos, smooth_probs, textured
+
+peer = pytest.importorskip("pydensecrf.densecrf", reason="pydensecrf2 is not installed (it needs a compiler)")
+
+Photo = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+def peer_marginals(image: Photo, probs: Floats, setting: tuple[float, float, float]) -> Floats:
+    classes, height, width = probs.shape
+    crf = peer.DenseCRF2D(width, height, classes)
+    crf.setUnaryEnergy(-np.log(np.clip(probs, 1e-5, 1)).reshape(classes, -1))
+    crf.addPairwiseGaussian(sxy=3, compat=3)
+    crf.addPairwiseBilateral(sxy=setting[0], srgb=setting[1], rgbim=image, compat=setting[2])
+    return np.asarray(crf.inference(10), dtype=np.float32).reshape(probs.shape)
+
+
+def agreement(images: list[Photo], classes: int, setting: tuple[float, float, float]) -> list[float]:
+    xy, rgb, weight = setting
+    out = []
+    for seed, image in enumerate(images):
+        probs = smooth_probs(image.shape[:2], classes, seed)
+        q = dense_crf(image, probs, bilateral_xy=xy, bilateral_rgb=rgb, bilateral_weight=weight)
+        out.append(float((q.argmax(0) == peer_marginals(image, probs, setting).argmax(0)).mean()))
+    return out
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("classes", [2, 3, 5, 21])
+def test_agrees_on_generated_images(classes: int, setting: tuple[float, float, float]) -> None:
+    same = agreement([textured(90, 120, 0), textured(121, 67, 1), textured(64, 64, 2)], classes, setting)
+    assert np.median(same) >= 0.999
+    assert min(same) >= 0.995
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", SETTINGS)
+@pytest.mark.parametrize("classes", [2, 3, 5, 21])
+def test_agrees_on_photographs(classes: int, setting: tuple[float, float, float]) -> None:
+    images = photos(3)
+    if not images:
+        pytest.skip("the shared photographs are not here")
+    same = agreement(images, classes, setting)
+    assert np.median(same) >= 0.999
+    assert min(same) >= 0.995
+
+
+WIDTH, HEIGHT, CLASSES = 31, 23, 4
+IMAGE = textured(HEIGHT, WIDTH, 3)
+ENERGIES = -np.log(noisy_probs((HEIGHT, WIDTH), CLASSES, 3)).reshape(CLASSES, -1)
+MATRIX = np.random.default_rng(0).random((CLASSES, CLASSES)).astype(np.float32)
+DIAGONAL = np.array([-1, -2, -0.5, -1.5], np.float32)
+
+
+def gaussian(crf: Any, normalization: int, kernel: int) -> None:
+    crf.addPairwiseGaussian((3, 2), 0.02 if normalization == 0 else 3, kernel, normalization)
+
+
+def bilateral(crf: Any, normalization: int, kernel: int) -> None:
+    crf.addPairwiseBilateral((9, 11), (13, 12, 20), IMAGE, 0.1 if normalization == 0 else 4, kernel, normalization)
+
+
+def arrays(crf: Any, normalization: int, kernel: int) -> None:
+    small = np.float32(0.01 if normalization == 0 else 1)
+    crf.addPairwiseGaussian(2, DIAGONAL * small, kernel, normalization)
+    features = compat.create_pairwise_gaussian((2,), (HEIGHT * WIDTH,))
+    crf.addPairwiseEnergy(features, MATRIX * small, kernel, normalization)
+
+
+@pytest.mark.parametrize("terms", [gaussian, bilateral, arrays])
+@pytest.mark.parametrize("kernel", [0, 1, 2])
+@pytest.mark.parametrize("normalization", [0, 1, 2, 3])
+def test_drop_in_gives_the_same_numbers(terms: Any, kernel: int, normalization: int) -> None:
+    results = []
+    for module in (peer, compat):
+        crf = module.DenseCRF2D(WIDTH, HEIGHT, CLASSES)
+        crf.setUnaryEnergy(ENERGIES)
+        terms(crf, normalization, kernel)
+        q, first, second = crf.startInference()
+        for _ in range(4):
+            crf.stepInference(q, first, second)
+        results.append((np.array(crf.inference(4)), np.array(q), crf.klDivergence(q)))
+    (whole, stepped, divergence), (our_whole, our_stepped, our_divergence) = results
+    np.testing.assert_allclose(our_whole, whole, atol=1e-4)
+    np.testing.assert_allclose(our_stepped, stepped, atol=1e-4)
+    assert our_divergence == pytest.approx(divergence, rel=1e-5)
+    assert np.abs(whole - np.exp(-ENERGIES)).max() > 0.01, "the terms must do something for this to be a test"
+
+
+def test_drop_in_for_any_points() -> None:
+    points = np.random.default_rng(1).normal(0, 2, (3, 200)).astype(np.float32)
+    energies = -np.log(noisy_probs((1, 200), 3, 0)).reshape(3, -1)
+    results = []
+    for module in (peer, compat):
+        crf = module.DenseCRF(200, 3)
+        crf.setUnary(module.ConstUnary(energies))
+        crf.addPairwiseEnergy(points, 2.0)
+        results.append(np.array(crf.inference(5)))
+    np.testing.assert_allclose(results[1], results[0], atol=1e-4)
+
+
+def test_helpers_agree() -> None:
+    theirs = pytest.importorskip("pydensecrf.utils")
+    random = np.random.default_rng(0)
+    labels = random.integers(0, 4, (6, 7))
+    probs = random.dirichlet(np.ones(5), (6, 7)).transpose(2, 0, 1)
+    for count, sure, unknown in [(3, 0.7, True), (4, 0.6, False)]:
+        np.testing.assert_allclose(
+            compat.unary_from_labels(labels, count, sure, unknown),
+            theirs.unary_from_labels(labels, count, sure, unknown),
+            rtol=1e-6,
+        )
+    for scale, clip in [(None, 1e-5), (0.7, 1e-5), (1.0, None)]:
+        np.testing.assert_allclose(
+            compat.unary_from_softmax(probs, scale, clip),
+            theirs.unary_from_softmax(probs, scale, clip),
+            rtol=1e-5,
+        )
+    np.testing.assert_allclose(
+        compat.create_pairwise_gaussian((2, 3), (6, 7)), theirs.create_pairwise_gaussian((2, 3), (6, 7))
+    )
+    cases: list[tuple[Any, int, Any]] = [(IMAGE, 2, (4, 5, 6)), (IMAGE[..., 0], -1, 7), (IMAGE, 2, 5)]
+    for image, axis, deviation in cases:
+        np.testing.assert_allclose(
+            compat.create_pairwise_bilateral((2, 3), deviation, image, axis),
+            theirs.create_pairwise_bilateral((2, 3), deviation, image, axis),
+            rtol=1e-6,
+        )
