@@ -1,6 +1,6 @@
 """Train the demo's recognition network on the other task and write its weights into the package.
 
-    python benchmarks/pretrain_demo.py            # about 20 minutes on two CPU cores
+    python benchmarks/pretrain_demo.py            # about 20 minutes on two CPU cores, all told
     python benchmarks/pretrain_demo.py --probe    # only compare: pretrained against random weights
 
 The task (`tag2mask.demo.pretraining`) has 96 classes, none of them one of the demo's. The same seed
@@ -22,7 +22,8 @@ import numpy as np
 import timm
 import torch
 from numpy.typing import NDArray
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
+from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -40,6 +41,7 @@ OUTPUT_STRIDE = 16
 """As dense as the demo uses the network, so that its features stay what they were trained to be."""
 
 TRAIN, VAL = 0, 1
+PROCESSES = 2
 Pictures = NDArray[np.uint8]
 
 
@@ -169,7 +171,7 @@ def save(model: Recogniser, path: Path, facts: dict[str, object]) -> None:
     }
     text = {name: value if isinstance(value, str) else json.dumps(value) for name, value in facts.items()}
     with atomic_path(path) as temporary:
-        save_file(halves, temporary, metadata={"format": "pt", **text})
+        temporary.write_bytes(to_bytes(halves, metadata={"format": "pt", **text}))
 
 
 # The probe: what the features know of the demo's classes, of which they have seen none.
@@ -290,11 +292,11 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=demo_weights())
     parser.add_argument("--probe", action="store_true", help="compare --out with random weights and stop")
     parser.add_argument("--per-class", type=int, default=120, help="training pictures of each class")
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1, help="of the training; painting takes two processes")
     parser.add_argument("--cache", type=Path, help="keep the painted pictures in this .npz file, for another run")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -309,8 +311,8 @@ def painted(options: argparse.Namespace) -> tuple[Tensor, ...]:
         with np.load(options.cache) as file:
             return tuple(torch.from_numpy(file[name]) for name in file.files)
     parts = (
-        *paint_split(options.seed, TRAIN, options.per_class, options.threads),
-        *paint_split(options.seed, VAL, 10, options.threads),
+        *paint_split(options.seed, TRAIN, options.per_class, PROCESSES),
+        *paint_split(options.seed, VAL, 10, PROCESSES),
     )
     if options.cache is not None:
         np.savez(options.cache, *(part.numpy() for part in parts))
