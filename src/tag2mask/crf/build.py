@@ -321,7 +321,7 @@ def group_tile(
 
 
 @kernel
-def group_pixels(image: Any, scale: Any, strides: Any, offset: int) -> Any:
+def group_pixels(image: Any, scale: Any, strides: Any, offset: int, pixels: Any, weights: Any) -> Any:
     """Group the pixels of each tile of an image by simplex.
 
     Args:
@@ -329,11 +329,12 @@ def group_pixels(image: Any, scale: Any, strides: Any, offset: int) -> Any:
         scale: float32 (5,): scale of x, y, red, green, blue.
         strides: int64 (6,): mixed-radix strides of q_0..q_5; entry 0 is 0.
         offset: added to `base`, so that it is never negative.
+        pixels: int32 (N,), written: y * W + x, in the order of the groups.
+        weights: float32 (6 N,), written: barycentric weights of each of `pixels`.
 
     Returns:
-        (simplices int64 (S,), owners int32 (G,), starts int32 (G + 1,), pixels int32 (N,), weights float32
-        (6 N,)). Group g belongs to the simplex owners[g] and holds the entries starts[g] .. starts[g + 1]
-        of `pixels` (y * W + x) and `weights`.
+        (simplices int64 (S,), owners int32 (G,), starts int32 (G + 1,)). Group g belongs to the simplex
+        owners[g] and holds the entries starts[g] .. starts[g + 1] of `pixels`.
     """
     height, width = image.shape[0], image.shape[1]
     n = height * width
@@ -346,8 +347,6 @@ def group_pixels(image: Any, scale: Any, strides: Any, offset: int) -> Any:
     latest = np.empty(n, np.int32)
     owners = np.empty(n, np.int32)
     starts = np.empty(n + 1, np.int32)
-    pixels = np.empty(n, np.int32)
-    weights = np.empty(6 * n, np.float32)
     table = hashed(simplices, 0, min(n, 16 * PLANE))
     at = groups = count = 0
     for y0 in range(0, height, TILE):
@@ -379,7 +378,7 @@ def group_pixels(image: Any, scale: Any, strides: Any, offset: int) -> Any:
             )
             at += min(TILE, height - y0) * min(TILE, width - x0)
     put(starts, groups, n)
-    return simplices[:count].copy(), owners[:groups].copy(), starts[: groups + 1].copy(), pixels, weights
+    return simplices[:count].copy(), owners[:groups].copy(), starts[: groups + 1].copy()
 
 
 @kernel

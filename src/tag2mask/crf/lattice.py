@@ -102,42 +102,57 @@ class Lattice:
         self.size: tuple[int, int] = (image.shape[0], image.shape[1])
         scale = _scale(deviations.far)
         strides, offset = _strides(scale, self.size)
-        simplices, owners, self.starts, self.pixels, self.far_weights = build.group_pixels(
-            image, scale.astype(np.float32), strides, offset
+        self._allocate(self.size[0] * self.size[1])
+        simplices, owners, self.starts = build.group_pixels(
+            image, scale.astype(np.float32), strides, offset, self.pixels, self.far_weights
         )
         keys, table, self.far_corners = build.find_vertices(simplices, owners, strides)
-        self.far_links = build.find_chains(keys, table, strides)
+        self.far_links: Ints = build.find_chains(keys, table, strides)
         self.far_count = len(keys)
         self.tiles = _tiles(self.size)
-        self.near_corners, self.near_weights, self.near_links, self.near_count = _positions(
-            self.pixels, self.size, deviations.near
+        self._place(deviations.near)
+        self._normalise_far()
+        self._normalise_near()
+
+    def _allocate(self, count: int) -> None:
+        """Make room for what each pixel needs, in one piece: the system hands out large pieces faster."""
+        room = np.empty(15 * count, np.float32)
+        self.far_weights: Floats = room[: 6 * count]
+        self.near_weights: Floats = room[6 * count : 9 * count]
+        self.near_corners: Ints = room[9 * count : 12 * count].view(np.int32)
+        self.pixels: Ints = room[12 * count : 13 * count].view(np.int32)
+        self.far_sum: Floats = room[13 * count : 14 * count]
+        self.near_sum: Floats = room[14 * count :]
+
+    def _place(self, sigma: tuple[float, float]) -> None:
+        """Build the lattice of positions."""
+        dx, dy = (max(d, _LEAST_DEVIATION) for d in sigma)
+        scale = _scale((dx, dy))
+        length = math.ceil((self.size[1] - 1) * scale[0] * 2 / 3) + 6
+        breadth = math.ceil((self.size[0] - 1) * scale[1]) + 8
+        sx, sy = np.float32(scale[0]), np.float32(scale[1])
+        planar.embed_positions(
+            self.pixels, self.size[1], sx, sy, breadth, self.near_corners, self.near_weights
         )
-        self.far_sum = self._normalise_far()
-        self.near_sum = self._normalise_near()
+        self.near_count, self.near_links = planar.number_nodes(self.near_corners, length, breadth)
 
-    def _normalise_far(self) -> Floats:
-        """Fold the normalisation into the weights; return the filtered constant, float32 (N,)."""
-        norm = np.empty(len(self.pixels), np.float32)
-        for again in (False, True):
-            nodes = np.zeros(self.far_count, np.float32)
-            norms.splat_ones_grouped(self.starts, self.far_corners, self.far_weights, nodes)
-            meanfield.blur(_WIDE, (0.0,), 0, nodes, self.far_links)
-            norms.slice_grouped(self.starts, self.far_corners, self.far_weights, nodes, norm)
-            if not again:
-                norms.normalise(self.far_weights, norm)
-        return norm
+    def _normalise_far(self) -> None:
+        """Fold the normalisation into the weights, and filter a constant into `far_sum`."""
+        nodes, again = np.zeros((2, self.far_count), np.float32)
+        norms.splat_ones_grouped(self.starts, self.far_corners, self.far_weights, nodes)
+        meanfield.blur(_WIDE, (0.0,), 0, nodes, self.far_links)
+        norms.normalise_grouped(self.starts, self.far_corners, self.far_weights, nodes, again)
+        meanfield.blur(_WIDE, (0.0,), 0, again, self.far_links)
+        norms.slice_grouped(self.starts, self.far_corners, self.far_weights, again, self.far_sum)
 
-    def _normalise_near(self) -> Floats:
+    def _normalise_near(self) -> None:
         """As `_normalise_far`, for the position lattice."""
-        norm = np.empty(len(self.pixels), np.float32)
-        for again in (False, True):
-            nodes = np.zeros(self.near_count, np.float32)
-            norms.splat_ones(self.near_corners, self.near_weights, nodes)
-            meanfield.blur(_WIDE, (0.0,), 0, nodes, self.near_links)
-            norms.slice_planar(self.near_corners, self.near_weights, nodes, norm)
-            if not again:
-                norms.normalise(self.near_weights, norm)
-        return norm
+        nodes, again = np.zeros((2, self.near_count), np.float32)
+        norms.splat_ones(self.near_corners, self.near_weights, nodes)
+        meanfield.blur(_WIDE, (0.0,), 0, nodes, self.near_links)
+        norms.normalise_planar(self.near_corners, self.near_weights, nodes, again)
+        meanfield.blur(_WIDE, (0.0,), 0, again, self.near_links)
+        norms.slice_planar(self.near_corners, self.near_weights, again, self.near_sum)
 
 
 def _scale(deviations: tuple[float, ...]) -> NDArray[np.float64]:
@@ -179,17 +194,3 @@ def _tiles(shape: tuple[int, int]) -> NDArray[np.int64]:
     """First position of each tile in the order of the pixels, and the number of pixels."""
     heights, widths = (np.diff(np.append(np.arange(0, size, build.TILE), size)) for size in shape)
     return np.append(0, np.cumsum(np.outer(heights, widths)))
-
-
-def _positions(pixels: Ints, shape: tuple[int, int], deviations: tuple[float, float]) -> tuple[Ints, Floats, Ints, int]:
-    """Lattice of positions: (corners (3 N,), weights (3 N,), links, number of nodes)."""
-    dx, dy = (max(d, _LEAST_DEVIATION) for d in deviations)
-    scale = _scale((dx, dy))
-    length = math.ceil((shape[1] - 1) * scale[0] * 2 / 3) + 6
-    breadth = math.ceil((shape[0] - 1) * scale[1]) + 8
-    corners = np.empty(3 * len(pixels), np.int32)
-    weights = np.empty(3 * len(pixels), np.float32)
-    sx, sy = np.float32(scale[0]), np.float32(scale[1])
-    planar.embed_positions(pixels, shape[1], sx, sy, breadth, corners, weights)
-    count, links = planar.number_nodes(corners, length, breadth)
-    return corners, weights, links, count

@@ -9,7 +9,14 @@ import numpy as np
 from tag2mask.crf.compiling import kernel
 from tag2mask.crf.simd import get, put
 
+_ONE = np.float32(1)
 _TINY = np.float32(1e-20)
+
+
+@kernel
+def add_at(nodes: Any, node: int, value: Any) -> None:
+    """Add to one node."""
+    put(nodes, node, get(nodes, node) + value)
 
 
 @kernel
@@ -24,18 +31,12 @@ def splat_ones_grouped(starts: Any, corners: Any, weights: Any, nodes: Any) -> N
             w3 += get(weights, 6 * p + 3)
             w4 += get(weights, 6 * p + 4)
             w5 += get(weights, 6 * p + 5)
-        node = get(corners, 6 * g)
-        put(nodes, node, get(nodes, node) + w0)
-        node = get(corners, 6 * g + 1)
-        put(nodes, node, get(nodes, node) + w1)
-        node = get(corners, 6 * g + 2)
-        put(nodes, node, get(nodes, node) + w2)
-        node = get(corners, 6 * g + 3)
-        put(nodes, node, get(nodes, node) + w3)
-        node = get(corners, 6 * g + 4)
-        put(nodes, node, get(nodes, node) + w4)
-        node = get(corners, 6 * g + 5)
-        put(nodes, node, get(nodes, node) + w5)
+        add_at(nodes, get(corners, 6 * g), w0)
+        add_at(nodes, get(corners, 6 * g + 1), w1)
+        add_at(nodes, get(corners, 6 * g + 2), w2)
+        add_at(nodes, get(corners, 6 * g + 3), w3)
+        add_at(nodes, get(corners, 6 * g + 4), w4)
+        add_at(nodes, get(corners, 6 * g + 5), w5)
 
 
 @kernel
@@ -58,8 +59,7 @@ def slice_grouped(starts: Any, corners: Any, weights: Any, nodes: Any, out: Any)
 def splat_ones(corners: Any, weights: Any, nodes: Any) -> None:
     """Add weights to `nodes` (V,); corners and weights (3 N,)."""
     for i in range(corners.shape[0]):
-        node = get(corners, i)
-        put(nodes, node, get(nodes, node) + get(weights, i))
+        add_at(nodes, get(corners, i), get(weights, i))
 
 
 @kernel
@@ -74,11 +74,52 @@ def slice_planar(corners: Any, weights: Any, nodes: Any, out: Any) -> None:
 
 
 @kernel
-def normalise(weights: Any, norm: Any) -> None:
-    """Divide the weights of each pixel by the root of `norm` (N,)."""
-    each = weights.shape[0] // norm.shape[0]
-    for p in range(norm.shape[0]):
-        factor = np.float32(1) / np.sqrt(get(norm, p) + _TINY)
-        for j in range(each):
-            i = p * each + j
-            put(weights, i, get(weights, i) * factor)
+def normalise_grouped(starts: Any, corners: Any, weights: Any, nodes: Any, again: Any) -> None:
+    """Read `nodes` (V,) at all pixels, divide their weights by the root, and add these to `again` (V,)."""
+    zero = np.float32(0)
+    for g in range(starts.shape[0] - 1):
+        v0 = get(nodes, get(corners, 6 * g))
+        v1 = get(nodes, get(corners, 6 * g + 1))
+        v2 = get(nodes, get(corners, 6 * g + 2))
+        v3 = get(nodes, get(corners, 6 * g + 3))
+        v4 = get(nodes, get(corners, 6 * g + 4))
+        v5 = get(nodes, get(corners, 6 * g + 5))
+        s0 = s1 = s2 = s3 = s4 = s5 = zero
+        for p in range(get(starts, g), get(starts, g + 1)):
+            w0, w1, w2 = get(weights, 6 * p), get(weights, 6 * p + 1), get(weights, 6 * p + 2)
+            w3, w4, w5 = get(weights, 6 * p + 3), get(weights, 6 * p + 4), get(weights, 6 * p + 5)
+            norm = (w0 * v0 + w1 * v1 + w2 * v2) + (w3 * v3 + w4 * v4 + w5 * v5)
+            factor = _ONE / np.sqrt(norm + _TINY)
+            w0, w1, w2 = w0 * factor, w1 * factor, w2 * factor
+            w3, w4, w5 = w3 * factor, w4 * factor, w5 * factor
+            put(weights, 6 * p, w0)
+            put(weights, 6 * p + 1, w1)
+            put(weights, 6 * p + 2, w2)
+            put(weights, 6 * p + 3, w3)
+            put(weights, 6 * p + 4, w4)
+            put(weights, 6 * p + 5, w5)
+            s0, s1, s2 = s0 + w0, s1 + w1, s2 + w2
+            s3, s4, s5 = s3 + w3, s4 + w4, s5 + w5
+        add_at(again, get(corners, 6 * g), s0)
+        add_at(again, get(corners, 6 * g + 1), s1)
+        add_at(again, get(corners, 6 * g + 2), s2)
+        add_at(again, get(corners, 6 * g + 3), s3)
+        add_at(again, get(corners, 6 * g + 4), s4)
+        add_at(again, get(corners, 6 * g + 5), s5)
+
+
+@kernel
+def normalise_planar(corners: Any, weights: Any, nodes: Any, again: Any) -> None:
+    """As `normalise_grouped`; corners and weights (3 N,)."""
+    for i in range(0, corners.shape[0], 3):
+        c0, c1, c2 = get(corners, i), get(corners, i + 1), get(corners, i + 2)
+        w0, w1, w2 = get(weights, i), get(weights, i + 1), get(weights, i + 2)
+        norm = w0 * get(nodes, c0) + w1 * get(nodes, c1) + w2 * get(nodes, c2)
+        factor = _ONE / np.sqrt(norm + _TINY)
+        w0, w1, w2 = w0 * factor, w1 * factor, w2 * factor
+        put(weights, i, w0)
+        put(weights, i + 1, w1)
+        put(weights, i + 2, w2)
+        add_at(again, c0, w0)
+        add_at(again, c1, w1)
+        add_at(again, c2, w2)
