@@ -30,6 +30,7 @@ ORDER = [
     {"api"},
     {"demo"},
     {"cli"},
+    {"__main__"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 

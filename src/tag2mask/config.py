@@ -84,23 +84,30 @@ class CrfConfig(_Section):
 class MaskConfig(_Section):
     """Class-specific masks from class maps and foreground prior."""
 
-    background: Literal["prior", "prior_hard", "cams_hard", "cams"] = Field(
-        "prior",
-        description="background map: 1 - prior; prior < 0.3; every class map < 0.2; (1 - best class map) ** power",
+    background: Literal["soft", "prior", "prior_hard", "cams_hard", "cams"] = Field(
+        "soft",
+        description="how background is told: 'soft': a soft threshold of foreground prior and class maps; "
+        "'prior', 'prior_hard', 'cams_hard': the paper's (1 - prior; prior under 0.3; every class map under 0.2); "
+        "'cams': 1 - best class map",
+    )
+    map_scaling: Literal["positive", "min_max"] = Field(
+        "positive", description="class maps to [0, 1] by their maximum, negatives cut off; or by minimum and maximum"
     )
     background_power: Positive = Field(1.0, description="exponent of the background map for 'prior' and 'cams'")
+    soft_prior: Fraction = Field(0.8, description="'soft': share of the prior in the evidence, class maps the rest")
+    soft_threshold: Fraction = Field(0.35, description="'soft': evidence at which foreground and background are even")
+    soft_slope: Positive = Field(8.0, description="'soft': how sharply evidence turns into probability")
     prior_layers: tuple[int, ...] = Field(
         (-2, -1), description="backbone stages that feed the foreground prior; -1 is the last"
     )
     prior_hard_threshold: Fraction = 0.3
     cams_hard_threshold: Fraction = 0.2
-    class_prior: Fraction = Field(0.0, description="weight of the foreground prior in each class map; 0: the paper")
     teacher_weight: Fraction = Field(
         0.0, description="share of the segmentation stream in the stack at the end of training; 0: the paper"
     )
     confidence: Fraction = Field(0.0, description="marginals below this become 255 in training masks; 0: off")
     stride: int = Field(4, ge=1, le=32, description="crop size / size of the training mask")
-    crf: CrfConfig = CrfConfig(bilateral_weight=4.0, bilateral_xy=40.0, bilateral_rgb=13.0)
+    crf: CrfConfig = CrfConfig(bilateral_weight=4.0, bilateral_xy=60.0, bilateral_rgb=5.0)
 
 
 class TrainingConfig(_Section):

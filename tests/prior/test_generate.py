@@ -31,6 +31,7 @@ def scene() -> tuple[Recognition, Tensor, Tensor]:
     feature = torch.zeros(1, 4, 8, 8)
     feature[..., 1:4, 1:4] = 1.0
     feature[..., 4:7, 4:7] = 1.0
+    feature[..., 7, 0] = 0.4  # something that is no object, but not nothing either
     return Recognition(torch.zeros(1, 3), cams, [feature, feature]), image, mask
 
 

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag2mask.prior import background_map, class_maps, foreground_prior, min_max, stack_maps
+from tag2mask.prior import background_map, class_maps, foreground_prior, min_max, soft_stack, stack_maps
 
 
 def test_min_max_of_known_values() -> None:
@@ -62,3 +64,35 @@ def test_a_stack_is_a_distribution(seed: int, classes: int, side: int) -> None:
     stack = stack_maps(torch.rand(2, side, side, generator=generator), maps)
     torch.testing.assert_close(stack.sum(dim=1), torch.ones(2, side, side))
     assert float(stack[:, 1].max()) == 0
+
+
+def test_soft_stack_by_hand() -> None:
+    """Even odds at the threshold; the foreground's share of each class follows its map."""
+    prior = torch.tensor([[[0.35, 1.0, 0.0]]])
+    maps = torch.tensor([[[[0.0, 0.75, 0.0]], [[0.0, 0.25, 0.0]], [[0.0, 0.0, 0.0]]]])
+    present = torch.tensor([[True, True, False]])
+    stack = soft_stack(prior, maps, present, prior_share=1.0, threshold=0.35, slope=10)
+    torch.testing.assert_close(stack[0, :, 0, 0], torch.tensor([0.5, 0.25, 0.25, 0.0]))
+    sure = 1 / (1 + math.exp(-6.5))
+    torch.testing.assert_close(stack[0, :, 0, 1], torch.tensor([1 - sure, sure * 0.75, sure * 0.25, 0]), atol=1e-3, rtol=0)
+    assert float(stack[0, 0, 0, 2]) > 0.97
+    torch.testing.assert_close(stack.sum(dim=1), torch.ones(1, 1, 3))
+    halved = soft_stack(prior, maps, present, prior_share=0.5, threshold=0.875, slope=10)
+    torch.testing.assert_close(halved[0, 0, 0, 1], torch.tensor(0.5))  # (1.0 + 0.75) / 2
+
+
+def test_soft_stack_without_tags_is_background() -> None:
+    stack = soft_stack(torch.ones(1, 2, 2), torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, dtype=torch.bool))
+    assert torch.equal(stack[:, 0], torch.ones(1, 2, 2))
+
+
+def test_a_present_class_without_positive_evidence_still_gets_the_foreground() -> None:
+    stack = soft_stack(torch.ones(1, 2, 2), torch.zeros(1, 2, 2, 2), torch.tensor([[False, True]]))
+    assert float(stack[0, 2].min()) > 0.5
+    assert float(stack[0, 1].max()) == 0
+
+
+def test_positive_scaling_cuts_negative_evidence_off() -> None:
+    cams = torch.tensor([[[[-4.0, 1.0], [2.0, -1.0]]]])
+    maps = class_maps(cams, torch.tensor([[True]]), (2, 2), scaling="positive")
+    assert maps.tolist() == [[[[0.0, 0.5], [1.0, 0.0]]]]

@@ -1,7 +1,7 @@
 """Class-specific masks from prior network knowledge: features and tags in, masks out."""
 
 from tag2mask.prior.generate import MaskSteps, gated_probs, mask_steps, training_masks
-from tag2mask.prior.maps import background_map, class_maps, foreground_prior, min_max, stack_maps
+from tag2mask.prior.maps import background_map, class_maps, foreground_prior, min_max, soft_stack, stack_maps
 from tag2mask.prior.masks import refine, to_mask
 
 __all__ = [
@@ -13,6 +13,7 @@ __all__ = [
     "mask_steps",
     "min_max",
     "refine",
+    "soft_stack",
     "stack_maps",
     "to_mask",
     "training_masks",

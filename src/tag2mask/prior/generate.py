@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from tag2mask.config import MaskConfig
 from tag2mask.losses import without_unknown
 from tag2mask.models import Recognition
-from tag2mask.prior.maps import background_map, class_maps, foreground_prior, stack_maps
+from tag2mask.prior.maps import background_map, class_maps, foreground_prior, soft_stack, stack_maps
 from tag2mask.prior.masks import refine, to_mask
 from tag2mask.types import IGNORE_INDEX, Tag
 
@@ -54,19 +54,28 @@ def mask_steps(
         teacher_weight: their share of the stack, in [0, 1].
     """
     present = tags == Tag.PRESENT
-    maps = class_maps(recognition.cams, present, size)
+    maps = class_maps(recognition.cams, present, size, scaling=config.map_scaling)
     prior = foreground_prior([recognition.features[layer] for layer in config.prior_layers], size)
-    if config.class_prior:
-        maps = maps * prior[:, None] ** config.class_prior
-    background = background_map(
-        prior,
-        maps,
-        variant=config.background,
-        power=config.background_power,
-        prior_threshold=config.prior_hard_threshold,
-        cams_threshold=config.cams_hard_threshold,
-    )
-    stack = stack_maps(background, maps)
+    if config.background == "soft":
+        stack = soft_stack(
+            prior,
+            maps,
+            present,
+            prior_share=config.soft_prior,
+            threshold=config.soft_threshold,
+            slope=config.soft_slope,
+        )
+        background = stack[:, 0]
+    else:
+        background = background_map(
+            prior,
+            maps,
+            variant=config.background,
+            power=config.background_power,
+            prior_threshold=config.prior_hard_threshold,
+            cams_threshold=config.cams_hard_threshold,
+        )
+        stack = stack_maps(background, maps)
     if pixel_logits is not None and teacher_weight > 0:
         stack = torch.lerp(stack, gated_probs(pixel_logits, present, size), teacher_weight)
     return MaskSteps(maps, prior, background, stack)

@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 Background = Literal["prior", "prior_hard", "cams_hard", "cams"]
+Scaling = Literal["min_max", "positive"]
 
 _EPS = 1e-6
 
@@ -31,18 +32,24 @@ def min_max(maps: Tensor) -> Tensor:
     return (maps - low) / span.clamp_min(_EPS)
 
 
-def class_maps(cams: Tensor, present: Tensor, size: tuple[int, int]) -> Tensor:
+def class_maps(cams: Tensor, present: Tensor, size: tuple[int, int], *, scaling: Scaling = "min_max") -> Tensor:
     """Scale the class activation maps of the present classes to [0, 1]; all others are zero.
 
     Args:
         cams: (B, C, h, w) raw class activation maps.
         present: (B, C) bool.
         size: (H, W) of the result.
+        scaling: 'min_max', as the paper, or 'positive': negative evidence is 0, the maximum 1.
 
     Returns:
         (B, C, H, W) in [0, 1].
     """
-    maps = min_max(F.interpolate(cams.float(), size, mode="bilinear", align_corners=False))
+    maps = F.interpolate(cams.float(), size, mode="bilinear", align_corners=False)
+    if scaling == "min_max":
+        maps = min_max(maps)
+    else:
+        maps = maps.clamp_min(0)
+        maps = maps / maps.amax(dim=(-2, -1), keepdim=True).clamp_min(_EPS)
     return maps * present[:, :, None, None].to(maps)
 
 
@@ -113,3 +120,38 @@ def stack_maps(background: Tensor, maps: Tensor) -> Tensor:
     fallback = torch.zeros_like(stack)
     fallback[:, 0] = 1
     return torch.where(total > _EPS, stack / total.clamp_min(_EPS), fallback)
+
+
+def soft_stack(
+    prior: Tensor,
+    maps: Tensor,
+    present: Tensor,
+    *,
+    prior_share: float = 0.8,
+    threshold: float = 0.35,
+    slope: float = 8.0,
+) -> Tensor:
+    """Stack background and class maps by a soft threshold of the evidence of foreground.
+
+    Foreground is `sigmoid(slope * (evidence - threshold))` with evidence = prior_share * prior +
+    (1 - prior_share) * best class map; each pixel's foreground is shared out among the present
+    classes in proportion to their maps. So the class-free prior decides where objects are, and the
+    class maps which object it is.
+
+    Args:
+        prior: (B, H, W) foreground prior in [0, 1].
+        maps: (B, C, H, W) class maps in [0, 1], zero for absent classes.
+        present: (B, C) bool.
+        prior_share: weight of the prior in the evidence, in [0, 1].
+        threshold: evidence at which foreground and background are even, in [0, 1].
+        slope: how sharply evidence turns into probability.
+
+    Returns:
+        (B, C + 1, H, W), summing to 1 over dimension 1; all background where no class is present.
+    """
+    floor = 1e-3 * present[:, :, None, None].to(maps)  # a pixel without any evidence is shared evenly
+    shares = maps + floor
+    shares = shares / shares.sum(dim=1, keepdim=True).clamp_min(_EPS)
+    evidence = prior_share * prior + (1 - prior_share) * maps.amax(dim=1)
+    foreground = torch.sigmoid(slope * (evidence - threshold)) * present.any(dim=1)[:, None, None].to(maps)
+    return torch.cat([(1 - foreground)[:, None], foreground[:, None] * shares], dim=1)

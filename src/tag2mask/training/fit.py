@@ -168,6 +168,12 @@ class _EpochRecord(Callback):
         self.path, self.epochs, self.images, self.report = path, epochs, images, report
         self.started = time.monotonic()
 
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Forget the lines of epochs that a resumed run does again."""
+        if self.path.is_file():
+            lines = self.path.read_text(encoding="utf-8").splitlines()[: trainer.current_epoch]
+            write_text(self.path, "".join(line + "\n" for line in lines))
+
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Start the epoch's clock."""
         self.started = time.monotonic()

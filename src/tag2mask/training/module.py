@@ -52,14 +52,17 @@ class JointTraining(lightning.LightningModule):
         return teacher
 
     def on_train_epoch_start(self) -> None:
-        """Seed by epoch, so that a resumed run draws what an uninterrupted one would."""
-        torch.manual_seed((self.config.training.seed << 20) + self.current_epoch)
+        """Keep the averaged network in evaluation."""
         if self.average is not None:
             self.average.eval()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Compute the joint loss of one batch."""
+        """Compute the joint loss of one batch.
+
+        Randomness is seeded by the step, so that a resumed run draws what an uninterrupted one would.
+        """
         training = self.config.training
+        torch.manual_seed((training.seed << 32) + self.global_step)
         images = normalise(batch["image"], self.network.backbone.preprocessing)
         images = images.contiguous(memory_format=torch.channels_last)
         tags = batch["tags"]

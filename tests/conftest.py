@@ -1,0 +1,42 @@
+"""Fixtures shared by the tests: a tiny collection and a small network trained on it, once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers import TinyCollection, write_shapes
+
+TINY_OPTIONS = {
+    "data.image_size": 64,
+    "data.crop_size": 64,
+    "data.workers": 0,
+    "data.hide_probability": 0.0,
+    "model.backbone": "test_resnet",
+    "model.weights": "none",
+    "model.freeze_norm": False,
+    "model.freeze_stages": 0,
+    "model.output_stride": 8,
+    "model.head_channels": 32,
+    "masks.crf.bilateral_xy": 10,
+    "training.learning_rate": 1e-3,
+    "training.batch_size": 8,
+    "training.precision": "32-true",
+}
+
+
+@pytest.fixture(scope="session")
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> TinyCollection:
+    """48 pictures of discs and squares with tags and exact masks."""
+    return write_shapes(tmp_path_factory.mktemp("shapes"), 48)
+
+
+@pytest.fixture(scope="session")
+def trained(shapes: TinyCollection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a run trained on the tags of `shapes`."""
+    from tag2mask import train
+
+    out = tmp_path_factory.mktemp("runs") / "shapes"
+    options = {**TINY_OPTIONS, "training.epochs": 20}
+    return train(shapes.images, shapes.tags, classes=shapes.class_file, out=out, options=options).run
