@@ -39,6 +39,8 @@ CODES = 7776
 """6**5: the number of codes for five ranks of 0..5."""
 
 PLANE = TILE * TILE
+SIZES = 64
+"""Groups of this many pixels or more count as equally large."""
 BATCH = 12288
 """Vertices looked up between two checks of the size of their table; a multiple of 6."""
 
@@ -206,37 +208,34 @@ def hashed(keys: Any, count: int, least: int) -> Any:
 
 
 @kernel
-def sort_groups(first: int, end: int, at: int, starts: Any, owners: Any, cursor: Any, sizes: Any) -> None:
+def sort_groups(first: int, end: int, at: int, starts: Any, owners: Any, cursor: Any) -> None:
     """Order the groups first..end by size, which spares the loops over groups mispredicted branches.
 
     Args:
+        first, end: the groups of a tile.
         at: first pixel of the tile.
         starts: sizes of the groups; replaced by their first pixels, in the new order.
         owners: brought to the new order.
         cursor: int32 (2 * PLANE,), written: first pixel of each group by its old number less `first`.
-        sizes: int32 (PLANE + 2,), work space.
     """
-    sizes[:] = 0
+    places = np.zeros(SIZES + 1, np.int32)
     for g in range(first, end):
         put(cursor, PLANE + g - first, get(owners, g))
-        put(sizes, get(starts, g) + 1, get(sizes, get(starts, g) + 1) + 1)
-    for size in range(1, sizes.shape[0]):
-        put(sizes, size, get(sizes, size) + get(sizes, size - 1))
+        size = min(get(starts, g), SIZES - 1)
+        put(places, size + 1, get(places, size + 1) + 1)
+    for size in range(1, SIZES + 1):
+        put(places, size, get(places, size) + get(places, size - 1))
     for g in range(first, end):
-        size = get(starts, g)
-        put(cursor, g - first, get(sizes, size))
-        put(sizes, size, get(sizes, size) + 1)
-    # now the new place of each group is known; walk the sizes once more in the new order
+        size = min(get(starts, g), SIZES - 1)
+        place = get(places, size)
+        put(places, size, place + 1)
+        put(owners, first + place, get(cursor, PLANE + g - first))
+        put(cursor, g - first, place)
     for g in range(first, end):
-        place = first + get(cursor, g - first)
-        put(owners, place, get(cursor, PLANE + g - first))
-        put(cursor, PLANE + g - first, get(starts, g))
+        put(cursor, PLANE + get(cursor, g - first), get(starts, g))
     for g in range(first, end):
-        put(starts, first + get(cursor, g - first), get(cursor, PLANE + g - first))
-    for g in range(first, end):
-        size = get(starts, g)
         put(starts, g, at)
-        at += size
+        at += get(cursor, PLANE + g - first)
     for g in range(first, end):
         put(cursor, g - first, get(starts, first + get(cursor, g - first)))
 
@@ -259,7 +258,6 @@ def group_tile(
     planes: Any,
     sequence: Any,
     cursor: Any,
-    sizes: Any,
     starts: Any,
     owners: Any,
     pixels: Any,
@@ -271,7 +269,7 @@ def group_tile(
         at, groups, count: pixels, groups and simplices so far.
         table, simplices: hash table of simplices; free for one tile's worth of them.
         latest: int32, the last group of each simplex.
-        work, planes, sequence, cursor, sizes: work space.
+        work, planes, sequence, cursor: work space.
         starts, owners: written: first pixel and simplex of each group.
         pixels, weights: written, as in `group_pixels`.
     """
@@ -307,7 +305,7 @@ def group_tile(
                     groups += 1
             put(starts, group, get(starts, group) + 1)
             put(sequence, row + i, group)
-    sort_groups(first, groups, at, starts, owners, cursor, sizes)
+    sort_groups(first, groups, at, starts, owners, cursor)
     for y in range(y0, y1):
         row = (y - y0) * TILE
         for i in range(x1 - x0):
@@ -342,12 +340,11 @@ def group_pixels(image: Any, scale: Any, strides: Any, offset: int, pixels: Any,
     planes = np.empty(6 * PLANE, np.float32)
     sequence = np.empty(PLANE, np.int32)
     cursor = np.empty(2 * PLANE, np.int32)
-    sizes = np.empty(PLANE + 2, np.int32)
     simplices = np.empty(n, np.int64)
     latest = np.empty(n, np.int32)
     owners = np.empty(n, np.int32)
     starts = np.empty(n + 1, np.int32)
-    table = hashed(simplices, 0, min(n, 16 * PLANE))
+    table = hashed(simplices, 0, min(n, 3 * PLANE))
     at = groups = count = 0
     for y0 in range(0, height, TILE):
         for x0 in range(0, width, TILE):
@@ -370,7 +367,6 @@ def group_pixels(image: Any, scale: Any, strides: Any, offset: int, pixels: Any,
                 planes,
                 sequence,
                 cursor,
-                sizes,
                 starts,
                 owners,
                 pixels,

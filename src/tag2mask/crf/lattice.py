@@ -131,9 +131,7 @@ class Lattice:
         length = math.ceil((self.size[1] - 1) * scale[0] * 2 / 3) + 6
         breadth = math.ceil((self.size[0] - 1) * scale[1]) + 8
         sx, sy = np.float32(scale[0]), np.float32(scale[1])
-        planar.embed_positions(
-            self.pixels, self.size[1], sx, sy, breadth, self.near_corners, self.near_weights
-        )
+        planar.embed_positions(self.pixels, self.size[1], sx, sy, breadth, self.near_corners, self.near_weights)
         self.near_count, self.near_links = planar.number_nodes(self.near_corners, length, breadth)
 
     def _normalise_far(self) -> None:
