@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import time
@@ -145,20 +144,20 @@ def measure(which: str, classes: int) -> None:
     """Print what `peak_memory` reads."""
     run = ours if which == "ours" else peer
     random = np.random.default_rng(0)
-    photo = random.integers(0, 256, (375, 500, 3), dtype=np.uint8)
-    photo = np.asarray(Image.fromarray(photo).resize((50, 40)).resize((500, 375)))
+    noise = random.integers(0, 256, (40, 50, 3), dtype=np.uint8)
+    photo = np.array(Image.fromarray(noise).resize((500, 375)))
     run(photo[:40, :40].copy(), class_probabilities((40, 40), classes, 0), SETTINGS[0])
     probs = class_probabilities((375, 500), classes, 0)
-    before = _resident()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from here
+    before = _memory("VmRSS")
     run(photo, probs, SETTINGS[0])
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    print(peak - before)
+    print(_memory("VmHWM") - before)
 
 
-def _resident() -> float:
-    """Memory of this process now, in MB."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * resource.getpagesize() / 2**20
+def _memory(entry: str) -> float:
+    """An entry of the memory statistics of this process, in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(entry)).split()[1]) / 1024
 
 
 def main() -> int:

@@ -149,7 +149,7 @@ def train(
             wanted = TARGETS[target[chosen]].unbind(dim=1)
             loss = torch.stack([F.cross_entropy(*pair) for pair in zip(logits, wanted, strict=True)]).sum()
             optimiser.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimiser.step()
             schedule.step()
             losses.append(loss.item())
@@ -217,7 +217,7 @@ def fit_tags(pooled: Tensor, tags: Tensor) -> nn.Linear:
     optimiser = torch.optim.AdamW(layer.parameters(), lr=0.02, weight_decay=0.05)
     for _ in range(400):
         optimiser.zero_grad()
-        F.binary_cross_entropy_with_logits(layer(pooled), tags.float()).backward()  # type: ignore[no-untyped-call]
+        F.binary_cross_entropy_with_logits(layer(pooled), tags.float()).backward()
         optimiser.step()
     return layer
 

@@ -68,9 +68,7 @@ def draw_shapes(
     return image, mask
 
 
-def write_shapes(
-    root: Path, count: int = 12, *, size: tuple[int, int] = (48, 64), seed: int = 0
-) -> TinyCollection:
+def write_shapes(root: Path, count: int = 12, *, size: tuple[int, int] = (48, 64), seed: int = 0) -> TinyCollection:
     """Write `count` pictures of shapes: in turn a disc, a square, both, none."""
     rows: dict[str, str] = {}
     for k in range(count):

@@ -60,7 +60,9 @@ def test_imports_point_one_way(path: Path) -> None:
         assert RANK[other] < RANK[room], f"{room} (rank {RANK[room]}) must not know {other} (rank {RANK[other]})"
 
 
-@pytest.mark.parametrize("module", ["collection", "masks_io", "metrics", "evaluation", "crf", "images", "config", "cli"])
+@pytest.mark.parametrize(
+    "module", ["collection", "masks_io", "metrics", "evaluation", "crf", "images", "config", "cli"]
+)
 def test_does_without_torch(module: str) -> None:
     code = f"import sys, tag2mask.{module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

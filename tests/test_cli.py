@@ -112,7 +112,9 @@ def test_training_skips_bad_images_and_says_so(run: object, tmp_path: Path) -> N
     assert not (tmp_path / "strict").exists()
 
 
-def test_done_masks_are_kept_and_redone_on_request(run: object, trained: Path, shapes: TinyCollection, tmp_path: Path) -> None:
+def test_done_masks_are_kept_and_redone_on_request(
+    run: object, trained: Path, shapes: TinyCollection, tmp_path: Path
+) -> None:
     call(run, "predict", trained, shapes.images, "--out", tmp_path)
     mine = np.zeros((48, 64), dtype=np.uint8)
     Image.fromarray(mine).save(tmp_path / "shape_000.png")
@@ -125,7 +127,9 @@ def test_done_masks_are_kept_and_redone_on_request(run: object, trained: Path, s
     assert read_mask(tmp_path / "shape_000.png").any()
 
 
-def test_masks_of_another_network_are_not_mixed_in(run: object, trained: Path, shapes: TinyCollection, tmp_path: Path) -> None:
+def test_masks_of_another_network_are_not_mixed_in(
+    run: object, trained: Path, shapes: TinyCollection, tmp_path: Path
+) -> None:
     (tmp_path / "mine").mkdir()
     Image.fromarray(np.zeros((4, 4), dtype=np.uint8)).save(tmp_path / "mine" / "hand_made.png")
     status, text = call(run, "predict", trained, shapes.images, "--out", tmp_path / "mine")
@@ -149,7 +153,10 @@ def test_tags_that_the_network_does_not_know(run: object, trained: Path, tmp_pat
         (["train", "{images}", "--tags", "{out}/no.csv", "--out", "{out}"], "no.csv"),
         (["train", "{images}", "--tags", "{tags}", "--out", "{tags}/x"], "cannot create this folder"),
         (["train", "{images}", "--tags", "{tags}", "--out", "{out}", "--backbone", "resnet19"], "unknown backbone"),
-        (["train", "{images}", "--tags", "{tags}", "--out", "{out}", "--weights", "no.safetensors"], "no such weights file"),
+        (
+            ["train", "{images}", "--tags", "{tags}", "--out", "{out}", "--weights", "no.safetensors"],
+            "no such weights file",
+        ),
         (["train", "{images}", "--tags", "{tags}", "--out", "{out}", "--set", "training.epoch=3"], "did you mean"),
         (["train", "{images}", "--tags", "{tags}", "--out", "{out}", "--set", "epochs"], "expected name=value"),
         (["train", "{images}", "--tags", "{tags}", "--out", "{out}", "--device", "toaster"], "try 'cpu'"),
@@ -174,7 +181,9 @@ def test_mistakes_end_in_one_clear_message(
     assert not list((tmp_path / "out").rglob("model.*"))
 
 
-def test_an_interrupted_training_is_resumed_by_the_same_command(run: object, shapes: TinyCollection, tmp_path: Path) -> None:
+def test_an_interrupted_training_is_resumed_by_the_same_command(
+    run: object, shapes: TinyCollection, tmp_path: Path
+) -> None:
     arguments = ["train", shapes.images, "--tags", shapes.tags, "--out", tmp_path / "run", "--epochs", 3, *SETTINGS]
     call(run, *arguments)
     (tmp_path / "run" / "model.safetensors").unlink()

@@ -39,12 +39,15 @@ def test_bad_options_name_place_and_remedy(options: dict[str, object], words: st
 def test_unknown_key_in_a_file(tmp_path: Path) -> None:
     path = tmp_path / "c.yaml"
     path.write_text("data: {image_sise: 200}\n")
-    with pytest.raises(ConfigError, match=r"c\.yaml: unknown option 'data\.image_sise'; did you mean 'data\.image_size'"):
+    with pytest.raises(
+        ConfigError, match=r"c\.yaml: unknown option 'data\.image_sise'; did you mean 'data\.image_size'"
+    ):
         load_config(path)
 
 
 @pytest.mark.parametrize(
-    ("text", "words"), [("- a\n- b\n", "expected sections"), ("a: [", "no YAML"), ("!!python/object:os.x {}", "no YAML")]
+    ("text", "words"),
+    [("- a\n- b\n", "expected sections"), ("a: [", "no YAML"), ("!!python/object:os.x {}", "no YAML")],
 )
 def test_a_file_that_is_no_configuration(tmp_path: Path, text: str, words: str) -> None:
     path = tmp_path / "c.yaml"
@@ -64,6 +67,8 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
     assert load_config(path) == Config()
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "configs").glob("*.yaml")), ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).parents[1] / "configs").glob("*.yaml")), ids=lambda path: path.name
+)
 def test_committed_configurations_load(path: Path) -> None:
     load_config(path)

@@ -31,7 +31,7 @@ def test_shapes_and_ranges(predictor: Predictor) -> None:
     np.testing.assert_allclose(prediction.probs.sum(axis=0), 1, atol=1e-4)
     assert np.array_equal(prediction.mask, prediction.probs.argmax(axis=0))
     assert prediction.tag_probs.shape == (2,)
-    assert (0 <= prediction.tag_probs).all()
+    assert (prediction.tag_probs >= 0).all()
     assert (prediction.tag_probs <= 1).all()
 
 

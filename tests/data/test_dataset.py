@@ -13,9 +13,7 @@ from tag2mask.errors import DataError
 from tag2mask.models import Preprocessing
 from tests.helpers import write_shapes
 
-TRANSFORM = TrainTransform(
-    DataConfig(image_size=64, crop_size=32), Preprocessing((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
-)
+TRANSFORM = TrainTransform(DataConfig(image_size=64, crop_size=32), Preprocessing((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
 
 
 def test_each_epoch_shows_each_item_once_over_all_ranks() -> None:
@@ -52,7 +50,10 @@ def test_samples_do_not_depend_on_order_or_process(tmp_path: Path) -> None:
 def test_tags_and_human_masks_reach_the_sample(tmp_path: Path) -> None:
     tiny = write_shapes(tmp_path, 8)
     collection = load_collection(tiny.images, tiny.tags, classes=tiny.class_file, masks=tiny.masks)
-    blind, seeing = TrainDataset(collection, TRANSFORM, seed=0), TrainDataset(collection, TRANSFORM, seed=0, with_masks=True)
+    blind, seeing = (
+        TrainDataset(collection, TRANSFORM, seed=0),
+        TrainDataset(collection, TRANSFORM, seed=0, with_masks=True),
+    )
     for index, item in enumerate(collection.items):
         assert blind[index]["tags"].tolist() == [int(name in item.tags) for name in tiny.classes]
         assert set(np.unique(blind[index]["mask"])) <= {0, 255}

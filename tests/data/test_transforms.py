@@ -12,7 +12,9 @@ PREPROCESSING = Preprocessing((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
 
 
 def config(**options: object) -> DataConfig:
-    return DataConfig.model_validate({"image_size": 64, "crop_size": 48, "scale": (1.0, 1.0), "colour_jitter": 0, **options})
+    return DataConfig.model_validate(
+        {"image_size": 64, "crop_size": 48, "scale": (1.0, 1.0), "colour_jitter": 0, **options}
+    )
 
 
 def test_image_and_mask_move_together() -> None:
@@ -60,7 +62,12 @@ def test_normalise_and_back() -> None:
 
 @pytest.mark.parametrize(
     ("size", "long_side", "multiple", "expected"),
-    [((100, 200), 50, 1, (25, 50)), ((375, 500), 320, 32, (256, 320)), ((1, 900), 90, 1, (1, 90)), ((9, 9), 40, 32, (32, 32))],
+    [
+        ((100, 200), 50, 1, (25, 50)),
+        ((375, 500), 320, 32, (256, 320)),
+        ((1, 900), 90, 1, (1, 90)),
+        ((9, 9), 40, 32, (32, 32)),
+    ],
 )
 def test_scaled_size(size: tuple[int, int], long_side: float, multiple: int, expected: tuple[int, int]) -> None:
     assert scaled_size(size, long_side, multiple=multiple) == expected

@@ -11,8 +11,8 @@ from tag2mask.errors import ConfigError, WeightsError
 from tag2mask.models import Backbone, load_backbone_weights
 
 
-def backbone(name: str = "test_resnet", stride: int = 16, **options: int) -> Backbone:
-    return Backbone(name, output_stride=stride, freeze_norm=True, **options)
+def backbone(name: str = "test_resnet", stride: int = 16, freeze_stages: int = 0) -> Backbone:
+    return Backbone(name, output_stride=stride, freeze_norm=True, freeze_stages=freeze_stages)
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "mobilenetv2_050", "vgg11", "test_convnext"])
@@ -70,7 +70,9 @@ def test_half_precision_file_under_timm_names_loads(tmp_path: Path, name: str) -
     torch.manual_seed(1)
     full = timm.create_model(name)
     path = tmp_path / "w.safetensors"
-    save_file({key: value.half() if value.is_floating_point() else value for key, value in full.state_dict().items()}, path)
+    save_file(
+        {key: value.half() if value.is_floating_point() else value for key, value in full.state_dict().items()}, path
+    )
     net = backbone(name, 16)
     load_backbone_weights(net, str(path))
     reference = {key.replace(".", "_"): value for key, value in full.state_dict().items()}

@@ -14,12 +14,12 @@ def network(**options: object) -> TagSegmenter:
 def test_cam_averages_to_the_tag_logit() -> None:
     """By definition: the mean of a class map plus the bias is the tag logit (Zhou et al. 2016)."""
     net = network(cam_channels=12)
-    torch.nn.init.normal_(net.recognition.classifier.weight)  # type: ignore[arg-type, union-attr]
-    torch.nn.init.normal_(net.recognition.classifier.bias)  # type: ignore[arg-type, union-attr]
+    torch.nn.init.normal_(net.recognition.classifier.weight)
+    torch.nn.init.normal_(net.recognition.classifier.bias)
     with torch.no_grad():
         result = net.recognise(torch.randn(2, 3, 64, 96))
-    bias = net.recognition.classifier.bias  # type: ignore[union-attr]
-    torch.testing.assert_close(result.cams.mean(dim=(2, 3)) + bias, result.tag_logits)  # type: ignore[operator]
+    bias = net.recognition.classifier.bias
+    torch.testing.assert_close(result.cams.mean(dim=(2, 3)) + bias, result.tag_logits)
     assert result.features[-1].shape[1] == 12
 
 
@@ -36,5 +36,5 @@ def test_both_streams_are_one_pass_of_each() -> None:
 
 def test_large_fov_dilation_follows_the_output_stride() -> None:
     for stride, dilation in ((8, 12), (16, 6), (32, 3)):
-        first = network(output_stride=stride).segmentation[0]  # type: ignore[index]
+        first = network(output_stride=stride).segmentation[0]
         assert first.dilation == (dilation, dilation)

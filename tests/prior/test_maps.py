@@ -74,7 +74,9 @@ def test_soft_stack_by_hand() -> None:
     stack = soft_stack(prior, maps, present, prior_share=1.0, threshold=0.35, slope=10)
     torch.testing.assert_close(stack[0, :, 0, 0], torch.tensor([0.5, 0.25, 0.25, 0.0]))
     sure = 1 / (1 + math.exp(-6.5))
-    torch.testing.assert_close(stack[0, :, 0, 1], torch.tensor([1 - sure, sure * 0.75, sure * 0.25, 0]), atol=1e-3, rtol=0)
+    torch.testing.assert_close(
+        stack[0, :, 0, 1], torch.tensor([1 - sure, sure * 0.75, sure * 0.25, 0]), atol=1e-3, rtol=0
+    )
     assert float(stack[0, 0, 0, 2]) > 0.97
     torch.testing.assert_close(stack.sum(dim=1), torch.ones(1, 1, 3))
     halved = soft_stack(prior, maps, present, prior_share=0.5, threshold=0.875, slope=10)

@@ -115,7 +115,9 @@ def test_a_folder_with_a_run_is_not_overwritten(tiny: TinyCollection, tmp_path: 
 def test_resuming_with_other_classes_images_or_settings(tiny: TinyCollection, tmp_path: Path) -> None:
     fit(collection(tiny), config(**{"training.epochs": 1}), tmp_path)
     other = load_collection(tiny.images, tiny.tags, classes=("square", "disc"), masks=tiny.masks)
-    with pytest.raises(DataError, match=r"has the classes \['disc', 'square'\], the collection has \['square', 'disc'\]"):
+    with pytest.raises(
+        DataError, match=r"has the classes \['disc', 'square'\], the collection has \['square', 'disc'\]"
+    ):
         fit(other, config(**{"training.epochs": 1}), tmp_path, resume=True)
     with pytest.raises(DataError, match=r"the images or tags have changed .* \(24 images then, 20 now\)"):
         fit(collection(tiny).subset(range(20)), config(**{"training.epochs": 1}), tmp_path, resume=True)

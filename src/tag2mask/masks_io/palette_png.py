@@ -66,9 +66,7 @@ def write_mask(path: Path, mask: NDArray[Any], *, classes: int | None = None) ->
     limit = IGNORE_INDEX - 1 if classes is None else classes
     wrong = (mask != IGNORE_INDEX) & ((mask < 0) | (mask > limit))
     if wrong.any():
-        raise ValueError(
-            f"{path}: class index {int(mask[wrong][0])}; expected 0 to {limit}, or {IGNORE_INDEX}"
-        )
+        raise ValueError(f"{path}: class index {int(mask[wrong][0])}; expected 0 to {limit}, or {IGNORE_INDEX}")
     pixels = np.ascontiguousarray(mask, np.uint8)
     image = Image.frombytes("P", (pixels.shape[1], pixels.shape[0]), pixels.tobytes())
     image.putpalette(voc_colours().tobytes())

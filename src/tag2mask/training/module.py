@@ -40,7 +40,7 @@ class JointTraining(lightning.LightningModule):
         decay = config.training.average
         self.average: AveragedModel | None = None
         if decay:
-            averaging = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
+            averaging = get_ema_multi_avg_fn(decay)
             self.average = AveragedModel(network, multi_avg_fn=averaging, use_buffers=False)
             self.average.requires_grad_(False)
 
