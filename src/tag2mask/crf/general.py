@@ -1,7 +1,7 @@
 """The permutohedral lattice over features of any number of dimensions, for unusual pairwise terms.
 
 A. Adams, J. Baek, M. A. Davis, "Fast High-Dimensional Filtering Using the Permutohedral Lattice",
-Eurographics 2010, https://doi.org/10.1111/j.1467-8659.2009.01645.x. Straightforward next to `build` and
+Eurographics 2010, https://doi.org/10.1111/j.1467-8659.2009.01645.x. Straightforward next to `grouping` and
 `meanfield`, which serve the two terms that images use.
 """
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.crf import build, checks, meanfield, norms, planar
+from tag2mask.crf import checks, embedding, grouping, meanfield, norms, planar, vertices
 from tag2mask.errors import ConfigError
 
 Floats = NDArray[np.float32]
@@ -103,11 +103,11 @@ class Lattice:
         scale = _scale(deviations.far)
         strides, offset = _strides(scale, self.size)
         self._allocate(self.size[0] * self.size[1])
-        simplices, owners, self.starts = build.group_pixels(
+        simplices, owners, self.starts = grouping.group_pixels(
             image, scale.astype(np.float32), strides, offset, self.pixels, self.far_weights
         )
-        keys, table, self.far_corners = build.find_vertices(simplices, owners, strides)
-        self.far_links: Ints = build.find_chains(keys, table, strides)
+        keys, table, self.far_corners = vertices.find_vertices(simplices, owners, strides)
+        self.far_links: Ints = vertices.find_chains(keys, table, strides)
         self.far_count = len(keys)
         self.tiles = _tiles(self.size)
         self._place(deviations.near)
@@ -169,7 +169,7 @@ def _strides(scale: NDArray[np.float64], shape: tuple[int, int]) -> tuple[NDArra
     for j in range(1, 6):
         low = math.floor(-j * top[j - 1] / 6) - 3
         high = math.ceil(top[j:].sum() / 6) + 3
-        if stride * (high - low + 1) * build.CODES >= _KEY_LIMIT:
+        if stride * (high - low + 1) * embedding.CODES >= _KEY_LIMIT:
             raise ConfigError(
                 f"the bilateral deviations are too small for an image of {shape[0]} x {shape[1]} pixels: "
                 "its lattice has more cells than a 64-bit number can count; use larger deviations"
@@ -190,5 +190,5 @@ def _shrunk(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
 
 def _tiles(shape: tuple[int, int]) -> NDArray[np.int64]:
     """First position of each tile in the order of the pixels, and the number of pixels."""
-    heights, widths = (np.diff(np.append(np.arange(0, size, build.TILE), size)) for size in shape)
+    heights, widths = (np.diff(np.append(np.arange(0, size, embedding.TILE), size)) for size in shape)
     return np.append(0, np.cumsum(np.outer(heights, widths)))

@@ -1,6 +1,6 @@
 """Kernels that build the two-dimensional lattice of pixel positions.
 
-The lattice of `build` in two dimensions, where hashing is not needed: with z = 3 q + k the numbers
+The lattice of `embedding` in two dimensions, where hashing is not needed: with z = 3 q + k the numbers
 a = q_0 - q_1 and b = q_0 - q_2 are coordinates of a hexagonal grid, and b - floor(a / 2) runs over a
 rectangle.
 """
@@ -105,7 +105,7 @@ def number_nodes(corners: Any, length: int, breadth: int) -> Any:
     A grid with few idle nodes keeps its own numbers.
 
     Returns:
-        (number of nodes, links int32 (L,)), the latter as `build.find_chains` writes them.
+        (number of nodes, links int32 (L,)), the latter as `vertices.find_chains` writes them.
     """
     number = np.full(length * breadth, -1, np.int32)
     for i in range(corners.shape[0]):

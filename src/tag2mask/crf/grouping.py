@@ -1,0 +1,185 @@
+"""Grouping the pixels of an image, tile by tile, by the simplex that holds them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from tag2mask.crf.compiling import kernel
+from tag2mask.crf.embedding import CODES, PLANE, TILE, embed_run
+from tag2mask.crf.simd import get, put
+from tag2mask.crf.vertices import find_slot, hashed
+
+SIZES = 64
+"""Groups of this many pixels or more count as equally large."""
+
+
+@kernel
+def sort_groups(first: int, end: int, at: int, starts: Any, owners: Any, cursor: Any) -> None:
+    """Order the groups first..end by size, which spares the loops over groups mispredicted branches.
+
+    Args:
+        first, end: the groups of a tile.
+        at: first pixel of the tile.
+        starts: sizes of the groups; replaced by their first pixels, in the new order.
+        owners: brought to the new order.
+        cursor: int32 (2 * PLANE,), written: first pixel of each group by its old number less `first`.
+    """
+    places = np.zeros(SIZES + 1, np.int32)
+    for g in range(first, end):
+        put(cursor, PLANE + g - first, get(owners, g))
+        size = min(get(starts, g), SIZES - 1)
+        put(places, size + 1, get(places, size + 1) + 1)
+    for size in range(1, SIZES + 1):
+        put(places, size, get(places, size) + get(places, size - 1))
+    for g in range(first, end):
+        size = min(get(starts, g), SIZES - 1)
+        place = get(places, size)
+        put(places, size, place + 1)
+        put(owners, first + place, get(cursor, PLANE + g - first))
+        put(cursor, g - first, place)
+    for g in range(first, end):
+        put(cursor, PLANE + get(cursor, g - first), get(starts, g))
+    for g in range(first, end):
+        put(starts, g, at)
+        at += get(cursor, PLANE + g - first)
+    for g in range(first, end):
+        put(cursor, g - first, get(starts, first + get(cursor, g - first)))
+
+
+@kernel
+def group_tile(
+    image: Any,
+    y0: int,
+    x0: int,
+    at: int,
+    groups: int,
+    count: int,
+    scale: Any,
+    strides: Any,
+    offset: int,
+    table: Any,
+    simplices: Any,
+    latest: Any,
+    work: Any,
+    planes: Any,
+    sequence: Any,
+    cursor: Any,
+    starts: Any,
+    owners: Any,
+    pixels: Any,
+    weights: Any,
+) -> Any:
+    """Group the pixels of the tile at (y0, x0); returns the new numbers of groups and of simplices.
+
+    Args:
+        at, groups, count: pixels, groups and simplices so far.
+        table, simplices: hash table of simplices; free for one tile's worth of them.
+        latest: int32, the last group of each simplex.
+        work, planes, sequence, cursor: work space.
+        starts, owners: written: first pixel and simplex of each group.
+        pixels, weights: written, as in `group_pixels`.
+    """
+    height, width = image.shape[0], image.shape[1]
+    y1, x1 = min(y0 + TILE, height), min(x0 + TILE, width)
+    first = groups
+    last_key = np.int64(-1)
+    group: Any = np.int64(-1)
+    for y in range(y0, y1):
+        row = (y - y0) * TILE
+        embed_run(image, y, x0, x1 - x0, scale, work, planes, row)
+        for i in range(x1 - x0):
+            base = offset + np.int64(get(work, i)) * strides[1] + np.int64(get(work, TILE + i)) * strides[2]
+            base += np.int64(get(work, 2 * TILE + i)) * strides[3] + np.int64(get(work, 3 * TILE + i)) * strides[4]
+            base += np.int64(get(work, 4 * TILE + i)) * strides[5]
+            key = base * CODES + np.int64(get(work, 5 * TILE + i))
+            if key != last_key:
+                last_key = key
+                slot = find_slot(table, simplices, key)
+                simplex = get(table, slot)
+                if simplex < 0:
+                    simplex = count
+                    put(simplices, count, key)
+                    put(latest, count, -1)
+                    put(table, slot, simplex)
+                    count += 1
+                group = get(latest, simplex)
+                if group < first:
+                    group = groups
+                    put(latest, simplex, group)
+                    put(owners, group, simplex)
+                    put(starts, group, 0)
+                    groups += 1
+            put(starts, group, get(starts, group) + 1)
+            put(sequence, row + i, group)
+    sort_groups(first, groups, at, starts, owners, cursor)
+    for y in range(y0, y1):
+        row = (y - y0) * TILE
+        for i in range(x1 - x0):
+            g = get(sequence, row + i) - first
+            p = get(cursor, g)
+            put(cursor, g, p + 1)
+            put(pixels, p, y * width + x0 + i)
+            for j in range(6):
+                put(weights, 6 * p + j, get(planes, j * PLANE + row + i))
+    return groups, count
+
+
+@kernel
+def group_pixels(image: Any, scale: Any, strides: Any, offset: int, pixels: Any, weights: Any) -> Any:
+    """Group the pixels of each tile of an image by simplex.
+
+    Args:
+        image: uint8 (H, W, 3).
+        scale: float32 (5,): scale of x, y, red, green, blue.
+        strides: int64 (6,): mixed-radix strides of q_0..q_5; entry 0 is 0.
+        offset: added to `base`, so that it is never negative.
+        pixels: int32 (N,), written: y * W + x, in the order of the groups.
+        weights: float32 (6 N,), written: barycentric weights of each of `pixels`.
+
+    Returns:
+        (simplices int64 (S,), owners int32 (G,), starts int32 (G + 1,)). Group g belongs to the simplex
+        owners[g] and holds the entries starts[g] .. starts[g + 1] of `pixels`.
+    """
+    height, width = image.shape[0], image.shape[1]
+    n = height * width
+    work = np.zeros(6 * TILE, np.float32)
+    planes = np.empty(6 * PLANE, np.float32)
+    sequence = np.empty(PLANE, np.int32)
+    cursor = np.empty(2 * PLANE, np.int32)
+    simplices = np.empty(n, np.int64)
+    latest = np.empty(n, np.int32)
+    owners = np.empty(n, np.int32)
+    starts = np.empty(n + 1, np.int32)
+    table = hashed(simplices, 0, min(n, 3 * PLANE))
+    at = groups = count = 0
+    for y0 in range(0, height, TILE):
+        for x0 in range(0, width, TILE):
+            if 2 * (count + PLANE) > table.shape[0]:
+                table = hashed(simplices, count, 2 * (count + PLANE))
+            groups, count = group_tile(
+                image,
+                y0,
+                x0,
+                at,
+                groups,
+                count,
+                scale,
+                strides,
+                offset,
+                table,
+                simplices,
+                latest,
+                work,
+                planes,
+                sequence,
+                cursor,
+                starts,
+                owners,
+                pixels,
+                weights,
+            )
+            at += min(TILE, height - y0) * min(TILE, width - x0)
+    put(starts, groups, n)
+    return simplices[:count].copy(), owners[:groups].copy(), starts[: groups + 1].copy()
