@@ -16,7 +16,7 @@ from PIL import Image
 from tag2mask import cli
 from tag2mask.masks_io import read_mask
 from tests.conftest import TINY_OPTIONS
-from tests.helpers import TinyCollection, write_shapes
+from tests.helpers import TinyCollection, draw_shapes, write_shapes
 
 SETTINGS = [word for name, value in TINY_OPTIONS.items() for word in ("--set", f"{name}={json.dumps(value)}")]
 
@@ -194,3 +194,29 @@ def test_an_interrupted_training_is_resumed_by_the_same_command(
     assert status == 0, text
     assert (tmp_path / "run" / "model.safetensors").is_file()
     assert len(list((tmp_path / "run" / "masks").glob("*.png"))) == 48
+
+
+def test_odd_kinds_of_images_are_used_as_displayed(run: object, trained: Path, tmp_path: Path) -> None:
+    """A photograph turned by its EXIF data gets its mask in the displayed orientation; so do other kinds."""
+    image = Image.fromarray(draw_shapes(("disc", "square"), size=(48, 64))[0])
+    folder = tmp_path / "odd"
+    folder.mkdir()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by 90 degrees
+    image.rotate(90, expand=True).save(folder / "turned.png", exif=exif)
+    image.save(folder / "straight.png")
+    image.convert("RGBA").save(folder / "rgba.png")
+    image.convert("P").save(folder / "palette.png")
+    image.convert("L").save(folder / "grey.png")
+    image.convert("CMYK").save(folder / "cmyk.jpg", quality=95)
+    deep = np.asarray(image.convert("L")).astype(np.uint16) * 257
+    Image.fromarray(deep).save(folder / "deep.png")
+    status, text = call(run, "predict", trained, folder, "--out", tmp_path / "out")
+    assert status == 0, text
+    masks = {path.stem: read_mask(path) for path in (tmp_path / "out").glob("*.png")}
+    assert len(masks) == 7
+    assert all(mask.shape == (48, 64) for mask in masks.values())
+    assert masks["straight"].any()
+    for same in ("turned", "rgba"):
+        assert np.array_equal(masks[same], masks["straight"])
+    assert np.array_equal(masks["deep"], masks["grey"])

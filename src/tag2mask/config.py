@@ -36,7 +36,7 @@ class DataConfig(_Section):
     hide_grid: int = Field(4, ge=1, le=64, description="hide-and-seek: cells per side")
     hide_probability: Fraction = Field(0.5, description="hide-and-seek: chance that a cell is hidden; 0 is off")
     hide_image_probability: Fraction = Field(
-        1.0, description="hide-and-seek: chance that an image has cells hidden at all"
+        0.5, description="hide-and-seek: chance that an image has cells hidden at all"
     )
     hide_from: Literal["recognition", "both"] = Field(
         "both", description="streams that see the hidden cells; 'both' needs one pass, 'recognition' is the paper's"
@@ -114,10 +114,10 @@ class TrainingConfig(_Section):
     """Schedule, losses and optimiser."""
 
     epochs: int | None = Field(None, ge=1, le=100_000, description="empty: about `samples` images in all")
-    samples: int = Field(16_000, ge=1, description="images seen in all where `epochs` is empty (at least 4 epochs)")
-    warmup: Fraction = Field(0.25, description="share of the epochs with the tag loss alone")
+    samples: int = Field(12_000, ge=1, description="images seen in all where `epochs` is empty (at least 4 epochs)")
+    warmup: Fraction = Field(0.2, description="share of the epochs with the tag loss alone")
     batch_size: int = Field(16, ge=1, le=65_536)
-    learning_rate: Positive = Field(1e-4, description="of the backbone, at its peak")
+    learning_rate: Positive = Field(3e-4, description="of the backbone, at its peak")
     head_factor: Positive = Field(10.0, description="learning rate of the heads / of the backbone")
     weight_decay: NonNegative = 0.01
     tag_loss: NonNegative = Field(1.0, description="weight of the tag loss")
@@ -134,7 +134,7 @@ class TrainingConfig(_Section):
 class PredictionConfig(_Section):
     """From scores to a mask."""
 
-    gate: Fraction = Field(0.1, description="classes whose tag probability is below this get no pixel; 0: off")
+    gate: Fraction = Field(0.05, description="classes whose tag probability is below this get no pixel; 0: off")
     scales: tuple[Positive, ...] = Field((1.0,), min_length=1, description="scales whose scores are averaged")
     flip: bool = Field(True, description="average the scores with those of the mirrored image")
     crf: CrfConfig = CrfConfig()

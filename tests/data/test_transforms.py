@@ -76,7 +76,8 @@ def test_scaled_size(size: tuple[int, int], long_side: float, multiple: int, exp
 def test_hide_and_seek_hides_whole_cells_by_chance() -> None:
     torch.manual_seed(0)
     images = torch.ones(64, 3, 32, 48)
-    hidden = hide_and_seek(images, grid=4, probability=0.5)
+    hidden, where = hide_and_seek(images, grid=4, probability=0.5)
+    assert torch.equal(where, hidden[:, 0] == 0)
     cells = hidden.reshape(64, 3, 4, 8, 4, 12)
     assert torch.equal(cells.amin(dim=(3, 5)), cells.amax(dim=(3, 5)))
     assert torch.equal(cells[:, 0], cells[:, 2])
@@ -90,6 +91,6 @@ def test_hide_and_seek_hides_whole_cells_by_chance() -> None:
 def test_hide_and_seek_can_leave_images_whole() -> None:
     torch.manual_seed(0)
     images = torch.ones(400, 3, 8, 8)
-    assert torch.equal(hide_and_seek(images, grid=4, probability=0.0), images)
-    whole = hide_and_seek(images, grid=4, probability=1.0, image_probability=0.3).flatten(1).amin(dim=1)
+    assert torch.equal(hide_and_seek(images, grid=4, probability=0.0)[0], images)
+    whole = hide_and_seek(images, grid=4, probability=1.0, image_probability=0.3)[0].flatten(1).amin(dim=1)
     assert 0.62 < float(whole.mean()) < 0.78

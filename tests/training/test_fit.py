@@ -143,14 +143,14 @@ def test_a_loss_that_is_not_finite_names_the_images(tiny: TinyCollection, tmp_pa
 
 
 def test_epochs_follow_the_size_of_the_collection() -> None:
-    assert choose_epochs(Config(), 800) == 20
+    assert choose_epochs(Config(), 800) == 15
     assert choose_epochs(Config(), 10) == 100
     assert choose_epochs(Config(), 300_000) == 4
     assert choose_epochs(Config().override({"training.epochs": 7}), 10) == 7
 
 
 def test_warmup_leaves_room_for_the_rest() -> None:
-    assert warmup_epochs(Config(), 20) == 5
+    assert warmup_epochs(Config(), 20) == 4
     assert warmup_epochs(Config(), 2) == 1
     assert warmup_epochs(Config(), 1) == 0
     assert warmup_epochs(Config().override({"training.warmup": 1.0}), 8) == 7

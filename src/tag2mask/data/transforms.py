@@ -94,7 +94,9 @@ class TrainTransform:
         return scaled.as_subclass(Tensor), paired.as_subclass(Tensor)
 
 
-def hide_and_seek(images: Tensor, *, grid: int, probability: float, image_probability: float = 1.0) -> Tensor:
+def hide_and_seek(
+    images: Tensor, *, grid: int, probability: float, image_probability: float = 1.0
+) -> tuple[Tensor, Tensor]:
     """Hide random cells of each image (Singh and Lee, ICCV 2017, arXiv:1704.04232).
 
     Args:
@@ -104,7 +106,7 @@ def hide_and_seek(images: Tensor, *, grid: int, probability: float, image_probab
         image_probability: chance that an image has cells hidden at all.
 
     Returns:
-        (B, 3, H, W), a new tensor.
+        The images (B, 3, H, W), a new tensor, and (B, H, W) bool: what is hidden.
     """
     count, _, height, width = images.shape
     hidden = torch.rand(count, grid, grid) < probability
@@ -113,4 +115,4 @@ def hide_and_seek(images: Tensor, *, grid: int, probability: float, image_probab
     rows = torch.arange(height, device=images.device) * grid // height
     columns = torch.arange(width, device=images.device) * grid // width
     cells = hidden[:, rows][:, :, columns]
-    return images.masked_fill(cells[:, None], 0.0)
+    return images.masked_fill(cells[:, None], 0.0), cells

@@ -110,14 +110,15 @@ def choose_epochs(config: Config, images: int) -> int:
 
 def _prepare_folder(run: RunFolder, collection: Collection, config: Config, given: str, *, resume: bool) -> None:
     """Check the folder against the request, then describe the run in it."""
-    if run.collection.is_file() or run.config.is_file():
+    if run.config.is_file():  # written last, so the folder is described in full
         if not resume:
             raise ConfigError(
                 f"{run.root}: there is a run here already; continue it with --resume, or choose another --out"
             )
         _check_same(run, collection, config)
         return
-    if resume and run.root.is_dir() and any(run.root.iterdir()):
+    begun = {run.collection.name, run.given.name}
+    if resume and run.root.is_dir() and {path.name for path in run.root.iterdir()} - begun:
         raise ConfigError(f"{run.root}: nothing to resume here (no config.yaml); leave out --resume")
     make_folder(run.root)
     write_text(run.collection, json.dumps(collection.to_dict(), ensure_ascii=False, indent=1))

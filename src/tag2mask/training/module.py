@@ -67,7 +67,7 @@ class JointTraining(lightning.LightningModule):
         images = images.contiguous(memory_format=torch.channels_last)
         tags = batch["tags"]
         data = self.config.data
-        hidden = hide_and_seek(
+        visible, hidden = hide_and_seek(
             images,
             grid=data.hide_grid,
             probability=data.hide_probability,
@@ -76,14 +76,15 @@ class JointTraining(lightning.LightningModule):
         joint = self.current_epoch >= self.warmup_epochs
         logits: Tensor | None
         if joint and data.hide_from == "both":
-            recognition, logits = self.network.both(hidden)
+            recognition, logits = self.network.both(visible)
         else:
-            recognition = self.network.recognise(hidden)
+            recognition = self.network.recognise(visible)
             logits = self.network.segment(images) if joint else None
+            hidden = torch.zeros_like(hidden)
         loss = training.tag_loss * tag_loss(recognition.tag_logits.float(), tags)
         self._log("tag_loss", loss)
         if logits is not None:
-            loss = loss + self._segmentation_loss(logits, images, batch)
+            loss = loss + self._segmentation_loss(logits, images, batch, hidden)
         if not torch.isfinite(loss):
             names = ", ".join(self.names[int(index)] for index in batch["index"])
             raise DataError(
@@ -109,16 +110,19 @@ class JointTraining(lightning.LightningModule):
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _segmentation_loss(self, logits: Tensor, images: Tensor, batch: Batch) -> Tensor:
+    def _segmentation_loss(self, logits: Tensor, images: Tensor, batch: Batch, hidden: Tensor) -> Tensor:
+        """Loss of the pixels that the segmentation stream can see."""
         training, tags = self.config.training, batch["tags"]
         if training.supervision == "masks":
-            pixels = pixel_loss(logits, batch["mask"].long(), tags)
+            pixels = pixel_loss(logits, batch["mask"].long().masked_fill(hidden, IGNORE_INDEX), tags)
             self._log("pixel_loss", pixels)
             return training.pixel_loss * pixels
         masks, has_foreground = self._make_masks(images, batch)
         # Images that are known to show no class at all are right to have no foreground.
         trained = has_foreground | ~(tags == Tag.PRESENT).any(dim=1)
-        pixels = pixel_loss(logits, masks.masked_fill(~trained[:, None, None], IGNORE_INDEX), tags)
+        unseen = F.interpolate(hidden[:, None].float(), masks.shape[-2:], mode="nearest-exact")[:, 0] > 0
+        ignored = unseen | ~trained[:, None, None]
+        pixels = pixel_loss(logits, masks.masked_fill(ignored, IGNORE_INDEX), tags)
         image_level = image_level_loss(logits[~trained], tags[~trained])
         share = 1 - trained.float().mean()
         self._log("pixel_loss", pixels)
