@@ -250,7 +250,8 @@ def mean_field(
             near, near_out, far, far_out = near_out, near, far_out, far
             near_out.fill(0)
             far_out.fill(0)
-    out = np.empty_like(flat) if len(labels) == len(flat) else np.zeros_like(flat)
+    # zeros come untouched from the system, where zeros_like would write them all
+    out = np.empty(flat.shape, np.float32) if len(labels) == len(flat) else np.zeros(flat.shape, np.float32)
     layout.unpack(len(tail), full, unary, bias, labels, lattice.pixels, lattice.tiles, out)
     return out.reshape(scores.shape)
 
@@ -258,7 +259,7 @@ def mean_field(
 def _kept_labels(probs: Floats, prune: float) -> NDArray[np.int64]:
     """Classes that take part, after a check of the values."""
     wins = np.zeros(len(probs), np.int64)
-    finite, low, high, worst = layout.inspect(_WIDE, probs.reshape(-1), wins)
+    finite, low, high, worst = layout.inspect(_WIDE, probs.reshape(-1), prune > 0, wins)
     checks.check_values(finite, low, high, worst)
     if prune == 0:
         return np.arange(len(probs))

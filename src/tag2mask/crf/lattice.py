@@ -9,14 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.crf import checks, embedding, grouping, meanfield, norms, planar, vertices
+from tag2mask.crf.positions import plan_of, scale_of
 from tag2mask.errors import ConfigError
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
 _KEY_LIMIT = 2**63
-_LEAST_DEVIATION = 0.3
-"""Pixels; below it a pixel of the position lattice has no neighbours left, and nothing changes."""
 _WIDE = (0.0,) * 16
 
 
@@ -100,7 +99,7 @@ class Lattice:
             image = _shrunk(image, factor)
             deviations = deviations.scaled(factor)
         self.size: tuple[int, int] = (image.shape[0], image.shape[1])
-        scale = _scale(deviations.far)
+        scale = scale_of(deviations.far)
         strides, offset = _strides(scale, self.size)
         self._allocate(self.size[0] * self.size[1])
         simplices, owners, self.starts = grouping.group_pixels(
@@ -112,7 +111,6 @@ class Lattice:
         self.tiles = _tiles(self.size)
         self._place(deviations.near)
         self._normalise_far()
-        self._normalise_near()
 
     def _allocate(self, count: int) -> None:
         """Make room for what each pixel needs, in one piece: the system hands out large pieces faster."""
@@ -124,16 +122,6 @@ class Lattice:
         self.far_sum: Floats = room[13 * count : 14 * count]
         self.near_sum: Floats = room[14 * count :]
 
-    def _place(self, sigma: tuple[float, float]) -> None:
-        """Build the lattice of positions."""
-        dx, dy = (max(d, _LEAST_DEVIATION) for d in sigma)
-        scale = _scale((dx, dy))
-        length = math.ceil((self.size[1] - 1) * scale[0] * 2 / 3) + 6
-        breadth = math.ceil((self.size[0] - 1) * scale[1]) + 8
-        sx, sy = np.float32(scale[0]), np.float32(scale[1])
-        planar.embed_positions(self.pixels, self.size[1], sx, sy, breadth, self.near_corners, self.near_weights)
-        self.near_count, self.near_links = planar.number_nodes(self.near_corners, length, breadth)
-
     def _normalise_far(self) -> None:
         """Fold the normalisation into the weights, and filter a constant into `far_sum`."""
         nodes, again = np.zeros((2, self.far_count), np.float32)
@@ -143,22 +131,19 @@ class Lattice:
         meanfield.blur(_WIDE, (0.0,), 0, again, self.far_links)
         norms.slice_grouped(self.starts, self.far_corners, self.far_weights, again, self.far_sum)
 
-    def _normalise_near(self) -> None:
-        """As `_normalise_far`, for the position lattice."""
-        nodes, again = np.zeros((2, self.near_count), np.float32)
-        norms.splat_ones(self.near_corners, self.near_weights, nodes)
-        meanfield.blur(_WIDE, (0.0,), 0, nodes, self.near_links)
-        norms.normalise_planar(self.near_corners, self.near_weights, nodes, again)
-        meanfield.blur(_WIDE, (0.0,), 0, again, self.near_links)
-        norms.slice_planar(self.near_corners, self.near_weights, again, self.near_sum)
-
-
-def _scale(deviations: tuple[float, ...]) -> NDArray[np.float64]:
-    """Factors of x, y, r, g, b in the embedding, so that its blur has these deviations."""
-    size = len(deviations)
-    i = np.arange(size)
-    factors = math.sqrt(2 / 3) * (size + 1) / np.sqrt((i + 1.0) * (i + 2.0))
-    return np.asarray(factors / np.array(deviations))
+    def _place(self, sigma: tuple[float, float]) -> None:
+        """Take over the lattice of positions."""
+        plan = plan_of(self.size, sigma)
+        self.near_count, self.near_links = plan.count, plan.links
+        planar.gather_positions(
+            self.pixels,
+            plan.corners,
+            plan.weights,
+            plan.total,
+            self.near_corners,
+            self.near_weights,
+            self.near_sum,
+        )
 
 
 def _strides(scale: NDArray[np.float64], shape: tuple[int, int]) -> tuple[NDArray[np.int64], int]:

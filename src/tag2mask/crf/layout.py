@@ -46,12 +46,13 @@ def gather_logs(wide: Any, scores: Any, pixels: Any, p0: int, p1: int, floor: An
 
 
 @kernel
-def inspect(wide_lanes: Any, scores: Any, wins: Any) -> Any:
+def inspect(wide_lanes: Any, scores: Any, counting: bool, wins: Any) -> Any:
     """Look once at all probabilities.
 
     Args:
         wide_lanes: a tuple of 16 zeros.
         scores: float32 (K * N,), class plane after class plane.
+        counting: whether to count the wins.
         wins: int64 (K,), added to: at how many pixels each class has the greatest probability.
 
     Returns:
@@ -82,6 +83,8 @@ def inspect(wide_lanes: Any, scores: Any, wins: Any) -> Any:
         poison = add(poison, multiply(total, zero))
         off = subtract(total, one)
         worst = greatest(worst, greatest(off, subtract(zero, off)))
+        if not counting:
+            continue
         store(which, 0, winner)
         for i in range(used):
             won = np.int64(get(which, i))

@@ -24,23 +24,23 @@ _ZERO = np.float32(0)
 
 @kernel
 def embed_positions(
-    pixels: Any, columns: int, scale_x: Any, scale_y: Any, breadth: int, corners: Any, weights: Any
+    count: int, columns: int, scale_x: Any, scale_y: Any, breadth: int, corners: Any, weights: Any
 ) -> None:
-    """Corners and barycentric weights of the pixels.
+    """Corners and barycentric weights of the pixels, row by row.
 
     Args:
-        pixels: int32 (N,), y * columns + x.
+        count: number of pixels N.
         columns: width of the image.
         scale_x, scale_y: float32 factors of the embedding.
         breadth: size of the second axis of the grid.
         corners: int32 (3 N,), written: positions in the grid.
         weights: float32 (3 N,), written.
     """
-    per_column = 1.0 / columns
-    for p in range(pixels.shape[0]):
-        # a division by multiplication, exact for 32-bit numbers
-        y = np.int32((get(pixels, p) + 0.5) * per_column)
-        x = get(pixels, p) - y * np.int32(columns)
+    x, y = -1, 0
+    for p in range(count):
+        x += 1
+        if x == columns:
+            x, y = 0, y + 1
         f0 = np.float32(x) * scale_x
         f1 = np.float32(y) * scale_y
         z0 = (f1 + f0) * _THIRD
@@ -142,3 +142,16 @@ def number_nodes(corners: Any, length: int, breadth: int) -> Any:
             put(links, at, -1 - get(number, u))
             at += 1
     return count, links[:at].copy()
+
+
+@kernel
+def gather_positions(
+    pixels: Any, plan_corners: Any, plan_weights: Any, plan_sum: Any, corners: Any, weights: Any, total: Any
+) -> None:
+    """Bring what is laid out row by row to the order of `pixels`, int32 (N,)."""
+    for p in range(pixels.shape[0]):
+        q = get(pixels, p)
+        for j in range(3):
+            put(corners, 3 * p + j, get(plan_corners, 3 * q + j))
+            put(weights, 3 * p + j, get(plan_weights, 3 * q + j))
+        put(total, p, get(plan_sum, q))
