@@ -14,7 +14,7 @@ from tag2mask.demo.textures import FloatArray, fractal_noise
 from tag2mask.types import BACKGROUND
 
 MIN_VISIBLE = 0.6
-"""Least part of an object of a class that stays in sight, not occluded and not cut off."""
+"""Least part of an object of a class that stays in sight, unless `compose` is told another."""
 
 _ATTEMPTS = 14
 
@@ -47,19 +47,22 @@ class Picture:
     mask: NDArray[np.uint8]
 
 
-def compose(rng: np.random.Generator, size: Size, things: list[Thing]) -> Picture:
+def compose(rng: np.random.Generator, size: Size, things: list[Thing], *, min_visible: float = MIN_VISIBLE) -> Picture:
     """Paint `things` in their order, the later before the earlier, on a random ground.
 
-    A thing that finds no place where everything stays at least `MIN_VISIBLE` in sight is left out.
+    A thing that finds no place where every object of a class stays in sight is left out.
 
     Args:
+        rng: source of all that varies.
         size: (height, width) of the picture in pixels.
+        things: what stands in it, far to near.
+        min_visible: least part of each object of a class that is not occluded, in [0, 1].
     """
     ground = cv2.resize(make_ground(rng, size), (size[1] * SUPERSAMPLING, size[0] * SUPERSAMPLING))
     canvas = Canvas(np.asarray(ground, np.float32), _random_light(rng))
     areas: dict[int, int] = {}
     for layer, thing in enumerate(things, start=1):
-        pose = _find_place(rng, canvas, thing, areas)
+        pose = _find_place(rng, canvas, thing, areas, min_visible)
         if pose is None:
             continue
         if thing.class_index != BACKGROUND:
@@ -100,7 +103,9 @@ def _random_light(rng: np.random.Generator) -> Light:
     return Light((float(x), float(y), float(z)), rng.uniform(0.35, 0.7), rng.uniform(0.0, 0.35))
 
 
-def _find_place(rng: np.random.Generator, canvas: Canvas, thing: Thing, areas: dict[int, int]) -> Pose | None:
+def _find_place(
+    rng: np.random.Generator, canvas: Canvas, thing: Thing, areas: dict[int, int], min_visible: float
+) -> Pose | None:
     """Draw poses until the thing and all before it stay in sight; None if none was found.
 
     Args:
@@ -113,7 +118,7 @@ def _find_place(rng: np.random.Generator, canvas: Canvas, thing: Thing, areas: d
         if thing.class_index != BACKGROUND and covered.sum() < 0.75 * _full_area(thing, pose):
             continue
         hidden = np.bincount(canvas.layers[covered], minlength=len(counts))
-        if all(counts[layer] - hidden[layer] >= MIN_VISIBLE * area for layer, area in areas.items()):
+        if all(counts[layer] - hidden[layer] >= min_visible * area for layer, area in areas.items()):
             return pose
     return None
 

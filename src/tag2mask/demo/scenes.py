@@ -35,6 +35,7 @@ SPLITS = ("train", "val")
 
 _RECIPE = "recipe.json"
 _VERSION = 1  # raise it when the painting changes: an older folder is then painted anew
+_MIN_VISIBLE = 0.7
 _COMPANIONS = {"bird": "mushroom", "cat": "fish", "fish": "cat", "mushroom": "snail", "snail": "mushroom"}
 
 
@@ -62,7 +63,7 @@ def make_scene(rng: np.random.Generator, *, size: tuple[int, int] | None = None)
     """
     while True:
         shape = size or SIZES[int(rng.integers(len(SIZES)))]
-        picture = compose(rng, shape, _draw_things(rng))
+        picture = compose(rng, shape, _draw_things(rng), min_visible=_MIN_VISIBLE)
         tags = tags_of(picture.mask)
         if tags:
             return Scene(picture.image, picture.mask, tags)
@@ -145,9 +146,9 @@ def _remove_scenes(folder: Path) -> None:
 def _draw_things(rng: np.random.Generator) -> list[Thing]:
     """Draw what a scene holds, far to near: clutter, objects, and a little clutter before them."""
     count = int(rng.choice((1, 2, 3), p=(0.45, 0.4, 0.15)))
-    largest = {1: 0.46, 2: 0.36, 3: 0.3}[count]
+    largest = {1: 0.52, 2: 0.42, 3: 0.36}[count]
     objects = [
-        Thing(BUILDERS[name](rng), CLASSES.index(name) + 1, rng.uniform(0.62, 1.0) * largest)
+        Thing(BUILDERS[name](rng), CLASSES.index(name) + 1, rng.uniform(0.68, 1.0) * largest)
         for name in _draw_names(rng, count)
     ]
     behind = [_clutter(rng, 0.08, 0.3) for _ in range(int(rng.integers(1, 6)))]
