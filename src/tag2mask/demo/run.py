@@ -35,12 +35,17 @@ def demo_config(*, seed: int = 0, quick: bool = False) -> Config:
         {
             "data.image_size": 160,
             "data.crop_size": 128,
+            "data.colour_jitter": 0.2,
+            "data.hide_probability": 0.0,
             "data.workers": 0,
             "model.backbone": BACKBONE,
             "model.weights": str(demo_weights()),
+            "model.freeze_stages": 0,
             "model.output_stride": 8,
-            "model.head_channels": 128,
-            "training.epochs": 2 if quick else 30,
+            "masks.stride": 2,
+            "training.epochs": 2 if quick else 14,
+            "training.learning_rate": 2e-3,
+            "training.head_factor": 2.0,
             "training.seed": seed,
         }
     )
