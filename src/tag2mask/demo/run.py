@@ -43,6 +43,8 @@ def demo_config(*, seed: int = 0, quick: bool = False) -> Config:
             "model.freeze_stages": 0,
             "model.output_stride": 8,
             "masks.stride": 2,
+            "masks.soft_prior": 0.2,
+            "masks.soft_threshold": 0.3,
             "training.epochs": 2 if quick else 14,
             "training.learning_rate": 2e-3,
             "training.head_factor": 2.0,
