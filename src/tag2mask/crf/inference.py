@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tag2mask.crf import checks, layout, meanfield
 from tag2mask.crf.lattice import Deviations, Lattice
 from tag2mask.crf.resizing import resize
+from tag2mask.crf.workspace import Workspace, padded
 from tag2mask.errors import ConfigError, DataError
 
 Floats = NDArray[np.float32]
@@ -20,6 +21,8 @@ FLOOR = 1e-5
 
 _DEFAULTS = Deviations.isotropic(3.0, 50.0, 10.0)
 _WIDE = (0.0,) * 16
+_ROOM = Workspace()
+"""Unary, nodes and blocks of one call."""
 
 
 def dense_crf(
@@ -82,28 +85,30 @@ def dense_crf(
         alone = np.zeros_like(probs)
         alone[labels] = 1
         return alone
-    if lattice is None:
-        lattice = Lattice(
-            image,
-            gaussian_xy=gaussian_xy,
-            bilateral_xy=bilateral_xy,
-            bilateral_rgb=bilateral_rgb,
-            scale=factor,
-        )
-    if lattice.size == lattice.shape:
-        return mean_field(
-            lattice, probs, labels, FLOOR, iterations=iterations, near_weight=near_weight, far_weight=far_weight
-        )
-    small = resize(probs[labels], *lattice.size)
-    marginals = mean_field(
-        lattice,
-        small,
-        np.arange(len(labels)),
-        FLOOR,
-        iterations=iterations,
-        near_weight=near_weight,
-        far_weight=far_weight,
+    if lattice is not None:
+        return _through(lattice, probs, labels, iterations, near_weight, far_weight)
+    lattice = Lattice(
+        image, gaussian_xy=gaussian_xy, bilateral_xy=bilateral_xy, bilateral_rgb=bilateral_rgb, scale=factor
     )
+    out = _through(lattice, probs, labels, iterations, near_weight, far_weight)
+    lattice.recycle()
+    return out
+
+
+def _through(
+    lattice: Lattice,
+    probs: Floats,
+    labels: NDArray[np.int64],
+    iterations: int,
+    near_weight: float,
+    far_weight: float,
+) -> Floats:
+    """`mean_field` at the size of the lattice, and back."""
+    if lattice.size == lattice.shape:
+        return mean_field(lattice, probs, labels, FLOOR, iterations, near_weight, far_weight)
+    small = resize(probs[labels], *lattice.size)
+    everything = np.arange(len(labels))
+    marginals = mean_field(lattice, small, everything, FLOOR, iterations, near_weight, far_weight)
     large = resize(marginals, *lattice.shape)
     if len(labels) == len(probs):
         return large
@@ -172,7 +177,6 @@ def mean_field(
     scores: Floats,
     labels: NDArray[np.int64],
     floor: float,
-    *,
     iterations: int,
     near_weight: float,
     far_weight: float,
@@ -195,7 +199,17 @@ def mean_field(
     lanes = 16 * full + len(tail)
     near_scale, far_scale = np.float32(near_weight), np.float32(far_weight)
     bias = far_scale * lattice.far_sum + near_scale * lattice.near_sum
-    unary = _aligned(flat.shape[1] * lanes)
+    sizes = [
+        flat.shape[1] * lanes,
+        *2 * (lattice.near_count * lanes, lattice.far_count * lanes),
+        meanfield.BLOCK * lanes,
+        meanfield.BLOCK * 2,
+    ]
+    ends = np.cumsum([padded(size) for size in sizes])
+    room = _ROOM.take(int(ends[-1]))
+    unary, near, far, near_out, far_out, buffer, shares = (
+        room[end - padded(size) : end - padded(size) + size] for end, size in zip(ends, sizes, strict=True)
+    )
     extreme = layout.pack(
         _WIDE,
         len(tail),
@@ -209,13 +223,7 @@ def mean_field(
         unary,
     )
     steep = bool(extreme + bias.max() + np.log(len(labels)) > meanfield.LIMIT)
-    nodes = [_aligned(count * lanes) for count in 2 * (lattice.near_count, lattice.far_count)]
-    for array in nodes:
-        array.fill(0)
-    near, far, near_out, far_out = nodes
-    buffer, shares = _aligned(meanfield.BLOCK * lanes), _aligned(meanfield.BLOCK * 2)
-    buffer.fill(0)
-    shares.fill(0)
+    room[ends[0] :] = 0
     lattices = (
         lattice.starts,
         lattice.far_corners,
@@ -253,6 +261,7 @@ def mean_field(
     # zeros come untouched from the system, where zeros_like would write them all
     out = np.empty(flat.shape, np.float32) if len(labels) == len(flat) else np.zeros(flat.shape, np.float32)
     layout.unpack(len(tail), full, unary, bias, labels, lattice.pixels, lattice.tiles, out)
+    _ROOM.give(room)
     return out.reshape(scores.shape)
 
 
@@ -285,10 +294,3 @@ def _chunks(channels: int) -> tuple[int, tuple[float, ...]]:
     tail = channels - 16 * full
     lanes = next(lanes for lanes in (1, 2, 4, 8, 16) if lanes >= tail)
     return full, (0.0,) * lanes
-
-
-def _aligned(size: int) -> Floats:
-    """Float32 (size,), not initialised, that starts at a cache line."""
-    raw = np.empty(size + 16, np.float32)
-    start = -(raw.ctypes.data // 4) % 16
-    return raw[start : start + size]

@@ -10,12 +10,14 @@ from numpy.typing import NDArray
 
 from tag2mask.crf import checks, embedding, grouping, meanfield, norms, planar, vertices
 from tag2mask.crf.positions import plan_of, scale_of
+from tag2mask.crf.workspace import Workspace
 from tag2mask.errors import ConfigError
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]
 
 _KEY_LIMIT = 2**63
+_ROOM = Workspace()
 _WIDE = (0.0,) * 16
 
 
@@ -113,14 +115,20 @@ class Lattice:
         self._normalise_far()
 
     def _allocate(self, count: int) -> None:
-        """Make room for what each pixel needs, in one piece: the system hands out large pieces faster."""
-        room = np.empty(15 * count, np.float32)
+        """Make room for what each pixel needs, in one piece."""
+        self._room = room = _ROOM.take(15 * count)
         self.far_weights: Floats = room[: 6 * count]
         self.near_weights: Floats = room[6 * count : 9 * count]
         self.near_corners: Ints = room[9 * count : 12 * count].view(np.int32)
         self.pixels: Ints = room[12 * count : 13 * count].view(np.int32)
         self.far_sum: Floats = room[13 * count : 14 * count]
         self.near_sum: Floats = room[14 * count :]
+
+    def recycle(self) -> None:
+        """Leave the memory to the next lattice of this thread. This one cannot be used any more."""
+        room = self._room
+        self.__dict__.clear()
+        _ROOM.give(room)
 
     def _normalise_far(self) -> None:
         """Fold the normalisation into the weights, and filter a constant into `far_sum`."""
