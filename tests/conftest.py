@@ -19,8 +19,13 @@ TINY_OPTIONS = {
     "model.freeze_stages": 0,
     "model.output_stride": 8,
     "model.head_channels": 32,
+    "masks.soft_prior": 0.0,
+    "masks.soft_threshold": 0.3,
     "masks.crf.bilateral_xy": 10,
-    "training.learning_rate": 1e-3,
+    "prediction.crf.bilateral_xy": 10,
+    "training.average": 0.9,
+    "training.learning_rate": 3e-3,
+    "training.head_factor": 2.0,
     "training.batch_size": 8,
     "training.precision": "32-true",
 }
@@ -38,5 +43,5 @@ def trained(shapes: TinyCollection, tmp_path_factory: pytest.TempPathFactory) ->
     from tag2mask import train
 
     out = tmp_path_factory.mktemp("runs") / "shapes"
-    options = {**TINY_OPTIONS, "training.epochs": 20}
+    options = {**TINY_OPTIONS, "training.epochs": 30}
     return train(shapes.images, shapes.tags, classes=shapes.class_file, out=out, options=options).run

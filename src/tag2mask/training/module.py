@@ -88,7 +88,7 @@ class JointTraining(lightning.LightningModule):
         if not torch.isfinite(loss):
             names = ", ".join(self.names[int(index)] for index in batch["index"])
             raise DataError(
-                f"the loss is {float(loss)} in epoch {self.current_epoch + 1}, on these images: {names}; "
+                f"the loss is {loss.item()} in epoch {self.current_epoch + 1}, on these images: {names}; "
                 "lower training.learning_rate and go on from the last checkpoint, or look at these images"
             )
         return loss
