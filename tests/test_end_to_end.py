@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from tag2mask import evaluate, make_masks, predict
@@ -23,3 +24,10 @@ def test_masks_learned_from_tags_beat_trivial_answers(shapes: TinyCollection, tr
     make_masks(trained, new.images, new.tags, out=tmp_path / "tagged")
     tagged = evaluate(tmp_path / "tagged", new.masks, new.class_file)
     assert tagged.miou > trivial + 0.25
+
+
+def test_files_of_a_run_are_readable_by_others(trained: Path) -> None:
+    umask = os.umask(0)
+    os.umask(umask)
+    for name in ("model.safetensors", "model.yaml", "config.yaml"):
+        assert (trained / name).stat().st_mode & 0o777 == 0o666 & ~umask

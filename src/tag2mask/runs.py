@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import yaml
-from safetensors.torch import save_file
+from safetensors.torch import save as serialise
 
 from tag2mask.config import Config, load_yaml, parse_config
 from tag2mask.errors import ConfigError, DataError, WeightsError
@@ -80,7 +80,8 @@ def save_model(run: RunFolder, network: TagSegmenter, classes: tuple[str, ...], 
     """Write the trained network: weights as safetensors, the rest as YAML, each atomically."""
     state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
     with atomic_path(run.weights) as temporary:
-        save_file(state, temporary, metadata={"format": "pt", "tag2mask": str(FORMAT_VERSION)})
+        # Not `save_file`: it puts a file of its own, readable by its owner alone, in place of ours.
+        temporary.write_bytes(serialise(state, metadata={"format": "pt", "tag2mask": str(FORMAT_VERSION)}))
     preprocessing = network.backbone.preprocessing
     tree = {
         "format_version": FORMAT_VERSION,
