@@ -106,7 +106,15 @@ class MaskConfig(_Section):
         0.0, description="share of the segmentation stream in the stack at the end of training; 0: the paper"
     )
     confidence: Fraction = Field(0.0, description="marginals below this become 255 in training masks; 0: off")
-    stride: int = Field(4, ge=1, le=32, description="crop size / size of the training mask")
+    stride: int = Field(4, ge=1, le=32, description="image or crop size / size of the training mask")
+    refresh: int = Field(
+        3,
+        ge=0,
+        description="epochs after which the training masks are made anew, on whole images; "
+        "0: at every step, on its crops, as the paper",
+    )
+    scales: tuple[Positive, ...] = Field((1.0,), min_length=1, description="scales averaged, with refresh > 0")
+    flip: bool = Field(True, description="average with the mirrored image, with refresh > 0")
     crf: CrfConfig = CrfConfig(bilateral_weight=4.0, bilateral_xy=60.0, bilateral_rgb=5.0)
 
 
@@ -137,6 +145,11 @@ class PredictionConfig(_Section):
     gate: Fraction = Field(0.05, description="classes whose tag probability is below this get no pixel; 0: off")
     scales: tuple[Positive, ...] = Field((1.0,), min_length=1, description="scales whose scores are averaged")
     flip: bool = Field(True, description="average the scores with those of the mirrored image")
+    prior_weight: Fraction = Field(
+        0.0,
+        description="share of the class-specific masks' stack, made from the gated classes, in the scores; "
+        "not used by a network trained on human masks",
+    )
     crf: CrfConfig = CrfConfig()
 
 

@@ -21,7 +21,7 @@ from tag2mask.data import normalise, resize, scaled_size, to_tensor, usable_core
 from tag2mask.errors import ConfigError, DataError
 from tag2mask.models import Recognition, TagSegmenter
 from tag2mask.precision import autocast_dtype, resolve_precision
-from tag2mask.prior import gated_probs, mask_steps, refine, to_mask
+from tag2mask.prior import Pass, averaged_stack, gated_probs, mask_steps, refine, to_mask, unflip
 from tag2mask.runs import RunFolder, load_model
 from tag2mask.types import Tag
 
@@ -177,12 +177,14 @@ class Predictor:
         size = scaled_size(shape, self.config.data.image_size, multiple=_MULTIPLE)
         total: Tensor | None = None
         tag_total: Tensor | None = None
+        passes: list[Pass] = []
         for scale in settings.scales:
             scaled = scaled_size(shape, self.config.data.image_size * scale, multiple=_MULTIPLE)
             recognition, logits = self._run(pixels, scaled, flip=settings.flip)
             grid = (size[0] // 8, size[1] // 8)
-            logits = F.interpolate(_unflip(logits.float()), grid, mode="bilinear", align_corners=False)
+            logits = F.interpolate(unflip(logits.float()), grid, mode="bilinear", align_corners=False)
             tag_logits = recognition.tag_logits.float().mean(dim=0, keepdim=True)
+            passes.append(Pass(recognition, logits))
             total = logits if total is None else total + logits
             tag_total = tag_logits if tag_total is None else tag_total + tag_logits
         assert total is not None and tag_total is not None
@@ -191,6 +193,8 @@ class Predictor:
         if request.tags is not None:
             allowed = (allowed & self._named(request.maybe)) | self._named(request.tags)
         probs = gated_probs(total / len(settings.scales), allowed, shape)
+        if settings.prior_weight and self.config.training.supervision == "tags":
+            probs = torch.lerp(probs, self._prior_stack(passes, allowed, size, shape), settings.prior_weight)
         return probs[0].cpu().numpy(), tag_probs[0].cpu().numpy()
 
     @torch.inference_mode()
@@ -216,6 +220,16 @@ class Predictor:
             stack=steps.stack[0].cpu().numpy()[[0, *(present + 1)]],
             indices=(present + 1).astype(np.uint8),
         )
+
+    def _prior_stack(
+        self, passes: Sequence[Pass], allowed: Tensor, size: tuple[int, int], shape: tuple[int, int]
+    ) -> Tensor:
+        """The stack (1, C + 1, H, W) of the allowed classes, averaged over scales and mirror image."""
+        states = allowed.to(torch.int8)
+        stride = self.config.masks.stride
+        grid = (size[0] // stride, size[1] // stride)
+        stack = averaged_stack(passes, states, grid, self.config.masks)
+        return F.interpolate(stack, shape, mode="bilinear", align_corners=False)
 
     def _upload(self, image: NDArray[np.uint8]) -> Tensor:
         pixels: Tensor = to_tensor(image).as_subclass(Tensor)
@@ -270,13 +284,6 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"--device {device}: not usable here ({str(error).splitlines()[0]}); try 'cpu'") from None
     return chosen
-
-
-def _unflip(logits: Tensor) -> Tensor:
-    """Average the logits of an image with those of its mirror image, if there are two."""
-    if logits.shape[0] == 1:
-        return logits
-    return (logits[:1] + logits[1:].flip(-1)) / 2
 
 
 def _check_image(image: NDArray[np.uint8]) -> None:

@@ -66,6 +66,11 @@ class RunFolder:
         return self.checkpoints / "last.ckpt"
 
     @property
+    def training_masks(self) -> Path:
+        """Folder of the masks that the segmentation stream learns from, made anew during training."""
+        return self.root / "training-masks"
+
+    @property
     def masks(self) -> Path:
         """Folder of the training images' masks."""
         return self.root / "masks"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TypedDict
 
 import numpy as np
@@ -22,8 +23,8 @@ from tag2mask.masks_io import read_mask
 class Batch(TypedDict):
     """B training samples.
 
-    image: (B, 3, S, S) uint8; mask: (B, S, S) uint8, human classes (ceiling) or zeros, 255 outside
-    the photograph; tags: (B, C) int8 `Tag` values; index: (B,) int64 positions in the collection.
+    image: (B, 3, S, S) uint8; mask: (B, S, S) uint8, classes of human or made masks or zeros, 255
+    outside the photograph; tags: (B, C) int8 `Tag` values; index: (B,) int64 positions in the collection.
     """
 
     image: Tensor
@@ -38,12 +39,21 @@ class TrainDataset(Dataset[Batch]):
     The same key gives the same sample on every run, in any order and in any loader process.
     """
 
-    def __init__(self, collection: Collection, transform: TrainTransform, *, seed: int, with_masks: bool = False):
+    def __init__(
+        self,
+        collection: Collection,
+        transform: TrainTransform,
+        *,
+        seed: int,
+        with_masks: bool = False,
+        made_masks: Callable[[int], Path] | None = None,
+    ):
         self.items = collection.items
         self.tags: NDArray[np.int8] = collection.tags()
         self.transform = transform
         self.seed = seed
         self.with_masks = with_masks
+        self.made_masks = made_masks
 
     def __len__(self) -> int:
         return len(self.items)
@@ -62,6 +72,8 @@ class TrainDataset(Dataset[Batch]):
                     f"{item.gt_mask}: the mask is {mask.shape[0]} x {mask.shape[1]}, "
                     f"its image {image.shape[0]} x {image.shape[1]}"
                 )
+        elif self.made_masks is not None and (path := self.made_masks(index)).is_file():
+            mask = read_mask(path)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_mix(self.seed, key))
             pixels, target = self.transform(image, mask)
@@ -74,11 +86,16 @@ class TrainDataset(Dataset[Batch]):
 
 
 class EpochSampler(Sampler[int]):
-    """Keys for `TrainDataset`: each item once an epoch over all ranks, shuffled by seed and epoch."""
+    """Keys for `TrainDataset`: each item once an epoch over all ranks, shuffled by seed and epoch.
+
+    Attributes:
+        before: called with the epoch before its first key, so before any sample of it is loaded.
+    """
 
     def __init__(self, length: int, *, seed: int, rank: int = 0, ranks: int = 1):
         self.length, self.seed, self.rank, self.ranks = length, seed, rank, ranks
         self.epoch = 0
+        self.before: Callable[[int], None] = lambda epoch: None
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration stands for."""
@@ -88,6 +105,7 @@ class EpochSampler(Sampler[int]):
         return -(-(self.length - self.rank) // self.ranks)
 
     def __iter__(self) -> Iterator[int]:
+        self.before(self.epoch)
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
         for index in order[self.rank :: self.ranks]:
             yield self.epoch * self.length + int(index)

@@ -1,11 +1,13 @@
 """Class-specific masks from prior network knowledge: features and tags in, masks out."""
 
-from tag2mask.prior.generate import MaskSteps, gated_probs, mask_steps, training_masks
+from tag2mask.prior.generate import MaskSteps, Pass, averaged_stack, gated_probs, mask_steps, training_masks, unflip
 from tag2mask.prior.maps import background_map, class_maps, foreground_prior, min_max, soft_stack, stack_maps
 from tag2mask.prior.masks import refine, to_mask
 
 __all__ = [
     "MaskSteps",
+    "Pass",
+    "averaged_stack",
     "background_map",
     "class_maps",
     "foreground_prior",
@@ -17,4 +19,5 @@ __all__ = [
     "stack_maps",
     "to_mask",
     "training_masks",
+    "unflip",
 ]

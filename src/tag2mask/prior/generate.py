@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -79,6 +80,48 @@ def mask_steps(
     if pixel_logits is not None and teacher_weight > 0:
         stack = torch.lerp(stack, gated_probs(pixel_logits, present, size), teacher_weight)
     return MaskSteps(maps, prior, background, stack)
+
+
+class Pass(NamedTuple):
+    """One look at an image: both streams' output on it, and on its mirror image if the batch is 2."""
+
+    recognition: Recognition
+    pixel_logits: Tensor
+
+
+def averaged_stack(
+    passes: Sequence[Pass],
+    tags: Tensor,
+    size: tuple[int, int],
+    config: MaskConfig,
+    *,
+    teacher_weight: float = 0.0,
+) -> Tensor:
+    """Build the stack of one image, averaged over scales and mirror image.
+
+    Args:
+        passes: at least one.
+        tags: (1, C) `Tag` values; only present classes get a map.
+        size: (H, W) of the result.
+        config: the settings of the masks.
+        teacher_weight: share of the segmentation stream, in [0, 1].
+
+    Returns:
+        (1, C + 1, H, W), summing to 1 over dimension 1.
+    """
+    stacks = []
+    for recognition, pixel_logits in passes:
+        states = tags.expand(recognition.cams.shape[0], -1)
+        steps = mask_steps(recognition, states, size, config, pixel_logits=pixel_logits, teacher_weight=teacher_weight)
+        stacks.append(unflip(steps.stack))
+    return torch.stack(stacks).mean(dim=0)
+
+
+def unflip(maps: Tensor) -> Tensor:
+    """Average the maps of an image (first) with those of its mirror image (second), if there are two."""
+    if maps.shape[0] == 1:
+        return maps
+    return (maps[:1] + maps[1:].flip(-1)) / 2
 
 
 def gated_probs(pixel_logits: Tensor, allowed: Tensor, size: tuple[int, int]) -> Tensor:

@@ -24,6 +24,7 @@ from tag2mask.models import build_network
 from tag2mask.precision import resolve_precision
 from tag2mask.runs import RunFolder, save_model
 from tag2mask.training.module import JointTraining
+from tag2mask.training.refresh import MaskRefresh
 
 Report = Callable[[str], None]
 
@@ -65,15 +66,20 @@ def fit(
     lightning.seed_everything(config.training.seed, verbose=False)
     network = build_network(config.model, len(collection.classes))
     sampler = EpochSampler(len(collection.items), seed=config.training.seed)
+    from_tags = config.training.supervision == "tags"
+    refresh = MaskRefresh(collection, config, run.training_masks) if from_tags and config.masks.refresh else None
     dataset = TrainDataset(
         collection,
         TrainTransform(config.data, network.backbone.preprocessing),
         seed=config.training.seed,
-        with_masks=config.training.supervision == "masks",
+        with_masks=not from_tags,
+        made_masks=refresh.path if refresh else None,
     )
     loader = make_loader(dataset, sampler, batch_size=config.training.batch_size, workers=config.data.workers)
     names = [item.name for item in collection.items]
     module = JointTraining(network, config, names, epochs=epochs, steps_per_epoch=len(loader))
+    if refresh:
+        sampler.before = _refresher(refresh, module, config, report)
     checkpoint = ModelCheckpoint(
         run.checkpoints, filename=run.last_checkpoint.stem, save_top_k=1, enable_version_counter=False
     )
@@ -100,6 +106,21 @@ def fit(
         raise KeyboardInterrupt
     save_model(run, module.teacher, collection.classes, config)
     return run
+
+
+def _refresher(refresh: MaskRefresh, module: JointTraining, config: Config, report: Report) -> Callable[[int], None]:
+    """What makes the training masks anew before the epochs that are due."""
+
+    def before(epoch: int) -> None:
+        joint = epoch - module.warmup_epochs
+        if joint < 0 or joint % config.masks.refresh:
+            return
+        started = time.monotonic()
+        weight = module.teacher_weight(epoch * module.steps_per_epoch)
+        empty = refresh(module.teacher, device=module.device, teacher_weight=weight)
+        report(f"training masks made anew in {time.monotonic() - started:.0f} s; without foreground: {empty:.1%}")
+
+    return before
 
 
 def choose_epochs(config: Config, images: int) -> int:

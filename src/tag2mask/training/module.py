@@ -117,7 +117,11 @@ class JointTraining(lightning.LightningModule):
             pixels = pixel_loss(logits, batch["mask"].long().masked_fill(hidden, IGNORE_INDEX), tags)
             self._log("pixel_loss", pixels)
             return training.pixel_loss * pixels
-        masks, has_foreground = self._make_masks(images, batch)
+        if self.config.masks.refresh:
+            masks = batch["mask"].long()
+            has_foreground = (masks != IGNORE_INDEX).flatten(1).any(dim=1)
+        else:
+            masks, has_foreground = self._make_masks(images, batch)
         # Images that are known to show no class at all are right to have no foreground.
         trained = has_foreground | ~(tags == Tag.PRESENT).any(dim=1)
         unseen = F.interpolate(hidden[:, None].float(), masks.shape[-2:], mode="nearest-exact")[:, 0] > 0
@@ -144,7 +148,7 @@ class JointTraining(lightning.LightningModule):
             (size, size),
             config.masks,
             pixel_logits=pixel_logits,
-            teacher_weight=config.masks.teacher_weight * self._progress(),
+            teacher_weight=self.teacher_weight(self.global_step),
         )
         small = F.interpolate(images.float(), (size, size), mode="area")
         outside = F.interpolate(batch["mask"][:, None].float(), (size, size), mode="nearest-exact")[:, 0]
@@ -157,11 +161,11 @@ class JointTraining(lightning.LightningModule):
             threads=min(8, usable_cores()),
         )
 
-    def _progress(self) -> float:
-        """How far the joint phase is, from 0 to 1; the segmentation stream is trusted by the middle."""
+    def teacher_weight(self, step: int) -> float:
+        """Share of the segmentation stream in the stack; it rises to its full by the middle of the joint phase."""
         joint = max(1, (self.epochs - self.warmup_epochs) * self.steps_per_epoch)
-        done = self.global_step - self.warmup_epochs * self.steps_per_epoch
-        return min(1.0, max(0.0, 2 * done / joint))
+        done = step - self.warmup_epochs * self.steps_per_epoch
+        return self.config.masks.teacher_weight * min(1.0, max(0.0, 2 * done / joint))
 
     def _log(self, name: str, value: Tensor) -> None:
         self.log(name, value.detach(), prog_bar=True, on_step=False, on_epoch=True, batch_size=1)

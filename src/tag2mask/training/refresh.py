@@ -1,0 +1,125 @@
+"""Training masks made on whole images every few epochs, instead of for each batch from its crops."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as F
+
+from tag2mask.collection import Collection
+from tag2mask.config import Config
+from tag2mask.data import normalise, resize, scaled_size, to_tensor, usable_cores
+from tag2mask.images import read_image
+from tag2mask.masks_io import mask_path, write_mask
+from tag2mask.models import TagSegmenter
+from tag2mask.precision import autocast_dtype, resolve_precision
+from tag2mask.prior import Pass, averaged_stack, refine, to_mask
+from tag2mask.types import IGNORE_INDEX, Tag
+
+_MULTIPLE = 32
+
+
+class MaskRefresh:
+    """Writes a training mask for each image of a collection, from a network as it is now.
+
+    The masks lie in `folder` by name, at about image_size / stride; an image with tags whose mask
+    would hold no foreground gets 255 everywhere, which the pixel loss leaves out.
+    """
+
+    def __init__(self, collection: Collection, config: Config, folder: Path):
+        self.items = collection.items
+        self.tags = torch.from_numpy(collection.tags())
+        self.config = config
+        self.folder = folder
+
+    def path(self, index: int) -> Path:
+        """Where the mask of image `index` lies."""
+        return mask_path(self.folder, self.items[index].name)
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        network: TagSegmenter,
+        *,
+        device: torch.device,
+        teacher_weight: float,
+        advance: Callable[[], None] = lambda: None,
+    ) -> float:
+        """Make all masks anew.
+
+        Args:
+            network: the network that makes them.
+            device: where it is.
+            teacher_weight: share of the segmentation stream in the stack, in [0, 1].
+            advance: called once an image.
+
+        Returns:
+            Share of the images with tags whose mask holds no foreground.
+        """
+        was_training = network.training
+        network.eval()
+        threads = min(8, usable_cores())
+        empty = tagged = 0
+        with ThreadPoolExecutor(threads) as pool:
+            pending: deque[Future[bool]] = deque()
+            for index, image in enumerate(self._images(pool)):
+                stack, small = self._stack(network, image, index, device, teacher_weight)
+                tagged += bool((self.tags[index] == Tag.PRESENT).any())
+                pending.append(pool.submit(self._write, index, stack, small))
+                while len(pending) > 2 * threads:
+                    empty += pending.popleft().result()
+                advance()
+            empty += sum(future.result() for future in pending)
+        network.train(was_training)
+        return empty / max(1, tagged)
+
+    def _images(self, pool: ThreadPoolExecutor, ahead: int = 4) -> Iterator[NDArray[np.uint8]]:
+        """Decode a few images ahead."""
+        paths = iter([item.image for item in self.items])
+        pending = deque(pool.submit(read_image, path) for path in islice(paths, ahead))
+        while pending:
+            image = pending.popleft().result()
+            pending.extend(pool.submit(read_image, path) for path in islice(paths, 1))
+            yield image
+
+    def _stack(
+        self, network: TagSegmenter, image: NDArray[np.uint8], index: int, device: torch.device, teacher_weight: float
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """The stack (C + 1, H, W) of an image, and the image (H, W, 3) on its grid."""
+        data, masks = self.config.data, self.config.masks
+        pixels = to_tensor(image).as_subclass(torch.Tensor).to(device)
+        shape = (image.shape[0], image.shape[1])
+        dtype = autocast_dtype(resolve_precision(self.config.training.precision, device))
+        passes: list[Pass] = []
+        for scale in masks.scales:
+            resized = resize(pixels, scaled_size(shape, data.image_size * scale, multiple=_MULTIPLE))[None]
+            if masks.flip:
+                resized = torch.cat([resized, resized.flip(-1)])
+            batch = normalise(resized, network.backbone.preprocessing).contiguous(memory_format=torch.channels_last)
+            with torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+                passes.append(Pass(*network.both(batch)))
+        height, width = scaled_size(shape, data.image_size / masks.stride)
+        stack = averaged_stack(
+            passes, self.tags[index : index + 1].to(device), (height, width), masks, teacher_weight=teacher_weight
+        )
+        small = F.interpolate(pixels[None].float(), (height, width), mode="bilinear", antialias=True)[0]
+        small = small.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
+        return stack[0].float().cpu().numpy(), small.cpu().numpy()
+
+    def _write(self, index: int, stack: NDArray[np.float32], small: NDArray[np.uint8]) -> bool:
+        """Refine and write one mask; true if it should hold foreground and does not."""
+        masks = self.config.masks
+        marginals = refine([small], [stack], masks.crf, pixel_scale=1 / masks.stride)[0]
+        mask = to_mask(marginals, confidence=masks.confidence)
+        empty = bool((self.tags[index] == Tag.PRESENT).any()) and not ((mask > 0) & (mask != IGNORE_INDEX)).any()
+        if empty:
+            mask[:] = IGNORE_INDEX
+        write_mask(self.path(index), mask)
+        return empty
