@@ -61,6 +61,13 @@ class ModelConfig(_Section):
     output_stride: Literal[8, 16, 32] = Field(16, description="input size / feature size")
     freeze_norm: bool = Field(True, description="keep the backbone's batch statistics as pretrained")
     freeze_stages: int = Field(2, ge=0, le=16, description="first stages of the backbone that do not learn")
+    shared_stages: int | None = Field(
+        None,
+        ge=0,
+        le=16,
+        description="first stages that both streams share; the segmentation stream then has later ones of its own, "
+        "as in the paper; empty: one backbone for both",
+    )
     cam_channels: int = Field(0, ge=0, le=8192, description="channels of the 3x3 CAM convolution; 0: none")
     cam_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.5, description="dropout before the tag classifier")
     head_channels: int = Field(256, ge=8, le=8192, description="channels of the segmentation head")

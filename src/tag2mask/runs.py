@@ -83,7 +83,8 @@ class RunFolder:
 
 def save_model(run: RunFolder, network: TagSegmenter, classes: tuple[str, ...], config: Config) -> None:
     """Write the trained network: weights as safetensors, the rest as YAML, each atomically."""
-    state = {name: tensor.detach().cpu().contiguous() for name, tensor in network.state_dict().items()}
+    # Cloned: safetensors refuses tensors that share memory, as those of shared stages do.
+    state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
     with atomic_path(run.weights) as temporary:
         # Not `save_file`: it puts a file of its own, readable by its owner alone, in place of ours.
         temporary.write_bytes(serialise(state, metadata={"format": "pt", "tag2mask": str(FORMAT_VERSION)}))

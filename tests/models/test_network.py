@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+from pathlib import Path
+
+import pytest
 import torch
 
-from tag2mask.config import ModelConfig
+from tag2mask.config import Config, ModelConfig
+from tag2mask.errors import ConfigError
 from tag2mask.models import TagSegmenter, build_network
+from tag2mask.runs import RunFolder, load_model, save_model
 
 
 def network(**options: object) -> TagSegmenter:
@@ -38,3 +43,40 @@ def test_large_fov_dilation_follows_the_output_stride() -> None:
     for stride, dilation in ((8, 12), (16, 6), (32, 3)):
         first = network(output_stride=stride).segmentation[0]
         assert first.dilation == (dilation, dilation)
+
+
+def test_streams_share_the_first_stages_and_keep_later_ones_apart() -> None:
+    net = network(shared_stages=2, freeze_stages=0, freeze_norm=False)
+    assert net.own_backbone is not None
+    names = [name for name, _ in net.backbone.named_parameters()]
+    ours, theirs = dict(net.backbone.named_parameters()), dict(net.own_backbone.named_parameters())
+    shared = {name for name in names if ours[name] is theirs[name]}
+    assert 0 < len(shared) < len(names)
+    images = torch.randn(1, 3, 64, 64)
+    logits = net.segment(images)
+    net.zero_grad()
+    logits.sum().backward()
+    reached = {name for name in names if ours[name].grad is not None}
+    assert reached == shared
+    assert network(shared_stages=2).state_dict().keys() == net.state_dict().keys()
+    everything = network(shared_stages=5)
+    assert everything.own_backbone is not None
+    own = dict(everything.own_backbone.named_parameters())
+    assert all(own[name] is parameter for name, parameter in everything.backbone.named_parameters())
+    with pytest.raises(ConfigError, match="model.shared_stages is 9, but 'test_resnet' has 5 stages"):
+        network(shared_stages=9)
+
+
+def test_separate_stages_start_from_the_same_weights_and_save(tmp_path: Path) -> None:
+    net = network(shared_stages=2)
+    assert net.own_backbone is not None
+    for one, other in zip(net.backbone.parameters(), net.own_backbone.parameters(), strict=True):
+        assert torch.equal(one, other)
+    run = RunFolder(tmp_path)
+    config = Config().override(
+        {"model.backbone": "test_resnet", "model.head_channels": 16, "model.shared_stages": 2, "model.weights": "none"}
+    )
+    save_model(run, net, ("a", "b", "c"), config)
+    again, _, _ = load_model(run)
+    images = torch.randn(1, 3, 64, 64)
+    torch.testing.assert_close(again.eval()(images).pixel_logits, net(images).pixel_logits)

@@ -83,22 +83,46 @@ class Backbone(nn.Module):
                         parameter.requires_grad_(False)
         return self
 
+    def share_stages(self, other: Backbone, count: int) -> None:
+        """Use the parameters of `other`, a backbone of the same kind, in the first `count` stages.
+
+        Raises:
+            ConfigError: there are not that many stages.
+        """
+        shared = other._of_stages(count, "shared_stages")
+        theirs = dict(other.named_parameters())
+        for name in [name for name, parameter in theirs.items() if id(parameter) in shared]:
+            place, _, leaf = name.rpartition(".")
+            setattr(self.get_submodule(place), leaf, theirs[name])
+
     def _freeze_stages(self, count: int) -> None:
         """Stop the gradient of all parameters that the first `count` stages depend on."""
+        frozen = self._of_stages(count, "freeze_stages")
+        for parameter in self.parameters():
+            if id(parameter) in frozen:
+                parameter.requires_grad_(False)
+
+    def _of_stages(self, count: int, option: str) -> set[int]:
+        """Identities of the parameters that the first `count` stages depend on."""
         if not count:
-            return
+            return set()
         if count > len(self.channels):
             raise ConfigError(
-                f"model.freeze_stages is {count}, but '{self.name}' has {len(self.channels)} stages; give at most that"
+                f"model.{option} is {count}, but '{self.name}' has {len(self.channels)} stages; give at most that"
             )
+        was_training = self.training
         self.eval()
-        parameters = [parameter for parameter in self.parameters() if parameter.requires_grad]
+        parameters = list(self.parameters())
+        wanted = [parameter.requires_grad for parameter in parameters]
+        for parameter in parameters:
+            parameter.requires_grad_(True)
         with torch.enable_grad():
             stage = self.net(torch.zeros(1, 3, 64, 64))[count - 1]
             gradients = torch.autograd.grad(stage.sum(), parameters, allow_unused=True)
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            if gradient is not None:
-                parameter.requires_grad_(False)
+        for parameter, before in zip(parameters, wanted, strict=True):
+            parameter.requires_grad_(before)
+        self.train(was_training)
+        return {id(one) for one, gradient in zip(parameters, gradients, strict=True) if gradient is not None}
 
 
 def load_backbone_weights(backbone: Backbone, weights: str) -> None:

@@ -87,18 +87,20 @@ class TagSegmenter(nn.Module):
 
     Attributes:
         num_classes: classes without background.
+        backbone: of both streams, or of recognition where the segmentation stream has later stages
+            of its own (`shared_stages`).
+        own_backbone: of the segmentation stream in that case, else None; the parameters of its
+            first `shared_stages` stages are those of `backbone`.
     """
 
     def __init__(self, config: ModelConfig, num_classes: int):
         super().__init__()
         self.num_classes = num_classes
-        self.backbone = Backbone(
-            config.backbone,
-            output_stride=config.output_stride,
-            freeze_norm=config.freeze_norm,
-            freeze_stages=config.freeze_stages,
-            args=config.backbone_args,
-        )
+        self.backbone = _build_backbone(config)
+        self.own_backbone: Backbone | None = None
+        if config.shared_stages is not None:
+            self.own_backbone = _build_backbone(config)
+            self.own_backbone.share_stages(self.backbone, config.shared_stages)
         width = self.backbone.channels[-1]
         self.recognition = RecognitionHead(
             width, num_classes, cam_channels=config.cam_channels, dropout=config.cam_dropout
@@ -118,18 +120,29 @@ class TagSegmenter(nn.Module):
 
     def segment(self, images: Tensor) -> Tensor:
         """Run the segmentation stream on normalised images (B, 3, H, W); (B, C + 1, h, w) logits."""
-        logits: Tensor = self.segmentation(self.backbone(images)[-1])
+        logits: Tensor = self.segmentation((self.own_backbone or self.backbone)(images)[-1])
         return logits
 
     def both(self, images: Tensor) -> tuple[Recognition, Tensor]:
         """Run both streams; the `Recognition` and the pixel logits (B, C + 1, h, w)."""
         features = self.backbone(images)
-        return self.recognition(features), self.segmentation(features[-1])
+        own = features if self.own_backbone is None else self.own_backbone(images)
+        return self.recognition(features), self.segmentation(own[-1])
 
     def forward(self, images: Tensor) -> Scores:
         """Return both streams' scores of normalised images (B, 3, H, W)."""
         recognition, pixel_logits = self.both(images)
         return Scores(recognition.tag_logits, pixel_logits)
+
+
+def _build_backbone(config: ModelConfig) -> Backbone:
+    return Backbone(
+        config.backbone,
+        output_stride=config.output_stride,
+        freeze_norm=config.freeze_norm,
+        freeze_stages=config.freeze_stages,
+        args=config.backbone_args,
+    )
 
 
 def build_network(config: ModelConfig, num_classes: int, *, pretrained: bool = True) -> TagSegmenter:
@@ -142,4 +155,6 @@ def build_network(config: ModelConfig, num_classes: int, *, pretrained: bool = T
     network = TagSegmenter(config, num_classes)
     if pretrained:
         load_backbone_weights(network.backbone, config.weights)
+        if network.own_backbone is not None:
+            network.own_backbone.load_state_dict(network.backbone.state_dict())
     return network.to(memory_format=torch.channels_last)

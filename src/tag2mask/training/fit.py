@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import math
+import shutil
 import time
 import warnings
 from collections.abc import Callable
@@ -105,6 +106,7 @@ def fit(
     if trainer.interrupted:
         raise KeyboardInterrupt
     save_model(run, module.teacher, collection.classes, config)
+    shutil.rmtree(run.training_masks, ignore_errors=True)
     return run
 
 

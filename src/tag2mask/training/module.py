@@ -186,7 +186,8 @@ def _parameter_groups(network: nn.Module, config: Config) -> list[dict[str, Any]
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
-        rate = training.learning_rate * (1.0 if name.startswith("backbone.") else training.head_factor)
+        of_backbone = name.startswith(("backbone.", "own_backbone."))
+        rate = training.learning_rate * (1.0 if of_backbone else training.head_factor)
         decay = training.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     return [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]

@@ -1,0 +1,94 @@
+"""Training masks of whole images, made from a network as it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from tag2mask.collection import load_collection
+from tag2mask.data import EpochSampler, TrainDataset, TrainTransform
+from tag2mask.masks_io import read_mask, write_mask
+from tag2mask.predictor import Predictor
+from tag2mask.training.refresh import MaskRefresh
+from tag2mask.types import IGNORE_INDEX
+from tests.helpers import TinyCollection
+
+CPU = torch.device("cpu")
+
+
+@pytest.mark.parametrize("teacher_weight", [0.0, 0.5])
+def test_masks_hold_the_tagged_classes_and_find_the_shapes(
+    shapes: TinyCollection, trained: Path, tmp_path: Path, teacher_weight: float
+) -> None:
+    predictor = Predictor.load(trained, device="cpu")
+    collection = load_collection(shapes.images, shapes.tags, classes=shapes.class_file, masks=shapes.masks)
+    config = predictor.config.override({"masks.stride": 2, "masks.scales": [1.0, 1.5]})
+    refresh = MaskRefresh(collection, config, tmp_path)
+    seen: list[None] = []
+    empty = refresh(predictor.network, device=CPU, teacher_weight=teacher_weight, advance=lambda: seen.append(None))
+    assert len(seen) == 48
+    assert 0 <= empty < 0.5
+    right = total = 0
+    for index, item in enumerate(collection.items):
+        mask = read_mask(refresh.path(index))
+        assert mask.shape == (24, 32)
+        found = {collection.classes[value - 1] for value in np.unique(mask) if value not in (0, IGNORE_INDEX)}
+        assert found <= item.tags
+        assert item.gt_mask is not None
+        target = read_mask(item.gt_mask)[::2, ::2]
+        right += int(((mask == target) & (target > 0)).sum())
+        total += int((target > 0).sum())
+    assert right > 0.4 * total
+
+
+def test_an_image_whose_mask_would_be_empty_is_left_out_of_the_pixel_loss(
+    shapes: TinyCollection, trained: Path, tmp_path: Path
+) -> None:
+    predictor = Predictor.load(trained, device="cpu")
+    collection = load_collection(shapes.images, shapes.tags, classes=shapes.class_file)
+    config = predictor.config.override({"masks.soft_threshold": 1.0, "masks.soft_slope": 50})
+    refresh = MaskRefresh(collection, config, tmp_path)
+    assert refresh(predictor.network, device=CPU, teacher_weight=0.0) == 1.0
+    for index, item in enumerate(collection.items):
+        expected = IGNORE_INDEX if item.tags else 0
+        assert (read_mask(refresh.path(index)) == expected).all()
+
+
+def test_the_mode_of_the_network_is_put_back(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:
+    predictor = Predictor.load(trained, device="cpu")
+    collection = load_collection(shapes.images, shapes.tags, classes=shapes.class_file).subset(range(2))
+    predictor.network.train()
+    MaskRefresh(collection, predictor.config, tmp_path)(predictor.network, device=CPU, teacher_weight=0.0)
+    assert predictor.network.training
+
+
+def test_the_data_set_gives_made_masks_moved_as_the_image(
+    shapes: TinyCollection, trained: Path, tmp_path: Path
+) -> None:
+    """A made mask at half size equals the human mask at full size after the same crop, but for edges."""
+    predictor = Predictor.load(trained, device="cpu")
+    collection = load_collection(shapes.images, shapes.tags, classes=shapes.class_file, masks=shapes.masks)
+    for index, item in enumerate(collection.items):
+        assert item.gt_mask is not None
+        write_mask(tmp_path / f"{index}.png", read_mask(item.gt_mask)[::2, ::2])
+    transform = TrainTransform(predictor.config.data, predictor.network.backbone.preprocessing)
+    human = TrainDataset(collection, transform, seed=1, with_masks=True)
+    made = TrainDataset(collection, transform, seed=1, made_masks=lambda index: tmp_path / f"{index}.png")
+    equal = [(human[key]["mask"] == made[key]["mask"]).float().mean() for key in range(48)]
+    assert torch.stack(equal).mean() > 0.95
+    (tmp_path / "3.png").unlink()
+    assert not made[3]["mask"][made[3]["mask"] != IGNORE_INDEX].any()
+
+
+def test_masks_are_made_before_the_first_sample_of_an_epoch() -> None:
+    sampler = EpochSampler(3, seed=0)
+    epochs: list[int] = []
+    sampler.before = epochs.append
+    sampler.set_epoch(4)
+    keys = iter(sampler)
+    assert epochs == []
+    assert next(keys) // 3 == 4
+    assert epochs == [4]
