@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tag2mask.errors import DataError
-from tag2mask.evaluation import evaluate, evaluate_pairs
+from tag2mask.evaluation import estimate, evaluate, evaluate_pairs
 from tag2mask.masks_io import read_mask, write_mask
 from tests.helpers import bench_folder
 
@@ -179,3 +179,35 @@ def test_agrees_with_an_independent_scorer(tmp_path: Path) -> None:
     assert reference["mIoU"] == pytest.approx(result.miou, abs=1e-12)
     assert reference["IoU"] == pytest.approx(result.iou, abs=1e-12)
     assert reference["pixel_accuracy"] == pytest.approx(result.pixel_accuracy, abs=1e-12)
+
+
+def test_the_interval_of_a_sample_holds_what_the_whole_collection_scores(tmp_path: Path) -> None:
+    """Of 40 random samples of 30 images, nearly all 95 % intervals hold the mIoU of all 600."""
+    rng = np.random.default_rng(0)
+    for index in range(600):
+        target = rng.integers(0, 3, (8, 8)).astype(np.uint8)
+        wrong = rng.random((8, 8)) < rng.beta(2, 4)  # images differ in how hard they are
+        write_mask(tmp_path / "human" / f"{index:03d}.png", target)
+        write_mask(tmp_path / "preds" / f"{index:03d}.png", np.where(wrong, (target + 1) % 3, target).astype(np.uint8))
+    whole = evaluate(tmp_path / "preds", tmp_path / "human", ("a", "b"))
+    held = 0
+    for trial in range(40):
+        folder = tmp_path / f"sample{trial}"
+        folder.mkdir()
+        for index in rng.choice(600, 30, replace=False):
+            (folder / f"{index:03d}.png").symlink_to(tmp_path / "human" / f"{index:03d}.png")
+        guess = estimate(tmp_path / "preds", folder, ("a", "b"), resamples=400)
+        assert guess.low < guess.evaluation.miou < guess.high
+        held += guess.low <= whole.miou <= guess.high
+    assert 34 <= held <= 40
+    narrow = estimate(tmp_path / "preds", tmp_path / "human", ("a", "b"), resamples=400)
+    assert narrow.high - narrow.low < 0.5 * (guess.high - guess.low)
+    assert narrow.evaluation.miou == pytest.approx(whole.miou)
+    assert "95 % interval" in narrow.summary()
+    assert narrow.to_dict()["mIoU_interval"]["low"] == narrow.low
+
+
+def test_a_sample_of_one_image_is_refused(tmp_path: Path) -> None:
+    write_mask(tmp_path / "p" / "a.png", np.zeros((4, 4), np.uint8))
+    with pytest.raises(DataError, match="one mask says nothing of the spread; draw at least 2"):
+        estimate(tmp_path / "p", tmp_path / "p", ("a",))

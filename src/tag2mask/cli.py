@@ -180,21 +180,27 @@ def evaluate(
     predicted: Annotated[Path, typer.Argument(help="Folder of predicted masks.")],
     human: Annotated[Path, typer.Argument(help="Folder of human masks.")],
     classes: Annotated[Path, typer.Option(help="File of class names, in the order of their indices.")],
+    sample: Annotated[
+        bool, typer.Option("--sample", help="The human masks are a random sample: estimate, with an interval.")
+    ] = False,
+    confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the interval of --sample.")] = 0.95,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score masks: IoU of each class and their mean."""
+    from tag2mask.evaluation import estimate
     from tag2mask.evaluation import evaluate as score
 
-    result = score(predicted, human, classes)
+    estimated = estimate(predicted, human, classes, confidence=confidence) if sample else None
+    result = estimated.evaluation if estimated else score(predicted, human, classes)
     if as_json:
-        typer.echo(json.dumps(result.to_dict(), ensure_ascii=False, indent=1))
+        typer.echo(json.dumps((estimated or result).to_dict(), ensure_ascii=False, indent=1))
         return
     width = max(len(name) for name, _ in result.table())
     for name, value in result.table():
         _say(f"{name:<{width}}  {value:>5}")
     if result.extra:
         _say(f"{result.extra} predicted masks have no human mask and were not scored")
-    _say(result.summary())
+    _say((estimated or result).summary())
 
 
 @app.command()

@@ -59,6 +59,35 @@ class Evaluation:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """mIoU of a whole collection, estimated from a sample of its images with human masks.
+
+    Attributes:
+        evaluation: scores of the sample.
+        low, high: ends of the confidence interval of the mIoU, in 0..1.
+        confidence: of the interval, in 0..1.
+    """
+
+    evaluation: Evaluation
+    low: float
+    high: float
+    confidence: float
+
+    def summary(self) -> str:
+        """The result in one line: `mIoU 61.2, 95 % interval 54.0 to 67.5, from 40 images`."""
+        one = self.evaluation
+        return (
+            f"mIoU {100 * one.miou:.1f}, {100 * self.confidence:.0f} % interval "
+            f"{100 * self.low:.1f} to {100 * self.high:.1f}, from {one.images} images"
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """All of it as plain JSON values."""
+        interval = {"low": self.low, "high": self.high, "confidence": self.confidence}
+        return {**self.evaluation.to_dict(), "mIoU_interval": interval}
+
+
 def evaluate(predicted_dir: Path, gt_dir: Path, classes: Path | Sequence[str], *, threads: int = 2) -> Evaluation:
     """Score masks, paired by name (subfolders count), in one confusion matrix at original size.
 
@@ -72,6 +101,57 @@ def evaluate(predicted_dir: Path, gt_dir: Path, classes: Path | Sequence[str], *
         DataError: a prediction is missing, of another size or damaged, a class index is out of
             range, or there is nothing to score; the message names the file.
     """
+    pairs, extra = _paired(predicted_dir, gt_dir)
+    return evaluate_pairs(pairs, classes, threads=threads, extra=extra)
+
+
+def estimate(
+    predicted_dir: Path,
+    gt_dir: Path,
+    classes: Path | Sequence[str],
+    *,
+    confidence: float = 0.95,
+    resamples: int = 2000,
+    seed: int = 0,
+    threads: int = 2,
+) -> Estimate:
+    """Estimate the mIoU of a collection from human masks of a random sample of its images.
+
+    The interval is the percentile bootstrap over images (Efron, Ann. Statist. 1979,
+    doi 10.1214/aos/1176344552): images are drawn again with replacement, and their confusion matrices
+    summed. It holds for images drawn at random; with fewer than about 20 it is too narrow.
+
+    Args:
+        predicted_dir: predicted masks.
+        gt_dir: human masks of the sample; each needs a prediction of its size.
+        classes: names without background in the order of their indices, or a file of them.
+        confidence: of the interval, between 0 and 1.
+        resamples: bootstrap samples.
+        seed: of the bootstrap.
+        threads: masks read at the same time.
+
+    Raises:
+        DataError: as `evaluate`; or there are fewer than two images.
+    """
+    pairs, extra = _paired(predicted_dir, gt_dir)
+    if len(pairs) < 2:
+        raise DataError(f"{gt_dir}: one mask says nothing of the spread; draw at least 2 images, better 30")
+    names = ("background", *read_classes(classes))
+    confusions = _confusions(pairs, len(names), threads)
+    evaluation = _score(confusions, pairs, names, extra)
+    draws = np.random.default_rng(seed).multinomial(len(pairs), np.full(len(pairs), 1 / len(pairs)), resamples)
+    sums = np.tensordot(draws.astype(np.float64), confusions.astype(np.float64), axes=1)
+    tp = np.diagonal(sums, axis1=1, axis2=2)
+    union = sums.sum(axis=1) + sums.sum(axis=2) - tp
+    seen = union > 0
+    iou = np.divide(tp, union, out=np.zeros_like(tp), where=seen)
+    scores = iou.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
+    low, high = np.quantile(scores[seen.any(axis=1)], [(1 - confidence) / 2, (1 + confidence) / 2])
+    return Estimate(evaluation, float(low), float(high), confidence)
+
+
+def _paired(predicted_dir: Path, gt_dir: Path) -> tuple[list[tuple[Path, Path]], int]:
+    """Pairs of a predicted and a human mask, and the number of predictions without one."""
     target = _masks(gt_dir)
     predicted = _masks(predicted_dir)
     if not target:
@@ -83,7 +163,7 @@ def evaluate(predicted_dir: Path, gt_dir: Path, classes: Path | Sequence[str], *
             "missing); predict all images of the split"
         )
     pairs = [(predicted[name], path) for name, path in target.items()]
-    return evaluate_pairs(pairs, classes, threads=threads, extra=len(predicted) - len(pairs))
+    return pairs, len(predicted) - len(pairs)
 
 
 def evaluate_pairs(
@@ -106,7 +186,19 @@ def evaluate_pairs(
     threads = max(1, min(threads, len(pairs)))
     with ThreadPoolExecutor(threads) as pool:
         parts = list(pool.map(lambda k: _sum(pairs[k::threads], len(names)), range(threads)))
-    confusion = sum(parts, start=np.zeros((len(names), len(names)), np.int64))
+    return _score(np.stack(parts), pairs, names, extra)
+
+
+def _confusions(pairs: Sequence[tuple[Path, Path]], num_classes: int, threads: int) -> NDArray[np.int64]:
+    """Confusion matrix of each pair, (N, C, C)."""
+    with ThreadPoolExecutor(max(1, min(threads, len(pairs)))) as pool:
+        return np.stack(list(pool.map(lambda pair: _sum([pair], num_classes), pairs)))
+
+
+def _score(
+    confusions: NDArray[np.int64], pairs: Sequence[tuple[Path, Path]], names: Sequence[str], extra: int
+) -> Evaluation:
+    confusion: NDArray[np.int64] = confusions.sum(axis=0)
     if not confusion.any():
         folder = pairs[0][1].parent
         raise DataError(f"{folder}: every pixel of every mask is 255 (ignore), so there is nothing to score")
