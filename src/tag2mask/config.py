@@ -137,6 +137,9 @@ class TrainingConfig(_Section):
     weight_decay: NonNegative = 0.01
     tag_loss: NonNegative = Field(1.0, description="weight of the tag loss")
     pixel_loss: NonNegative = Field(1.0, description="weight of the pixel loss")
+    background_weight: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        1.0, description="weight of background in the pixel loss on made masks, against 1 of objects"
+    )
     fallback_loss: NonNegative = Field(0.1, description="weight of the image-level loss of masks without foreground")
     average: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.99, description="decay of the averaged network that makes the masks and is kept; 0: off"

@@ -126,7 +126,8 @@ class JointTraining(lightning.LightningModule):
         trained = has_foreground | ~(tags == Tag.PRESENT).any(dim=1)
         unseen = F.interpolate(hidden[:, None].float(), masks.shape[-2:], mode="nearest-exact")[:, 0] > 0
         ignored = unseen | ~trained[:, None, None]
-        pixels = pixel_loss(logits, masks.masked_fill(ignored, IGNORE_INDEX), tags)
+        targets = masks.masked_fill(ignored, IGNORE_INDEX)
+        pixels = pixel_loss(logits, targets, tags, background_weight=training.background_weight)
         image_level = image_level_loss(logits[~trained], tags[~trained])
         share = 1 - trained.float().mean()
         self._log("pixel_loss", pixels)
