@@ -204,6 +204,44 @@ def evaluate(
 
 
 @app.command()
+def score(
+    run: Run,
+    images: Images,
+    tags: Tags = None,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many photographs.")] = 100,
+    format: Format = "auto",
+    split: Split = None,
+    device: Device = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Compare runs and settings without human masks, on tagged photographs that were not trained on."""
+    from tag2mask.api import load
+    from tag2mask.collection import load_collection
+    from tag2mask.label_free import label_free_score
+
+    predictor = load(run, device=device)
+    collection = load_collection(images, tags, classes=predictor.classes, format=format, split=split)
+    result = label_free_score(predictor, collection, limit=limit)
+    typer.echo(json.dumps(result.to_dict(), indent=1)) if as_json else _say(result.summary())
+
+
+@app.command()
+def ablate(
+    file: Annotated[Path, typer.Argument(help="YAML file of what to run: see docs/guide.md.")],
+    out: Out,
+    define: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for ${NAME} in the file. Repeatable.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Run a method and the same less each of its parts, over seeds; the same command again goes on."""
+    from tag2mask.ablation import load_ablation, run_ablation
+
+    variables = {name: str(value) for name, value in _settings(define or []).items()}
+    run_ablation(load_ablation(file, variables), out, device=device, report=_say)
+    _say((out / "table.md").read_text(encoding="utf-8"))
+    _say(f"tables and pictures are in {out}")
+
+
+@app.command()
 def demo(
     out: Out = Path("demo-out"),
     seed: Annotated[int, typer.Option(help="Seed of the scenes and of training.")] = 0,

@@ -1,0 +1,314 @@
+"""A method and the same less each of its parts: many runs, over seeds, into one table."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tag2mask.api import predict, train
+from tag2mask.collection import Collection, load_collection
+from tag2mask.config import Config, load_config, load_yaml
+from tag2mask.errors import ConfigError, DataError
+from tag2mask.evaluation import evaluate
+from tag2mask.files import atomic_path, make_folder, write_text
+from tag2mask.images import read_image
+from tag2mask.label_free import label_free_score
+from tag2mask.masks_io import mask_path, read_mask
+from tag2mask.predictor import Predictor
+from tag2mask.visualize import overlay, sheet
+
+Report = Callable[[str], None]
+FULL = "full"
+CEILING = "ceiling"
+
+
+class Source(BaseModel):
+    """A collection with human masks to score by. Paths are relative to the folder of the file."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    images: Path
+    tags: Path | None = None
+    masks: Path
+
+
+class Ablation(BaseModel):
+    """What `tag2mask ablate` runs, from a YAML file.
+
+    Attributes:
+        train: the collection to train on; its masks score pseudo masks and train the ceiling.
+        val: photographs to score on.
+        classes: file of class names.
+        limit: train on the first so many images after a shuffle with seed 0.
+        config: configuration file of the full method; empty: the defaults.
+        settings: settings on top of it, for all runs.
+        parts: by name, the settings that take one part away from the full method (or add one).
+        seeds: each run is done once a seed.
+        ceiling: also train on human masks.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    train: Source
+    val: Source
+    classes: Path
+    limit: int | None = Field(None, ge=1)
+    config: Path | None = None
+    settings: dict[str, Any] = {}
+    parts: dict[str, dict[str, Any]]
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    ceiling: bool = True
+
+
+def load_ablation(path: Path, variables: Mapping[str, str] | None = None) -> Ablation:
+    """Read the file; `${NAME}` in it is replaced by the variable of that name.
+
+    Raises:
+        ConfigError: no such file, unknown key, missing variable.
+    """
+    text = json.dumps(load_yaml(path))
+    for name in sorted(set(re.findall(r"\$\{(\w+)\}", text))):
+        if name not in (variables or {}):
+            raise ConfigError(f"{path}: the variable {name} is not given; add --define {name}=VALUE")
+        text = text.replace("${" + name + "}", json.dumps(str((variables or {})[name]))[1:-1])
+    try:
+        parsed = Ablation.model_validate(json.loads(text))
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(f"{path}: {place}: {first['msg']}") from None
+    reserved = {FULL, CEILING} & parsed.parts.keys()
+    if reserved:
+        raise ConfigError(f"{path}: a part cannot be called '{reserved.pop()}'")
+    return _resolved(parsed, path.parent)
+
+
+def run_ablation(
+    ablation: Ablation, out: Path, *, device: str = "auto", report: Report = print
+) -> list[dict[str, Any]]:
+    """Train and score every part with every seed; what is done already is kept.
+
+    Writes `table.md`, `table.csv`, `runs.json` and `sheet.png` into `out`, anew after each run.
+
+    Returns:
+        A record a run: part, seed, mIoU, IoU, pseudo mask mIoU, label-free signs, minutes.
+    """
+    base = (load_config(ablation.config) if ablation.config else Config()).override(ablation.settings)
+    parts = {FULL: {}, **ablation.parts, **({CEILING: {"training.supervision": "masks"}} if ablation.ceiling else {})}
+    configs = {name: base.override(settings) for name, settings in parts.items()}  # all checked before the first run
+    val = load_collection(ablation.val.images, ablation.val.tags, masks=ablation.val.masks, classes=ablation.classes)
+    make_folder(out)
+    records: list[dict[str, Any]] = []
+    todo = [(seed, name) for seed in ablation.seeds for name in parts]
+    for count, (seed, name) in enumerate(todo):
+        config = configs[name].override({"training.seed": seed})
+        folder = out / _slug(name) / f"seed{seed}"
+        record = _stored(folder, config)
+        if record is None:
+            report(f"run {count + 1} of {len(todo)}: {name}, seed {seed}")
+            record = _run(ablation, name, config, folder, val, device, report)
+        records.append(record)
+        _write_results(out, records, list(parts))
+    write_ablation_sheet(out / "sheet.png", ablation, out, list(parts), val)
+    return records
+
+
+def summarise(records: list[dict[str, Any]], parts: list[str]) -> list[dict[str, Any]]:
+    """A row a part: mean and spread over seeds, and the mean difference to the full method, seed by seed.
+
+    mIoU times 100; the spread is the standard deviation of the sample, None for one seed.
+    """
+    full = {record["seed"]: record["miou"] for record in records if record["part"] == FULL}
+    rows = []
+    for name in parts:
+        own = [record for record in records if record["part"] == name]
+        if not own:
+            continue
+        values = [100 * record["miou"] for record in own]
+        differences = [100 * (record["miou"] - full[record["seed"]]) for record in own if record["seed"] in full]
+        pseudo = [100 * record["pseudo_miou"] for record in own if record["pseudo_miou"] is not None]
+        free = [100 * record["label_free"]["score"] for record in own if record["label_free"]]
+        rows.append(
+            {
+                "part": name,
+                "seeds": len(own),
+                "miou": statistics.mean(values),
+                "spread": statistics.stdev(values) if len(values) > 1 else None,
+                "difference": statistics.mean(differences) if differences and name != FULL else None,
+                "difference_spread": statistics.stdev(differences) if len(differences) > 1 and name != FULL else None,
+                "pseudo_miou": statistics.mean(pseudo) if pseudo else None,
+                "label_free": statistics.mean(free) if free else None,
+                "minutes": statistics.mean(record["minutes"] for record in own),
+            }
+        )
+    return rows
+
+
+def rank_correlation(first: list[float], second: list[float]) -> float:
+    """Spearman's rank correlation, ties at their mean rank; NaN where one side does not vary."""
+    ranks = [_ranks(np.asarray(values, dtype=np.float64)) for values in (first, second)]
+    centred = [rank - rank.mean() for rank in ranks]
+    scale = float(np.sqrt((centred[0] ** 2).sum() * (centred[1] ** 2).sum()))
+    return float((centred[0] * centred[1]).sum()) / scale if scale else float("nan")
+
+
+def write_ablation_sheet(
+    path: Path, ablation: Ablation, out: Path, parts: list[str], val: Collection, *, rows: int = 5
+) -> None:
+    """The same photographs under each part, from the first seed."""
+    items = [item for item in val.items if item.gt_mask is not None]
+    items = [items[round(index)] for index in np.linspace(0, len(items) - 1, min(rows, len(items)))]
+    seed = ablation.seeds[0]
+    cells = []
+    for item in items:
+        image = read_image(item.image)
+        made = [read_mask(mask_path(out / _slug(name) / f"seed{seed}" / "val", item.name)) for name in parts]
+        assert item.gt_mask is not None
+        cells.append([image, *(overlay(image, mask) for mask in made), overlay(image, read_mask(item.gt_mask))])
+    picture = sheet(
+        cells,
+        titles=["photo", *parts, "human mask"],
+        captions=[", ".join(sorted(item.tags)) for item in items],
+        cell=(140, 170),
+        legend=val.classes,
+    )
+    with atomic_path(path) as temporary:
+        Image.fromarray(picture).save(temporary)
+
+
+def _run(
+    ablation: Ablation, name: str, config: Config, folder: Path, val: Collection, device: str, report: Report
+) -> dict[str, Any]:
+    """One run, from training to its record; an interrupted one goes on where it was."""
+    started = time.monotonic()
+    supervised = config.training.supervision == "masks"
+    result = train(
+        ablation.train.images,
+        ablation.train.tags,
+        masks=ablation.train.masks,
+        classes=ablation.classes,
+        limit=ablation.limit,
+        out=folder / "run",
+        config=config,
+        resume=(folder / "run" / "config.yaml").is_file(),
+        make_masks=not supervised,
+        device=device,
+        report=lambda line: report(f"  {line}"),
+    )
+    minutes = (time.monotonic() - started) / 60
+    predictor = Predictor.load(result.run, device=device)
+    predict(predictor, ablation.val.images, out=folder / "val", overwrite=True)
+    score = evaluate(folder / "val", ablation.val.masks, ablation.classes)
+    signs = label_free_score(predictor, val) if any(item.tags for item in val.items) and not supervised else None
+    record = {
+        "part": name,
+        "seed": config.training.seed,
+        "miou": score.miou,
+        "iou": score.to_dict()["IoU"],
+        "pseudo_miou": result.score.miou if result.score else None,
+        "label_free": signs.to_dict() if signs else None,
+        "minutes": round(minutes, 2),
+        "config": config.model_dump(mode="json"),
+    }
+    write_text(folder / "result.json", json.dumps(record, indent=1) + "\n")
+    report(f"  {score.summary()}")
+    return record
+
+
+def _stored(folder: Path, config: Config) -> dict[str, Any] | None:
+    """The record of a run that is done, if it had the same settings."""
+    path = folder / "result.json"
+    if not path.is_file():
+        return None
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{path}: cannot read it ({error}); remove this folder to run it again") from None
+    if record.get("config") != config.model_dump(mode="json"):
+        raise ConfigError(f"{path}: made with other settings; remove this folder, or choose another --out")
+    return record
+
+
+def _write_results(out: Path, records: list[dict[str, Any]], parts: list[str]) -> None:
+    rows = summarise(records, parts)
+    write_text(out / "runs.json", json.dumps(records, indent=1) + "\n")
+    table = io.StringIO()
+    writer = csv.DictWriter(table, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({key: round(v, 2) if isinstance(v, float) else v for key, v in row.items()} for row in rows)
+    write_text(out / "table.csv", table.getvalue())
+    lines = [
+        "| | mIoU | against full | pseudo masks | label-free | minutes | seeds |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        cells = (
+            row["part"],
+            _with_spread(row["miou"], row["spread"]),
+            _with_spread(row["difference"], row["difference_spread"], signed=True),
+            _with_spread(row["pseudo_miou"], None),
+            _with_spread(row["label_free"], None),
+            f"{row['minutes']:.1f}",
+            str(row["seeds"]),
+        )
+        lines.append("| " + " | ".join(cells) + " |")
+    scored = [record for record in records if record["label_free"]]
+    if len(scored) > 2:
+        mious = [record["miou"] for record in scored]
+        ranked = ", ".join(
+            f"{sign} {rank_correlation(mious, [record['label_free'][sign] for record in scored]):.2f}"
+            for sign in ("score", "consistency", "agreement", "stability")
+        )
+        lines += [
+            "",
+            f"Rank correlation (Spearman) of the label-free signs with mIoU over {len(scored)} runs: {ranked}.",
+        ]
+    write_text(out / "table.md", "\n".join(lines) + "\n")
+
+
+def _with_spread(value: float | None, spread: float | None, *, signed: bool = False) -> str:
+    if value is None:
+        return "-"
+    text = f"{value:+.1f}" if signed else f"{value:.1f}"
+    return text if spread is None else f"{text} ± {spread:.1f}"
+
+
+def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Ranks from 0, ties at their mean."""
+    below = (values[None, :] < values[:, None]).sum(axis=1)
+    ties = (values[None, :] == values[:, None]).sum(axis=1)
+    ranks: NDArray[np.float64] = below + (ties - 1) / 2
+    return ranks
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "part"
+
+
+def _resolved(ablation: Ablation, folder: Path) -> Ablation:
+    """The same with all paths made relative to `folder`."""
+
+    def source(one: Source) -> Source:
+        tags = folder / one.tags if one.tags else None
+        return Source(images=folder / one.images, tags=tags, masks=folder / one.masks)
+
+    return ablation.model_copy(
+        update={
+            "train": source(ablation.train),
+            "val": source(ablation.val),
+            "classes": folder / ablation.classes,
+            "config": folder / ablation.config if ablation.config else None,
+        }
+    )

@@ -1,0 +1,120 @@
+"""How good a network's masks are, told from tagged photographs without any human mask.
+
+Three signs, each in 0..1, higher is better:
+
+- tag consistency: F1 of the classes that the masks made without tags show, against the tags;
+- agreement: mIoU between the masks of the two streams, both made with the tags given;
+- stability: mIoU between masks of a photograph seen at the usual size and at three quarters of it.
+
+Their mean ranks settings and networks, it does not estimate mIoU: `docs/experiments.md` has how well
+it ranked those of our benchmarks. Use tagged photographs that were not trained on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tag2mask.collection import Collection
+from tag2mask.errors import DataError
+from tag2mask.images import read_image
+from tag2mask.metrics import confusion_matrix, mean_iou
+from tag2mask.predictor import Prediction, Predictor, Request
+
+SMALLER = 0.75
+SHOWN = 0.005
+"""Share of a photograph's pixels from which on a class counts as shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class LabelFree:
+    """The signs and their mean, all in 0..1, and the number of photographs they come from."""
+
+    consistency: float
+    agreement: float
+    stability: float
+    images: int
+
+    @property
+    def score(self) -> float:
+        """Mean of the three."""
+        return (self.consistency + self.agreement + self.stability) / 3
+
+    def to_dict(self) -> dict[str, float]:
+        """All of it as plain JSON values."""
+        return {
+            "score": self.score,
+            "consistency": self.consistency,
+            "agreement": self.agreement,
+            "stability": self.stability,
+            "images": self.images,
+        }
+
+    def summary(self) -> str:
+        """One line for people."""
+        return (
+            f"label-free score {100 * self.score:.1f} over {self.images} images "
+            f"(tag consistency {100 * self.consistency:.1f}, agreement of streams {100 * self.agreement:.1f}, "
+            f"stability {100 * self.stability:.1f})"
+        )
+
+
+def label_free_score(predictor: Predictor, collection: Collection, *, limit: int = 100) -> LabelFree:
+    """Score a network on tagged photographs.
+
+    Args:
+        predictor: the trained network.
+        collection: photographs with tags of the network's classes, in its order.
+        limit: at most so many of them, spread evenly over the collection.
+
+    Raises:
+        DataError: the collection is empty or has other classes.
+    """
+    if not collection.items or tuple(collection.classes) != predictor.classes:
+        raise DataError(
+            f"the label-free score needs photographs with tags of the classes {', '.join(predictor.classes)}; "
+            f"got {len(collection.items)} with {', '.join(collection.classes)}"
+        )
+    count = min(limit, len(collection.items))
+    items = [collection.items[round(index)] for index in np.linspace(0, len(collection.items) - 1, count)]
+    prediction = predictor.config.prediction
+    plain = prediction.model_copy(update={"prior_weight": 0.0})
+    prior = prediction.model_copy(update={"prior_weight": 1.0})
+
+    smaller = prediction.model_copy(update={"scales": tuple(SMALLER * scale for scale in prediction.scales)})
+
+    def requests(*, tagged: bool) -> Iterator[Request]:
+        for item in items:
+            image = read_image(item.image)
+            yield Request(image, sorted(item.tags) if tagged else None, sorted(item.unknown) if tagged else ())
+
+    free = [_small(one) for one in predictor.predict_many(requests(tagged=False))]
+    shrunk = [_small(one) for one in predictor.predict_many(requests(tagged=False), settings=smaller)]
+    one_stream = [_small(one) for one in predictor.predict_many(requests(tagged=True), settings=plain)]
+    other_stream = [_small(one) for one in predictor.predict_many(requests(tagged=True), settings=prior)]
+    size = len(predictor.classes) + 1
+    right = wrong = missed = 0
+    for item, mask in zip(items, free, strict=True):
+        shares = np.bincount(mask.ravel(), minlength=size)[1:] / mask.size
+        shown = {predictor.classes[index] for index in np.flatnonzero(shares >= SHOWN)} - item.unknown
+        right += len(shown & item.tags)
+        wrong += len(shown - item.tags)
+        missed += len(item.tags - shown)
+    f1 = 2 * right / max(1, 2 * right + wrong + missed)
+    return LabelFree(f1, _overlap(one_stream, other_stream, size), _overlap(free, shrunk, size), count)
+
+
+def _overlap(masks: list[NDArray[np.uint8]], others: list[NDArray[np.uint8]], size: int) -> float:
+    """mIoU of masks against others of the same photographs."""
+    confusion = np.zeros((size, size), dtype=np.int64)
+    for mask, other in zip(masks, others, strict=True):
+        confusion += confusion_matrix(mask, other, size)
+    return mean_iou(confusion)
+
+
+def _small(prediction: Prediction) -> NDArray[np.uint8]:
+    """Every second pixel: the scores do not need more, and masks of many photographs fit in memory."""
+    return prediction.mask[::2, ::2].copy()

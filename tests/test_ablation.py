@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+from typer.testing import CliRunner
+
+from tag2mask.ablation import load_ablation, rank_correlation, run_ablation, summarise
+from tag2mask.cli import app
+from tag2mask.errors import ConfigError
+from tests.conftest import TINY_OPTIONS
+from tests.helpers import TinyCollection, write_shapes
+
+
+@pytest.fixture
+def file(shapes: TinyCollection, tmp_path: Path) -> Path:
+    val = write_shapes(tmp_path / "val", 8, seed=500)
+    tree = {
+        "train": {"images": "${ROOT}/images", "tags": "${ROOT}/tags.csv", "masks": "${ROOT}/masks"},
+        "val": {"images": "val/images", "tags": str(val.tags), "masks": "val/masks"},
+        "classes": str(shapes.class_file),
+        "limit": 24,
+        "settings": {**TINY_OPTIONS, "training.epochs": 2},
+        "parts": {
+            "no hide-and-seek": {"data.hide_probability": 0.0},
+            "paper's background": {"masks.background": "prior"},
+        },
+        "seeds": [0, 1],
+    }
+    path = tmp_path / "ablation.yaml"
+    path.write_text(yaml.safe_dump(tree))
+    return path
+
+
+def test_ablation_writes_tables_and_goes_on_where_it_was(file: Path, shapes: TinyCollection, tmp_path: Path) -> None:
+    ablation = load_ablation(file, {"ROOT": str(shapes.root)})
+    out = tmp_path / "out"
+    lines: list[str] = []
+    records = run_ablation(ablation, out, device="cpu", report=lines.append)
+    assert len(records) == 8
+    assert {record["part"] for record in records} == {"full", "no hide-and-seek", "paper's background", "ceiling"}
+    with (out / "table.csv").open() as opened:
+        rows = list(csv.DictReader(opened))
+    assert [row["part"] for row in rows] == ["full", "no hide-and-seek", "paper's background", "ceiling"]
+    full = [record["miou"] for record in records if record["part"] == "full"]
+    assert float(rows[0]["miou"]) == pytest.approx(100 * np.mean(full), abs=0.01)
+    assert float(rows[0]["spread"]) == pytest.approx(100 * np.std(full, ddof=1), abs=0.01)
+    assert "| full | " in (out / "table.md").read_text()
+    assert "Rank correlation" in (out / "table.md").read_text()
+    with Image.open(out / "sheet.png") as picture:
+        assert picture.width > 600
+    # One run is lost: only that one is done again, with the same result.
+    lost = out / "no-hide-and-seek" / "seed1"
+    shutil.rmtree(lost)
+    lines.clear()
+    again = run_ablation(ablation, out, device="cpu", report=lines.append)
+    assert [line for line in lines if line.startswith("run ")] == ["run 6 of 8: no hide-and-seek, seed 1"]
+    assert [record["miou"] for record in again] == pytest.approx([record["miou"] for record in records])
+    stored = out / "full" / "seed0" / "result.json"
+    stored.write_text(stored.read_text().replace('"stride": 4', '"stride": 8'))
+    with pytest.raises(ConfigError, match="made with other settings; remove this folder"):
+        run_ablation(ablation, out, device="cpu", report=lines.append)
+
+
+def test_mistakes_in_the_file(file: Path, shapes: TinyCollection, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="the variable ROOT is not given; add --define ROOT=VALUE"):
+        load_ablation(file)
+    tree = yaml.safe_load(file.read_text())
+    for change, message in (
+        ({"part": {}}, "part: Extra inputs are not permitted"),
+        ({"parts": {"full": {}}}, "a part cannot be called 'full'"),
+        ({"seeds": []}, "seeds: Tuple should have at least 1 item"),
+    ):
+        file.write_text(yaml.safe_dump({**tree, **change}))
+        with pytest.raises(ConfigError, match=message):
+            load_ablation(file, {"ROOT": str(shapes.root)})
+    file.write_text(yaml.safe_dump({**tree, "parts": {"x": {"masks.crff.enabled": False}}}))
+    result = CliRunner().invoke(
+        app, ["ablate", str(file), "--out", str(tmp_path / "o"), "--define", f"ROOT={shapes.root}"]
+    )
+    assert isinstance(result.exception, ConfigError)
+    assert "unknown option 'masks.crff.enabled'" in str(result.exception)
+    assert not (tmp_path / "o").exists()
+
+
+def test_differences_are_taken_seed_by_seed() -> None:
+    records = [
+        {"part": part, "seed": seed, "miou": miou, "pseudo_miou": None, "label_free": None, "minutes": 1.0}
+        for part, seed, miou in (("full", 0, 0.5), ("full", 1, 0.7), ("less", 0, 0.4), ("less", 1, 0.58))
+    ]
+    full, less = summarise(json.loads(json.dumps(records)), ["full", "less"])
+    assert full["difference"] is None
+    assert full["miou"] == pytest.approx(60)
+    assert less["difference"] == pytest.approx(-11)
+    assert less["difference_spread"] == pytest.approx(np.std([10, 12], ddof=1))
+
+
+def test_rank_correlation() -> None:
+    assert rank_correlation([1, 2, 3], [10, 20, 30]) == pytest.approx(1)
+    assert rank_correlation([1, 2, 3], [3, 2, 1]) == pytest.approx(-1)
+    assert rank_correlation([1, 2, 2, 4], [1, 3, 2, 4]) == pytest.approx(0.9486833)
+    assert np.isnan(rank_correlation([1, 1], [1, 2]))

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from tag2mask.cli import app
+from tag2mask.collection import load_collection
+from tag2mask.errors import DataError
+from tag2mask.label_free import label_free_score
+from tag2mask.predictor import Predictor
+from tests.helpers import TinyCollection
+
+
+def test_a_trained_network_scores_above_a_spoilt_one(shapes: TinyCollection, trained: Path) -> None:
+    collection = load_collection(shapes.images, shapes.tags, classes=shapes.class_file)
+    predictor = Predictor.load(trained, device="cpu")
+    good = label_free_score(predictor, collection, limit=24)
+    assert good.images == 24
+    for sign in (good.consistency, good.agreement, good.stability):
+        assert 0 <= sign <= 1
+    assert good.score == pytest.approx((good.consistency + good.agreement + good.stability) / 3)
+    assert "label-free score" in good.summary()
+    torch.manual_seed(0)
+    for head in (predictor.network.segmentation, predictor.network.recognition):
+        for parameter in head.parameters():
+            parameter.data = torch.randn_like(parameter) * 0.1
+    assert label_free_score(predictor, collection, limit=24).score < good.score - 0.1
+
+
+def test_other_classes_are_refused(shapes: TinyCollection, trained: Path) -> None:
+    other = load_collection(shapes.images, shapes.tags, classes=("square", "disc"))
+    with pytest.raises(DataError, match="needs photographs with tags of the classes disc, square"):
+        label_free_score(Predictor.load(trained, device="cpu"), other)
+
+
+def test_the_command(shapes: TinyCollection, trained: Path) -> None:
+    words = ["score", str(trained), str(shapes.images), "--tags", str(shapes.tags), "--limit", "8", "--json"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0
+    assert '"consistency"' in result.stdout

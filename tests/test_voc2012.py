@@ -1,0 +1,69 @@
+"""The path of docs/voc2012.md on a small devkit of the same layout: the paper's network and schedule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tag2mask import evaluate, predict, train
+from tag2mask.collection.voc_devkit import VOC_CLASSES
+from tag2mask.config import load_config
+from tag2mask.masks_io import write_mask
+from tests.helpers import draw_shapes
+
+CONFIG = Path(__file__).parents[1] / "configs" / "paper_vgg16.yaml"
+
+
+def write_devkit(root: Path, count: int) -> Path:
+    """`VOC2012` with `train_aug` and `val` in ImageSets/Segmentation; masks for val, the last eight, alone.
+
+    Each picture shows one disc, in turn called by each of the twenty names.
+    """
+    devkit = root / "VOCdevkit" / "VOC2012"
+    for folder in ("JPEGImages", "Annotations", "ImageSets/Segmentation", "SegmentationClass"):
+        (devkit / folder).mkdir(parents=True)
+    names: dict[str, list[str]] = {"train_aug": [], "val": []}
+    for k in range(count):
+        number = k % len(VOC_CLASSES)
+        split = "val" if k >= count - 8 else "train_aug"
+        name = f"2012_{k:06d}"
+        names[split].append(name)
+        image, mask = draw_shapes(("disc",), seed=k)
+        Image.fromarray(image).save(devkit / "JPEGImages" / f"{name}.jpg", quality=95)
+        (devkit / "Annotations" / f"{name}.xml").write_text(
+            f"<annotation><object><name>{VOC_CLASSES[number]}</name><difficult>0</difficult></object></annotation>"
+        )
+        if split == "val":
+            write_mask(devkit / "SegmentationClass" / f"{name}.png", mask * np.uint8(number + 1), classes=20)
+    for split, listed in names.items():
+        (devkit / "ImageSets" / "Segmentation" / f"{split}.txt").write_text("\n".join(listed) + "\n")
+    return devkit
+
+
+@pytest.mark.timeout(300)
+def test_the_paper_from_xml_to_a_score(tmp_path: Path) -> None:
+    devkit = write_devkit(tmp_path, 48)
+    small = {
+        "data.image_size": 64,
+        "data.crop_size": 64,
+        "data.workers": 0,
+        "model.weights": "none",
+        "model.cam_channels": 16,
+        "model.head_channels": 16,
+        "training.epochs": 2,
+        "training.batch_size": 8,
+    }
+    config = load_config(CONFIG)
+    assert (config.model.backbone, config.model.shared_stages, config.masks.refresh) == ("vgg16", 4, 0)
+    lines: list[str] = []
+    result = train(devkit, split="train_aug", config=config, options=small, out=tmp_path / "run", report=lines.append)
+    assert any("40 images, 20 classes, 2 epochs" in line for line in lines)
+    assert result.masks is not None
+    assert result.masks.written == 40
+    predict(result.run, devkit / "JPEGImages", out=tmp_path / "predictions")
+    score = evaluate(tmp_path / "predictions", devkit / "SegmentationClass", tmp_path / "run" / "masks" / "classes.txt")
+    assert score.images == 8
+    assert list(score.iou) == ["background", *VOC_CLASSES]
