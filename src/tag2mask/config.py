@@ -102,7 +102,7 @@ class MaskConfig(_Section):
     )
     background_power: Positive = Field(1.0, description="exponent of the background map for 'prior' and 'cams'")
     soft_prior: Fraction = Field(0.8, description="'soft': share of the prior in the evidence, class maps the rest")
-    soft_threshold: Fraction = Field(0.35, description="'soft': evidence at which foreground and background are even")
+    soft_threshold: Fraction = Field(0.3, description="'soft': evidence at which foreground and background are even")
     soft_slope: Positive = Field(8.0, description="'soft': how sharply evidence turns into probability")
     prior_layers: tuple[int, ...] = Field(
         (-2, -1), description="backbone stages that feed the foreground prior; -1 is the last"
@@ -110,18 +110,18 @@ class MaskConfig(_Section):
     prior_hard_threshold: Fraction = 0.3
     cams_hard_threshold: Fraction = 0.2
     teacher_weight: Fraction = Field(
-        0.0, description="share of the segmentation stream in the stack at the end of training; 0: the paper"
+        0.5, description="share of the segmentation stream in the stack, from half of the joint phase on; 0: the paper"
     )
     confidence: Fraction = Field(0.0, description="marginals below this become 255 in training masks; 0: off")
-    stride: int = Field(4, ge=1, le=32, description="image or crop size / size of the training mask")
+    stride: int = Field(2, ge=1, le=32, description="image or crop size / size of the training mask")
     refresh: int = Field(
-        3,
+        4,
         ge=0,
         description="epochs after which the training masks are made anew, on whole images; "
         "0: at every step, on its crops, as the paper",
     )
-    scales: tuple[Positive, ...] = Field((1.0,), min_length=1, description="scales averaged, with refresh > 0")
-    flip: bool = Field(True, description="average with the mirrored image, with refresh > 0")
+    scales: tuple[Positive, ...] = Field((1.25,), min_length=1, description="scales averaged, with refresh > 0")
+    flip: bool = Field(False, description="average with the mirrored image, with refresh > 0")
     crf: CrfConfig = CrfConfig(bilateral_weight=4.0, bilateral_xy=60.0, bilateral_rgb=5.0)
 
 
@@ -138,11 +138,11 @@ class TrainingConfig(_Section):
     tag_loss: NonNegative = Field(1.0, description="weight of the tag loss")
     pixel_loss: NonNegative = Field(1.0, description="weight of the pixel loss")
     background_weight: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        1.0, description="weight of background in the pixel loss on made masks, against 1 of objects"
+        0.35, description="weight of background in the pixel loss on made masks, against 1 of objects"
     )
     fallback_loss: NonNegative = Field(0.1, description="weight of the image-level loss of masks without foreground")
     average: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
-        0.99, description="decay of the averaged network that makes the masks and is kept; 0: off"
+        0.98, description="decay of the averaged network that makes the masks and is kept; 0: off"
     )
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     seed: int = Field(0, ge=0, le=2**31 - 1)
@@ -153,10 +153,10 @@ class PredictionConfig(_Section):
     """From scores to a mask."""
 
     gate: Fraction = Field(0.05, description="classes whose tag probability is below this get no pixel; 0: off")
-    scales: tuple[Positive, ...] = Field((1.0,), min_length=1, description="scales whose scores are averaged")
+    scales: tuple[Positive, ...] = Field((1.0, 1.25), min_length=1, description="scales whose scores are averaged")
     flip: bool = Field(True, description="average the scores with those of the mirrored image")
     prior_weight: Fraction = Field(
-        0.0,
+        0.5,
         description="share of the class-specific masks' stack, made from the gated classes, in the scores; "
         "not used by a network trained on human masks",
     )
