@@ -66,3 +66,18 @@ def test_image_level_loss_moves_scores_the_right_way() -> None:
 
 def test_image_level_loss_of_no_image_is_zero() -> None:
     assert float(image_level_loss(torch.zeros(0, 3, 2, 2), torch.zeros(0, 2, dtype=torch.int8))) == 0
+
+
+def test_doubtful_background_weighs_less_and_certain_background_does_not() -> None:
+    logits = torch.randn(1, 2, 1, 2)
+    masks = torch.tensor([[[0, 1]]])
+    nll = -logits.log_softmax(dim=1)[0, [0, 1], 0, [0, 1]]
+    tagged = torch.tensor([[1]], dtype=torch.int8)
+    expected = (0.25 * nll[0] + nll[1]) / 1.25
+    torch.testing.assert_close(pixel_loss(logits, masks, tagged, background_weight=0.25), expected)
+    # Of two images the second is known to show nothing: its background counts in full.
+    logits = torch.randn(2, 2, 1, 1)
+    masks = torch.zeros(2, 1, 1, dtype=torch.int64)
+    tags = torch.tensor([[1], [0]], dtype=torch.int8)
+    nll = -logits.log_softmax(dim=1)[:, 0, 0, 0]
+    torch.testing.assert_close(pixel_loss(logits, masks, tags, background_weight=0.25), (0.25 * nll[0] + nll[1]) / 1.25)

@@ -128,3 +128,22 @@ def test_a_network_can_be_used_without_a_folder() -> None:
     config = Config().override({"model.backbone": "test_resnet", "model.weights": "none", "data.image_size": 64})
     predictor = Predictor(TagSegmenter(config.model, 2), ["a", "b"], config, device="cpu")
     assert predictor.predict(picture()).mask.shape == (48, 64)
+
+
+def test_the_prior_takes_its_share_in_the_scores(predictor: Predictor) -> None:
+    def probs(weight: float) -> NDArray[np.float32]:
+        settings = PredictionConfig(prior_weight=weight, crf=CrfConfig(enabled=False))
+        return predictor.predict(picture(), ["disc"], settings=settings).probs
+
+    np.testing.assert_allclose(probs(0.25), 0.75 * probs(0.0) + 0.25 * probs(1.0), atol=1e-5)
+    assert np.abs(probs(1.0) - probs(0.0)).max() > 0.05
+    assert not probs(1.0)[2].any()
+
+
+def test_a_network_trained_on_human_masks_predicts_without_the_prior(predictor: Predictor) -> None:
+    ceiling = Predictor(
+        predictor.network, predictor.classes, predictor.config.override({"training.supervision": "masks"})
+    )
+    settings = PredictionConfig(prior_weight=1.0)
+    without = predictor.predict(picture(), settings=PredictionConfig(prior_weight=0.0))
+    np.testing.assert_array_equal(ceiling.predict(picture(), settings=settings).probs, without.probs)

@@ -120,7 +120,9 @@ def _refresher(refresh: MaskRefresh, module: JointTraining, config: Config, repo
         started = time.monotonic()
         weight = module.teacher_weight(epoch * module.steps_per_epoch)
         empty = refresh(module.teacher, device=module.device, teacher_weight=weight)
-        report(f"training masks made anew in {time.monotonic() - started:.0f} s; without foreground: {empty:.1%}")
+        seconds = time.monotonic() - started
+        module.mask_seconds += seconds
+        report(f"training masks made anew in {seconds:.0f} s; without foreground: {empty:.1%}")
 
     return before
 
@@ -208,6 +210,9 @@ class _EpochRecord(Callback):
         epoch = trainer.current_epoch + 1
         metrics = {name: round(float(value), 6) for name, value in trainer.callback_metrics.items()}
         record = {"epoch": epoch, **metrics, "seconds": round(seconds, 2)}
+        if isinstance(pl_module, JointTraining):
+            record["mask_seconds"] = round(pl_module.mask_seconds, 2)
+            pl_module.mask_seconds = 0.0
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
         losses = " ".join(f"{name} {value:.3f}" for name, value in metrics.items())

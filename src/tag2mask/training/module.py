@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -36,6 +37,7 @@ class JointTraining(lightning.LightningModule):
         self.names = names
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch
+        self.mask_seconds = 0.0  # spent on making training masks since it was last set to 0
         self.warmup_epochs = warmup_epochs(config, epochs)
         decay = config.training.average
         self.average: AveragedModel | None = None
@@ -121,7 +123,9 @@ class JointTraining(lightning.LightningModule):
             masks = batch["mask"].long()
             has_foreground = (masks != IGNORE_INDEX).flatten(1).any(dim=1)
         else:
+            started = time.monotonic()
             masks, has_foreground = self._make_masks(images, batch)
+            self.mask_seconds += time.monotonic() - started
         # Images that are known to show no class at all are right to have no foreground.
         trained = has_foreground | ~(tags == Tag.PRESENT).any(dim=1)
         unseen = F.interpolate(hidden[:, None].float(), masks.shape[-2:], mode="nearest-exact")[:, 0] > 0
