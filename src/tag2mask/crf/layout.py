@@ -29,6 +29,8 @@ from tag2mask.crf.simd import (
 
 STRIP = 64
 """Pixels transposed at a time."""
+PIECE = 1024
+"""Pixels looked at at a time; a multiple of 16."""
 NEVER = -1e30
 """Log-odds of a lane that holds no class."""
 
@@ -60,35 +62,46 @@ def inspect(wide_lanes: Any, scores: Any, counting: bool, wins: Any) -> Any:
     """
     zero = vector(wide_lanes)
     one = splat(zero, np.float32(1))
+    below_all = splat(zero, np.float32(-1))
     classes = wins.shape[0]
     count = scores.shape[0] // classes
     low, high, worst, poison = one, zero, zero, zero
     edge = np.empty(16 * classes, np.float32)
-    which = np.empty(16, np.float32)
-    for p in range(0, count, 16):
-        used = min(16, count - p)
-        if used < 16:
+    # class by class over a piece of all pixels, so that what is read lies in long runs
+    totals, bests, winners = np.empty((3, PIECE), np.float32)
+    for p0 in range(0, count, PIECE):
+        used = min(PIECE, count - p0)
+        whole = used // 16 * 16
+        if whole < used:
             # the last pixel stands in for those beyond the end
             for k in range(classes):
                 for i in range(16):
-                    edge[16 * k + i] = scores[k * count + p + min(i, used - 1)]
-        total, best, winner = zero, splat(zero, np.float32(-1)), zero
+                    edge[16 * k + i] = scores[k * count + p0 + min(whole + i, used - 1)]
+        for i in range(0, used, 16):
+            store(totals, i, zero)
+            store(bests, i, below_all)
+            store(winners, i, zero)
         for k in range(classes):
-            value = load(zero, scores, k * count + p) if used == 16 else load(zero, edge, 16 * k)
-            total = add(total, value)
-            low, high = least(low, value), greatest(high, value)
-            better = below(best, value)
-            winner = add(winner, multiply(better, subtract(splat(zero, np.float32(k)), winner)))
-            best = greatest(best, value)
-        poison = add(poison, multiply(total, zero))
-        off = subtract(total, one)
-        worst = greatest(worst, greatest(off, subtract(zero, off)))
-        if not counting:
-            continue
-        store(which, 0, winner)
-        for i in range(used):
-            won = np.int64(get(which, i))
-            put(wins, won, get(wins, won) + 1)
+            name = splat(zero, np.float32(k))
+            for i in range(0, used, 16):
+                value = load(zero, scores, k * count + p0 + i) if i < whole else load(zero, edge, 16 * k)
+                low, high = least(low, value), greatest(high, value)
+                store(totals, i, add(load(zero, totals, i), value))
+                if counting:
+                    best, winner = load(zero, bests, i), load(zero, winners, i)
+                    better = below(best, value)
+                    store(winners, i, add(winner, multiply(better, subtract(name, winner))))
+                    store(bests, i, greatest(best, value))
+        for i in range(0, used, 16):
+            total = load(zero, totals, i)
+            poison = add(poison, multiply(total, zero))
+            off = subtract(total, one)
+            worst = greatest(worst, greatest(off, subtract(zero, off)))
+        if counting:
+            for i in range(used):
+                won = np.int64(get(winners, i))
+                put(wins, won, get(wins, won) + 1)
+    which = np.empty(16, np.float32)
     store(which, 0, poison)
     finite = True
     for i in range(16):
