@@ -1,6 +1,6 @@
-"""Score settings of prediction, without tags, on a trained run.
+"""Score settings of prediction on a trained run, without tags or with them given.
 
-    python benchmarks/bench_prediction.py RUN IMAGES MASKS [--try "prediction.prior_weight=0.5 prediction.gate=0.1"]...
+    python benchmarks/bench_prediction.py RUN IMAGES MASKS [--tags CSV] [--try "prediction.prior_weight=0.5 prediction.gate=0.1"]...
 
 Each `--try` is one row: settings that differ from the run's own (those of `masks` count for `prior_weight`).
 """
@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from tag2mask.cli import _settings
-from tag2mask.collection import list_images
+from tag2mask.collection import list_images, load_collection
 from tag2mask.images import read_image
 from tag2mask.masks_io import mask_path, read_mask
 from tag2mask.metrics import confusion_matrix, iou_per_class, mean_iou
@@ -25,17 +25,23 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("images", type=Path)
     parser.add_argument("masks", type=Path)
+    parser.add_argument("--tags", type=Path, help="give the network these tags")
     parser.add_argument("--try", dest="tries", action="append")
     args = parser.parse_args()
     base = Predictor.load(args.run)
     jobs = list_images(args.images)
     photographs = [read_image(path) for path, _ in jobs]
+    tags: dict[str, list[str]] = {}
+    if args.tags:
+        collection = load_collection(args.images, args.tags, classes=base.classes)
+        tags = {item.name: sorted(item.tags) for item in collection.items}
     targets = [read_mask(mask_path(args.masks, name)) for _, name in jobs]
     print(f"{len(jobs)} images; mIoU, IoU by class")
     for text in ["", *(args.tries or [])]:
         predictor = Predictor(base.network, base.classes, base.config.override(_settings(text.split())))
         confusion = np.zeros((len(base.classes) + 1,) * 2, dtype=np.int64)
-        predictions = predictor.predict_many(Request(image) for image in photographs)
+        requests = [Request(image, tags.get(name)) for image, (_, name) in zip(photographs, jobs, strict=True)]
+        predictions = predictor.predict_many(requests)
         for prediction, target in zip(predictions, targets, strict=True):
             confusion += confusion_matrix(prediction.mask, target, len(confusion))
         classes = " ".join(f"{100 * value:.0f}" for value in iou_per_class(confusion))
