@@ -1,6 +1,6 @@
 """Score settings of prediction on a trained run, without tags or with them given.
 
-    python benchmarks/bench_prediction.py RUN IMAGES MASKS [--tags CSV] [--try "prediction.prior_weight=0.5 prediction.gate=0.1"]...
+    python benchmarks/bench_prediction.py RUN IMAGES MASKS [--tags CSV] [--try "prediction.gate=0.1 ..."]...
 
 Each `--try` is one row: settings that differ from the run's own (those of `masks` count for `prior_weight`).
 """
