@@ -128,6 +128,17 @@ def test_resuming_with_other_classes_images_or_settings(tiny: TinyCollection, tm
         fit(collection(tiny), config(**{"training.epochs": 1, "training.seed": 1}), tmp_path, resume=True)
 
 
+def test_masks_are_made_anew_on_time_and_not_just_before_the_end(tiny: TinyCollection, tmp_path: Path) -> None:
+    lines: list[str] = []
+    options = {"training.epochs": 10, "training.warmup": 0.1, "masks.refresh": 4}
+    run = fit(collection(tiny), config(**options), tmp_path, report=lines.append)
+    made = [number for number, line in enumerate(lines) if line.startswith("training masks made anew")]
+    assert made == [1, 6]  # before the second and the sixth epoch, not before the tenth
+    seconds = [json.loads(line)["mask_seconds"] for line in run.metrics.read_text().splitlines()]
+    assert [value > 0 for value in seconds] == [number in (1, 5) for number in range(10)]
+    assert not run.training_masks.exists()
+
+
 def test_nothing_to_resume(tiny: TinyCollection, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match="nothing to resume here"):

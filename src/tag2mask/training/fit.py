@@ -113,9 +113,13 @@ def fit(
 def _refresher(refresh: MaskRefresh, module: JointTraining, config: Config, report: Report) -> Callable[[int], None]:
     """What makes the training masks anew before the epochs that are due."""
 
+    every = config.masks.refresh
+
     def before(epoch: int) -> None:
         joint = epoch - module.warmup_epochs
-        if joint < 0 or joint % config.masks.refresh:
+        if joint < 0 or joint % every:
+            return
+        if joint and 2 * (module.epochs - epoch) < every:  # too near the end to be worth the time
             return
         started = time.monotonic()
         weight = module.teacher_weight(epoch * module.steps_per_epoch)
