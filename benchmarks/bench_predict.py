@@ -34,9 +34,11 @@ def main() -> None:
     rows = []
     for image in images:
         pixels = predictor._upload(image)
-        size = scaled_size((image.shape[0], image.shape[1]), predictor.config.data.image_size, multiple=32)
+        shape, side = (image.shape[0], image.shape[1]), predictor.config.data.image_size
+        sizes = [scaled_size(shape, side * scale, multiple=32) for scale in settings.scales]
         started = time.perf_counter()
-        predictor._run(pixels, size, flip=settings.flip)
+        for size in sizes:
+            predictor._run(pixels, size, flip=settings.flip)
         forward = time.perf_counter() - started
         started = time.perf_counter()
         predictor.predict(image, settings=without)
