@@ -6,8 +6,8 @@ Three signs, each in 0..1, higher is better:
 - agreement: mIoU between the masks of the two streams, both made with the tags given;
 - stability: mIoU between masks of a photograph seen at the usual size and at three quarters of it.
 
-Their mean ranks settings and networks, it does not estimate mIoU: `docs/experiments.md` has how well
-it ranked those of our benchmarks. Use tagged photographs that were not trained on.
+Their mean does not estimate mIoU, and how well it ranks settings is open: `docs/experiments.md` has
+what was measured. Use tagged photographs that were not trained on.
 """
 
 from __future__ import annotations
