@@ -100,7 +100,7 @@ def run_ablation(
 ) -> list[dict[str, Any]]:
     """Train and score every part with every seed; what is done already is kept.
 
-    Writes `table.md`, `table.csv`, `runs.json` and `sheet.png` into `out`, anew after each run.
+    Writes `table.md`, `table.csv` and `runs.json` into `out`, anew after each run, and `sheet.png` at the end.
 
     Returns:
         A record a run: part, seed, mIoU, IoU, pseudo mask mIoU, label-free signs, minutes.
