@@ -92,6 +92,11 @@ def load_ablation(path: Path, variables: Mapping[str, str] | None = None) -> Abl
     reserved = {FULL, CEILING} & parsed.parts.keys()
     if reserved:
         raise ConfigError(f"{path}: a part cannot be called '{reserved.pop()}'")
+    folders: dict[str, str] = {}
+    for name in (FULL, CEILING, *parsed.parts):
+        other = folders.setdefault(_slug(name), name)
+        if other != name:
+            raise ConfigError(f"{path}: the parts '{other}' and '{name}' differ too little in name; rename one")
     return _resolved(parsed, path.parent)
 
 
@@ -158,10 +163,16 @@ def summarise(records: list[dict[str, Any]], parts: list[str]) -> list[dict[str,
 
 def rank_correlation(first: list[float], second: list[float]) -> float:
     """Spearman's rank correlation, ties at their mean rank; NaN where one side does not vary."""
-    ranks = [_ranks(np.asarray(values, dtype=np.float64)) for values in (first, second)]
-    centred = [rank - rank.mean() for rank in ranks]
-    scale = float(np.sqrt((centred[0] ** 2).sum() * (centred[1] ** 2).sum()))
-    return float((centred[0] * centred[1]).sum()) / scale if scale else float("nan")
+    if len(set(first)) < 2 or len(set(second)) < 2:
+        return float("nan")
+    return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
+
+
+def _ranks(values: list[float]) -> NDArray[np.float64]:
+    """Ranks from 0, ties at their mean."""
+    array = np.asarray(values)
+    ranks: NDArray[np.float64] = (array < array[:, None]).sum(axis=1) + ((array == array[:, None]).sum(axis=1) - 1) / 2
+    return ranks
 
 
 def write_ablation_sheet(
@@ -283,14 +294,6 @@ def _with_spread(value: float | None, spread: float | None, *, signed: bool = Fa
         return "-"
     text = f"{value:+.1f}" if signed else f"{value:.1f}"
     return text if spread is None else f"{text} ± {spread:.1f}"
-
-
-def _ranks(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Ranks from 0, ties at their mean."""
-    below = (values[None, :] < values[:, None]).sum(axis=1)
-    ties = (values[None, :] == values[:, None]).sum(axis=1)
-    ranks: NDArray[np.float64] = below + (ties - 1) / 2
-    return ranks
 
 
 def _slug(name: str) -> str:

@@ -235,7 +235,11 @@ def ablate(
     """Run a method and the same less each of its parts, over seeds; the same command again goes on."""
     from tag2mask.ablation import load_ablation, run_ablation
 
-    variables = {name: str(value) for name, value in _settings(define or []).items()}
+    variables: dict[str, str] = {}
+    for pair in define or []:
+        name, equals, variables[name] = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"--define {pair}: expected NAME=VALUE")
     run_ablation(load_ablation(file, variables), out, device=device, report=_say)
     _say((out / "table.md").read_text(encoding="utf-8"))
     _say(f"tables and pictures are in {out}")

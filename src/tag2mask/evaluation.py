@@ -140,13 +140,9 @@ def estimate(
     confusions = _confusions(pairs, len(names), threads)
     evaluation = _score(confusions, pairs, names, extra)
     draws = np.random.default_rng(seed).multinomial(len(pairs), np.full(len(pairs), 1 / len(pairs)), resamples)
-    sums = np.tensordot(draws.astype(np.float64), confusions.astype(np.float64), axes=1)
-    tp = np.diagonal(sums, axis1=1, axis2=2)
-    union = sums.sum(axis=1) + sums.sum(axis=2) - tp
-    seen = union > 0
-    iou = np.divide(tp, union, out=np.zeros_like(tp), where=seen)
-    scores = iou.sum(axis=1) / np.maximum(seen.sum(axis=1), 1)
-    low, high = np.quantile(scores[seen.any(axis=1)], [(1 - confidence) / 2, (1 + confidence) / 2])
+    sums = np.tensordot(draws, confusions, axes=1)
+    scores = [mean_iou(one) for one in sums]
+    low, high = np.nanquantile(scores, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Estimate(evaluation, float(low), float(high), confidence)
 
 

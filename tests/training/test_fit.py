@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -137,6 +138,20 @@ def test_masks_are_made_anew_on_time_and_not_just_before_the_end(tiny: TinyColle
     seconds = [json.loads(line)["mask_seconds"] for line in run.metrics.read_text().splitlines()]
     assert [value > 0 for value in seconds] == [number in (1, 5) for number in range(10)]
     assert not run.training_masks.exists()
+
+
+def test_masks_that_were_taken_away_are_made_again_on_resuming(tiny: TinyCollection, tmp_path: Path) -> None:
+    lines: list[str] = []
+
+    def stop_after_three(line: str) -> None:
+        if line.startswith("epoch 3/"):
+            raise RuntimeError("stopped")
+
+    with pytest.raises(RuntimeError, match="stopped"):
+        fit(collection(tiny), config(**{"training.epochs": 6}), tmp_path, report=stop_after_three)
+    shutil.rmtree(tmp_path / "training-masks")
+    fit(collection(tiny), config(**{"training.epochs": 6}), tmp_path, resume=True, report=lines.append)
+    assert lines[0].startswith("training masks made anew")
 
 
 def test_nothing_to_resume(tiny: TinyCollection, tmp_path: Path) -> None:

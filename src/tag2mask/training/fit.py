@@ -84,7 +84,10 @@ def fit(
     checkpoint = ModelCheckpoint(
         run.checkpoints, filename=run.last_checkpoint.stem, save_top_k=1, enable_version_counter=False
     )
-    callbacks: list[Callback] = [checkpoint, _EpochRecord(run.metrics, epochs, len(dataset), report)]
+    callbacks: list[Callback] = [
+        checkpoint,
+        _EpochRecord(run.metrics, epochs, len(dataset), report, refreshing=refresh is not None),
+    ]
     if progress:
         callbacks.append(RichProgressBar())
     with _quiet_lightning():
@@ -117,9 +120,9 @@ def _refresher(refresh: MaskRefresh, module: JointTraining, config: Config, repo
 
     def before(epoch: int) -> None:
         joint = epoch - module.warmup_epochs
-        if joint < 0 or joint % every:
-            return
-        if joint and 2 * (module.epochs - epoch) < every:  # too near the end to be worth the time
+        worth_it = joint == 0 or 2 * (module.epochs - epoch) >= every  # not just before the end
+        due = joint % every == 0 and worth_it
+        if joint < 0 or (not due and refresh.complete()):
             return
         started = time.monotonic()
         weight = module.teacher_weight(epoch * module.steps_per_epoch)
@@ -194,8 +197,9 @@ def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") 
 class _EpochRecord(Callback):
     """Appends a line an epoch to metrics.jsonl and reports it with the time left."""
 
-    def __init__(self, path: Path, epochs: int, images: int, report: Report):
+    def __init__(self, path: Path, epochs: int, images: int, report: Report, *, refreshing: bool):
         self.path, self.epochs, self.images, self.report = path, epochs, images, report
+        self.refreshing = refreshing
         self.started = time.monotonic()
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -214,11 +218,13 @@ class _EpochRecord(Callback):
         epoch = trainer.current_epoch + 1
         metrics = {name: round(float(value), 6) for name, value in trainer.callback_metrics.items()}
         record = {"epoch": epoch, **metrics, "seconds": round(seconds, 2)}
-        if isinstance(pl_module, JointTraining):
-            record["mask_seconds"] = round(pl_module.mask_seconds, 2)
-            pl_module.mask_seconds = 0.0
+        assert isinstance(pl_module, JointTraining)
+        record["mask_seconds"] = round(pl_module.mask_seconds, 2)
+        pl_module.mask_seconds = 0.0
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
+        if self.refreshing:  # not part of what every epoch takes
+            seconds -= record["mask_seconds"]
         losses = " ".join(f"{name} {value:.3f}" for name, value in metrics.items())
         left = (self.epochs - epoch) * seconds / 60
         self.report(

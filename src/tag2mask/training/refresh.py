@@ -43,6 +43,10 @@ class MaskRefresh:
         """Where the mask of image `index` lies."""
         return mask_path(self.folder, self.items[index].name)
 
+    def complete(self) -> bool:
+        """Whether each image has its mask, as it has unless someone took them away."""
+        return all(self.path(index).is_file() for index in range(len(self.items)))
+
     @torch.no_grad()
     def __call__(
         self,
