@@ -21,7 +21,7 @@ from typing import Any
 
 from tag2mask.api import predict, train
 from tag2mask.baselines import thresholded_cam
-from tag2mask.cli import _settings
+from tag2mask.cli.common import parse_settings
 from tag2mask.collection import load_collection
 from tag2mask.config import Config, load_config
 from tag2mask.predictor import Predictor
@@ -36,7 +36,7 @@ def main() -> int:
     started = time.monotonic()
     config = load_config(args.config) if args.config else Config()
     config = config.override(
-        {"model.weights": str(args.weights), "training.seed": args.seed, **_settings(args.set or [])}
+        {"model.weights": str(args.weights), "training.seed": args.seed, **parse_settings(args.set or [])}
     )
     out: Path = args.out or Path("runs") / f"bench-{args.name}-{args.limit or 'all'}-seed{args.seed}"
     shutil.rmtree(out, ignore_errors=True)

@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from tag2mask.cli import _settings
+from tag2mask.cli.common import parse_settings
 from tag2mask.collection import load_collection
 from tag2mask.config import MaskConfig
 from tag2mask.data import resize, scaled_size
@@ -62,7 +62,7 @@ def main() -> None:
     seen = look(predictor, args.images, args.tags, args.masks, args.every)
     print(f"{len(seen)} images; mIoU before and after the CRF, IoU by class after it")
     for text in args.tries or DEFAULT:
-        config = predictor.config.override(_settings(text.split()))
+        config = predictor.config.override(parse_settings(text.split()))
         before, after = score(seen, config.masks, len(predictor.classes) + 1)
         classes = " ".join(f"{100 * value:.0f}" for value in iou_per_class(after))
         print(f"{text:<60} {100 * mean_iou(before):5.1f} {100 * mean_iou(after):5.1f}  [{classes}]", flush=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tag2mask.cli import _settings
+from tag2mask.cli.common import parse_settings
 from tag2mask.collection import list_images, load_collection
 from tag2mask.images import read_image
 from tag2mask.masks_io import mask_path, read_mask
@@ -38,7 +38,7 @@ def main() -> None:
     targets = [read_mask(mask_path(args.masks, name)) for _, name in jobs]
     print(f"{len(jobs)} images; mIoU, IoU by class")
     for text in ["", *(args.tries or [])]:
-        predictor = Predictor(base.network, base.classes, base.config.override(_settings(text.split())))
+        predictor = Predictor(base.network, base.classes, base.config.override(parse_settings(text.split())))
         confusion = np.zeros((len(base.classes) + 1,) * 2, dtype=np.int64)
         requests = [Request(image, tags.get(name)) for image, (_, name) in zip(photographs, jobs, strict=True)]
         predictions = predictor.predict_many(requests)

@@ -1,0 +1,28 @@
+"""The commands: a thin layer over `tag2mask.api`, imported only when a command runs.
+
+Exit status: 0 done; 1 an error that the message explains; 2 wrong use of an option;
+3 done, but some images were skipped; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from tag2mask.cli import predict, score, train
+from tag2mask.cli.common import app, err_console, plain
+from tag2mask.errors import Tag2MaskError
+
+__all__ = ["app", "main", "predict", "score", "train"]
+
+
+def main() -> NoReturn:
+    """Run the command line; errors that a user can act on are one message and exit status 1."""
+    try:
+        app(standalone_mode=True)
+    except Tag2MaskError as error:
+        err_console.print(f"[bold red]error:[/] {plain(str(error))}")
+        raise SystemExit(1) from None
+    except KeyboardInterrupt:
+        err_console.print("interrupted; what is written is whole, run the same command again to go on")
+        raise SystemExit(130) from None
+    raise SystemExit(0)

@@ -1,0 +1,97 @@
+"""`tag2mask masks`, `predict`: everything that makes masks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tag2mask.cli.common import (
+    Device,
+    Format,
+    Images,
+    Out,
+    Overlays,
+    Overwrite,
+    Run,
+    Split,
+    Strict,
+    Tags,
+    app,
+    bar,
+    finish,
+    report_failures,
+    say,
+)
+
+
+@app.command()
+def masks(
+    run: Run,
+    images: Images,
+    out: Out,
+    tags: Tags = None,
+    format: Format = "auto",
+    split: Split = None,
+    overlays: Overlays = None,
+    overwrite: Overwrite = False,
+    strict: Strict = False,
+    device: Device = "auto",
+) -> None:
+    """Write masks of tagged photographs; the tags say which classes may get pixels."""
+    from tag2mask.api import make_masks
+
+    reported: list[str] = []
+
+    def report(line: str) -> None:
+        reported.append(line)
+        say(line)
+
+    with bar("masks") as progress_of:
+        outcome = make_masks(
+            run,
+            images,
+            tags,
+            out=out,
+            format=format,
+            split=split,
+            overlays=overlays,
+            overwrite=overwrite,
+            strict=strict,
+            device=device,
+            report=report,
+            mask_progress=progress_of,
+        )
+    report_failures(outcome.failures)
+    say(outcome.summary())
+    finish(len(outcome.failures) + len(reported))
+
+
+@app.command()
+def predict(
+    run: Run,
+    images: Annotated[Path, typer.Argument(help="A photograph or a folder of them.")],
+    out: Out,
+    overlays: Overlays = None,
+    overwrite: Overwrite = False,
+    strict: Strict = False,
+    device: Device = "auto",
+) -> None:
+    """Write masks of photographs without tags."""
+    from tag2mask.api import predict as run_prediction
+
+    with bar("masks") as progress_of:
+        outcome = run_prediction(
+            run,
+            images,
+            out=out,
+            overlays=overlays,
+            overwrite=overwrite,
+            strict=strict,
+            device=device,
+            mask_progress=progress_of,
+        )
+    report_failures(outcome.failures)
+    say(outcome.summary())
+    finish(len(outcome.failures))

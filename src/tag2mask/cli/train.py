@@ -1,0 +1,118 @@
+"""`tag2mask train`, `ablate`, `demo`: everything that learns."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tag2mask.cli.common import (
+    Device,
+    Format,
+    Images,
+    Out,
+    Split,
+    Strict,
+    Tags,
+    app,
+    bar,
+    finish,
+    parse_settings,
+    say,
+)
+from tag2mask.errors import ConfigError
+
+
+@app.command()
+def train(
+    images: Images,
+    out: Out,
+    tags: Tags = None,
+    backbone: Annotated[str | None, typer.Option(help="timm model. [default: resnet18]")] = None,
+    weights: Annotated[str | None, typer.Option(help="hub, none, or a safetensors file. [default: hub]")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the images. [default: by their number]")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random. [default: 0]")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Any setting, e.g. --set data.image_size=256. Repeatable.")
+    ] = None,
+    masks: Annotated[Path | None, typer.Option(help="Human masks, for evaluation alone.")] = None,
+    classes: Annotated[Path | None, typer.Option(help="File of class names, in the order of their indices.")] = None,
+    format: Format = "auto",
+    split: Split = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Train on so many images, shuffled with seed 0.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in --out.")] = False,
+    no_masks: Annotated[bool, typer.Option("--no-masks", help="Do not write masks of the training images.")] = False,
+    strict: Strict = False,
+    device: Device = "auto",
+) -> None:
+    """Train from tags; write the network and a mask for every photograph."""
+    from tag2mask.api import train as run_training
+
+    options = parse_settings(set_ or [])
+    for name, value in (
+        ("model.backbone", backbone),
+        ("model.weights", weights),
+        ("training.epochs", epochs),
+        ("training.seed", seed),
+    ):
+        if value is not None:
+            options[name] = value
+    with bar("masks") as progress_of:
+        result = run_training(
+            images,
+            tags,
+            out=out,
+            masks=masks,
+            classes=classes,
+            format=format,
+            split=split,
+            limit=limit,
+            config=config,
+            options=options,
+            resume=resume,
+            make_masks=not no_masks,
+            strict=strict,
+            device=device,
+            progress=sys.stdout.isatty(),
+            report=say,
+            mask_progress=progress_of,
+        )
+    say(f"the run is in {result.run}")
+    skipped = sum(problem.level == "warning" for problem in result.collection.problems)
+    skipped += len(result.masks.failures) if result.masks else 0
+    finish(skipped)
+
+
+@app.command()
+def ablate(
+    file: Annotated[Path, typer.Argument(help="YAML file of what to run: see docs/guide.md.")],
+    out: Out,
+    define: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for ${NAME} in the file. Repeatable.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Run a method and the same less each of its parts, over seeds; the same command again goes on."""
+    from tag2mask.ablation import load_ablation, run_ablation
+
+    variables: dict[str, str] = {}
+    for pair in define or []:
+        name, equals, variables[name] = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"--define {pair}: expected NAME=VALUE")
+    run_ablation(load_ablation(file, variables), out, device=device, report=say)
+    say((out / "table.md").read_text(encoding="utf-8"))
+    say(f"tables and pictures are in {out}")
+
+
+@app.command()
+def demo(
+    out: Out = Path("demo-out"),
+    seed: Annotated[int, typer.Option(help="Seed of the scenes and of training.")] = 0,
+    quick: Annotated[bool, typer.Option("--quick", help="A few images and epochs: does it run?")] = False,
+) -> None:
+    """Learn masks from tags on generated scenes: no network, no data, a few minutes."""
+    from tag2mask.demo.run import run_demo
+
+    run_demo(out, seed=seed, quick=quick, report=say)
