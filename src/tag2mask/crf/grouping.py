@@ -86,14 +86,19 @@ def group_tile(
     first = groups
     last_key = np.int64(-1)
     group: Any = np.int64(-1)
+    s1, s2, s3, s4, s5 = strides[1], strides[2], strides[3], strides[4], strides[5]
+    keys = np.empty(TILE, np.int64)
     for y in range(y0, y1):
         row = (y - y0) * TILE
         embed_run(image, y, x0, x1 - x0, scale, work, planes, row)
+        # in a loop of its own, which the compiler turns into vector instructions
         for i in range(x1 - x0):
-            base = offset + np.int64(get(work, i)) * strides[1] + np.int64(get(work, TILE + i)) * strides[2]
-            base += np.int64(get(work, 2 * TILE + i)) * strides[3] + np.int64(get(work, 3 * TILE + i)) * strides[4]
-            base += np.int64(get(work, 4 * TILE + i)) * strides[5]
-            key = base * CODES + np.int64(get(work, 5 * TILE + i))
+            base = offset + np.int64(get(work, i)) * s1 + np.int64(get(work, TILE + i)) * s2
+            base += np.int64(get(work, 2 * TILE + i)) * s3 + np.int64(get(work, 3 * TILE + i)) * s4
+            base += np.int64(get(work, 4 * TILE + i)) * s5
+            put(keys, i, base * CODES + np.int64(get(work, 5 * TILE + i)))
+        for i in range(x1 - x0):
+            key = get(keys, i)
             if key != last_key:
                 last_key = key
                 slot = find_slot(table, simplices, key)
