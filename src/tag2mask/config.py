@@ -70,6 +70,11 @@ class ModelConfig(_Section):
     )
     cam_channels: int = Field(0, ge=0, le=8192, description="channels of the 3x3 CAM convolution; 0: none")
     cam_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(0.5, description="dropout before the tag classifier")
+    contrast_stages: tuple[int, ...] = Field(
+        (),
+        description="first stages of the backbone, e.g. [0, 1], whose contrast with the rest of the image makes "
+        "class maps and prior: for textures, defects and other pictures without objects; empty: deep class maps",
+    )
     head_channels: int = Field(256, ge=8, le=8192, description="channels of the segmentation head")
     head_dropout: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.1, description="dropout before the pixel classifier"
@@ -160,7 +165,7 @@ class PredictionConfig(_Section):
         description="share of the class-specific masks' stack, made from the gated classes, in the scores; "
         "not used by a network trained on human masks",
     )
-    crf: CrfConfig = CrfConfig()
+    crf: CrfConfig = CrfConfig(bilateral_xy=60.0, bilateral_rgb=5.0)
 
 
 class Config(_Section):

@@ -2,12 +2,23 @@ from __future__ import annotations
 
 import math
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tag2mask.prior import background_map, class_maps, foreground_prior, min_max, soft_stack, stack_maps
+from tag2mask.prior import (
+    background_map,
+    class_maps,
+    contrast_maps,
+    foreground_prior,
+    min_max,
+    otsu_threshold,
+    soft_stack,
+    stack_maps,
+)
 
 
 def test_min_max_of_known_values() -> None:
@@ -98,3 +109,41 @@ def test_positive_scaling_cuts_negative_evidence_off() -> None:
     cams = torch.tensor([[[[-4.0, 1.0], [2.0, -1.0]]]])
     maps = class_maps(cams, torch.tensor([[True]]), (2, 2), scaling="positive")
     assert maps.tolist() == [[[[0.0, 0.5], [1.0, 0.0]]]]
+
+
+def test_contrast_maps_of_known_values() -> None:
+    logits = torch.zeros(1, 3, 3, 3)
+    logits[0, 0, 0, 0], logits[0, 1, 2, 2], logits[0, 2, 1, 1] = 4.0, 1.0, 9.0
+    logits[0, 0, 2, 2] = -5.0  # evidence against a class is none for it
+    prior = torch.full((1, 3, 3), 0.25)
+    present = torch.tensor([[True, True, False]])
+    maps = contrast_maps(logits, prior, present, (3, 3))
+    expected = torch.zeros(1, 3, 3, 3)
+    expected[0, 0, 0, 0], expected[0, 1, 2, 2] = 1.0, 0.5  # sqrt(4 * 1/4) and sqrt(1 * 1/4), over the first
+    torch.testing.assert_close(maps, expected)
+
+
+def test_contrast_maps_do_not_change_with_a_shift_of_the_logits() -> None:
+    torch.manual_seed(0)
+    logits, prior, present = torch.randn(2, 2, 6, 6), torch.rand(2, 6, 6), torch.ones(2, 2, dtype=torch.bool)
+    shifted = logits + torch.tensor([3.0, -2.0])[None, :, None, None]
+    torch.testing.assert_close(
+        contrast_maps(logits, prior, present, (12, 12)), contrast_maps(shifted, prior, present, (12, 12)),
+        atol=1e-3, rtol=1e-3,
+    )  # fmt: skip
+
+
+@given(st.integers(0, 10_000), st.floats(0.05, 0.95), st.floats(0.02, 0.5))
+def test_otsu_threshold_is_that_of_opencv(seed: int, share: float, spread: float) -> None:
+    rng = np.random.default_rng(seed)
+    values = np.where(
+        rng.random((40, 30)) < share, rng.normal(0.3, spread, (40, 30)), rng.normal(0.8, spread, (40, 30))
+    )
+    levels = (values.clip(0, 1) * 255).round().astype(np.uint8)
+    expected, _ = cv2.threshold(levels, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    found = float(otsu_threshold(torch.from_numpy(levels / 255.0)[None])[0])
+    assert found * 255 == pytest.approx(expected + 0.5, abs=1e-4)
+
+
+def test_otsu_threshold_of_a_constant_map() -> None:
+    assert otsu_threshold(torch.zeros(1, 4, 4)).isfinite().all()

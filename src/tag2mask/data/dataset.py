@@ -24,11 +24,13 @@ class Batch(TypedDict):
     """B training samples.
 
     image: (B, 3, S, S) uint8; mask: (B, S, S) uint8, classes of human or made masks or zeros, 255
-    outside the photograph; tags: (B, C) int8 `Tag` values; index: (B,) int64 positions in the collection.
+    outside the photograph; outside: (B, S, S) bool, true there; tags: (B, C) int8 `Tag` values;
+    index: (B,) int64 positions in the collection.
     """
 
     image: Tensor
     mask: Tensor
+    outside: Tensor
     tags: Tensor
     index: Tensor
 
@@ -76,10 +78,11 @@ class TrainDataset(Dataset[Batch]):
             mask = read_mask(path)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_mix(self.seed, key))
-            pixels, target = self.transform(image, mask)
+            pixels, target, outside = self.transform(image, mask)
         return {
             "image": pixels,
             "mask": target,
+            "outside": outside,
             "tags": torch.from_numpy(self.tags[index]),
             "index": torch.tensor(index),
         }

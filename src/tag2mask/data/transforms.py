@@ -70,7 +70,7 @@ class TrainTransform:
             steps.append(v2.ColorJitter(brightness=strength, contrast=strength, saturation=strength))
         self.steps = v2.Compose(steps)
 
-    def __call__(self, image: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> tuple[Tensor, Tensor]:
+    def __call__(self, image: NDArray[np.uint8], mask: NDArray[np.uint8] | None) -> tuple[Tensor, Tensor, Tensor]:
         """Transform an image (H, W, 3) uint8 and its mask (H, W) uint8.
 
         Args:
@@ -78,7 +78,7 @@ class TrainTransform:
             mask: class indices, or None for a mask of zeros.
 
         Returns:
-            Image (3, S, S) uint8 and mask (S, S) uint8, 255 where the crop exceeds the image.
+            Image (3, S, S) uint8, mask (S, S) uint8, 255 where the crop exceeds the image, and (S, S) bool, true there.
         """
         low, high = self.config.scale
         factor = low * (high / low) ** float(torch.rand(()))  # even in the logarithm of the scale
@@ -90,8 +90,9 @@ class TrainTransform:
             target = torch.from_numpy(np.ascontiguousarray(mask))[None]
             nearest = tvf.InterpolationMode.NEAREST_EXACT
             paired = tv_tensors.Mask(tvf.resize(target, list(size), interpolation=nearest)[0])
-        scaled, paired = self.steps(scaled, paired)
-        return scaled.as_subclass(Tensor), paired.as_subclass(Tensor)
+        inside = tv_tensors.Mask(torch.zeros(size, dtype=torch.uint8))
+        scaled, paired, inside = self.steps(scaled, paired, inside)
+        return scaled.as_subclass(Tensor), paired.as_subclass(Tensor), inside.as_subclass(Tensor) == IGNORE_INDEX
 
 
 def hide_and_seek(

@@ -1,10 +1,13 @@
 """The networks: a timm backbone, the recognition stream and the segmentation stream."""
 
 from tag2mask.models.backbone import Backbone, Preprocessing, load_backbone_weights, read_safetensors
+from tag2mask.models.contrast import Contrast, ContrastHead
 from tag2mask.models.network import Recognition, Scores, TagSegmenter, build_network
 
 __all__ = [
     "Backbone",
+    "Contrast",
+    "ContrastHead",
     "Preprocessing",
     "Recognition",
     "Scores",

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from tag2mask.config import ModelConfig
 from tag2mask.models.backbone import Backbone, load_backbone_weights
+from tag2mask.models.contrast import Contrast, ContrastHead, contrast_stages
 
 
 class Recognition(NamedTuple):
@@ -19,11 +20,13 @@ class Recognition(NamedTuple):
         tag_logits: (B, C).
         cams: (B, C, h, w) raw class activation maps, on the grid of the last features.
         features: features of every backbone stage and, last, of the CAM convolution if there is one.
+        contrast: what stands out from the rest of the image, where the network has a contrast head.
     """
 
     tag_logits: Tensor
     cams: Tensor
     features: list[Tensor]
+    contrast: Contrast | None = None
 
 
 class Scores(NamedTuple):
@@ -91,6 +94,7 @@ class TagSegmenter(nn.Module):
             of its own (`shared_stages`).
         own_backbone: of the segmentation stream in that case, else None; the parameters of its
             first `shared_stages` stages are those of `backbone`.
+        contrast: evidence from shallow stages (`contrast_stages`), or None.
     """
 
     def __init__(self, config: ModelConfig, num_classes: int):
@@ -112,22 +116,37 @@ class TagSegmenter(nn.Module):
             dropout=config.head_dropout,
             output_stride=self.backbone.strides[-1],
         )
+        self.contrast_stages = contrast_stages(config.contrast_stages, len(self.backbone.channels))
+        self.contrast: ContrastHead | None = None
+        if self.contrast_stages:
+            channels = [self.backbone.channels[stage] for stage in self.contrast_stages]
+            self.contrast = ContrastHead(channels, num_classes)
 
-    def recognise(self, images: Tensor) -> Recognition:
-        """Run the recognition stream on normalised images (B, 3, H, W)."""
-        result: Recognition = self.recognition(self.backbone(images))
-        return result
+    def recognise(self, images: Tensor, ignored: Tensor | None = None) -> Recognition:
+        """Run the recognition stream on normalised images (B, 3, H, W).
+
+        Args:
+            images: the batch.
+            ignored: (B, H, W) bool, pixels outside the photograph or hidden; the contrast leaves them out.
+        """
+        return self._recognise(self.backbone(images), ignored)
 
     def segment(self, images: Tensor) -> Tensor:
         """Run the segmentation stream on normalised images (B, 3, H, W); (B, C + 1, h, w) logits."""
         logits: Tensor = self.segmentation((self.own_backbone or self.backbone)(images)[-1])
         return logits
 
-    def both(self, images: Tensor) -> tuple[Recognition, Tensor]:
-        """Run both streams; the `Recognition` and the pixel logits (B, C + 1, h, w)."""
+    def both(self, images: Tensor, ignored: Tensor | None = None) -> tuple[Recognition, Tensor]:
+        """Run both streams; the `Recognition` and the pixel logits (B, C + 1, h, w). Arguments as `recognise`."""
         features = self.backbone(images)
         own = features if self.own_backbone is None else self.own_backbone(images)
-        return self.recognition(features), self.segmentation(own[-1])
+        return self._recognise(features, ignored), self.segmentation(own[-1])
+
+    def _recognise(self, features: list[Tensor], ignored: Tensor | None) -> Recognition:
+        result: Recognition = self.recognition(features)
+        if self.contrast is None:
+            return result
+        return result._replace(contrast=self.contrast([features[stage] for stage in self.contrast_stages], ignored))
 
     def forward(self, images: Tensor) -> Scores:
         """Return both streams' scores of normalised images (B, 3, H, W)."""

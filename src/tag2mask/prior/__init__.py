@@ -1,7 +1,16 @@
 """Class-specific masks from prior network knowledge: features and tags in, masks out."""
 
 from tag2mask.prior.generate import MaskSteps, Pass, averaged_stack, gated_probs, mask_steps, training_masks, unflip
-from tag2mask.prior.maps import background_map, class_maps, foreground_prior, min_max, soft_stack, stack_maps
+from tag2mask.prior.maps import (
+    background_map,
+    class_maps,
+    contrast_maps,
+    foreground_prior,
+    min_max,
+    otsu_threshold,
+    soft_stack,
+    stack_maps,
+)
 from tag2mask.prior.masks import refine, to_mask
 
 __all__ = [
@@ -10,10 +19,12 @@ __all__ = [
     "averaged_stack",
     "background_map",
     "class_maps",
+    "contrast_maps",
     "foreground_prior",
     "gated_probs",
     "mask_steps",
     "min_max",
+    "otsu_threshold",
     "refine",
     "soft_stack",
     "stack_maps",

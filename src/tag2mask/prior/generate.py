@@ -14,7 +14,16 @@ from torch.nn import functional as F
 from tag2mask.config import MaskConfig
 from tag2mask.losses import without_unknown
 from tag2mask.models import Recognition
-from tag2mask.prior.maps import background_map, class_maps, foreground_prior, soft_stack, stack_maps
+from tag2mask.prior.maps import (
+    background_map,
+    class_maps,
+    contrast_maps,
+    foreground_prior,
+    min_max,
+    otsu_threshold,
+    soft_stack,
+    stack_maps,
+)
 from tag2mask.prior.masks import refine, to_mask
 from tag2mask.types import IGNORE_INDEX, Tag
 
@@ -55,6 +64,15 @@ def mask_steps(
         teacher_weight: their share of the stack, in [0, 1].
     """
     present = tags == Tag.PRESENT
+    steps = (_deep_steps if recognition.contrast is None else _contrast_steps)(recognition, present, size, config)
+    if pixel_logits is not None and teacher_weight > 0:
+        probs = gated_probs(pixel_logits, present, size)
+        return steps._replace(stack=torch.lerp(steps.stack, probs, teacher_weight))
+    return steps
+
+
+def _deep_steps(recognition: Recognition, present: Tensor, size: tuple[int, int], config: MaskConfig) -> MaskSteps:
+    """Class maps from the last features, prior from the energy of features."""
     maps = class_maps(recognition.cams, present, size, scaling=config.map_scaling)
     prior = foreground_prior([recognition.features[layer] for layer in config.prior_layers], size)
     if config.background == "soft":
@@ -66,20 +84,26 @@ def mask_steps(
             threshold=config.soft_threshold,
             slope=config.soft_slope,
         )
-        background = stack[:, 0]
-    else:
-        background = background_map(
-            prior,
-            maps,
-            variant=config.background,
-            power=config.background_power,
-            prior_threshold=config.prior_hard_threshold,
-            cams_threshold=config.cams_hard_threshold,
-        )
-        stack = stack_maps(background, maps)
-    if pixel_logits is not None and teacher_weight > 0:
-        stack = torch.lerp(stack, gated_probs(pixel_logits, present, size), teacher_weight)
-    return MaskSteps(maps, prior, background, stack)
+        return MaskSteps(maps, prior, stack[:, 0], stack)
+    background = background_map(
+        prior,
+        maps,
+        variant=config.background,
+        power=config.background_power,
+        prior_threshold=config.prior_hard_threshold,
+        cams_threshold=config.cams_hard_threshold,
+    )
+    return MaskSteps(maps, prior, background, stack_maps(background, maps))
+
+
+def _contrast_steps(recognition: Recognition, present: Tensor, size: tuple[int, int], config: MaskConfig) -> MaskSteps:
+    """Class maps and prior from what stands out; each image has its own threshold."""
+    assert recognition.contrast is not None
+    maps = contrast_maps(recognition.contrast.logits, recognition.contrast.prior, present, size)
+    prior = min_max(F.interpolate(recognition.contrast.prior[:, None], size, mode="bilinear", align_corners=False))
+    threshold = otsu_threshold(maps.amax(dim=1))[:, None, None]
+    stack = soft_stack(prior[:, 0], maps, present, prior_share=0.0, threshold=threshold, slope=config.soft_slope)
+    return MaskSteps(maps, prior[:, 0], stack[:, 0], stack)
 
 
 class Pass(NamedTuple):

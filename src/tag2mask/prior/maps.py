@@ -128,7 +128,7 @@ def soft_stack(
     present: Tensor,
     *,
     prior_share: float = 0.8,
-    threshold: float = 0.35,
+    threshold: float | Tensor = 0.35,
     slope: float = 8.0,
 ) -> Tensor:
     """Stack background and class maps by a soft threshold of the evidence of foreground.
@@ -143,7 +143,7 @@ def soft_stack(
         maps: (B, C, H, W) class maps in [0, 1], zero for absent classes.
         present: (B, C) bool.
         prior_share: weight of the prior in the evidence, in [0, 1].
-        threshold: evidence at which foreground and background are even, in [0, 1].
+        threshold: evidence at which foreground and background are even, in [0, 1]; one, or (B, 1, 1).
         slope: how sharply evidence turns into probability.
 
     Returns:
@@ -155,3 +155,46 @@ def soft_stack(
     evidence = prior_share * prior + (1 - prior_share) * maps.amax(dim=1)
     foreground = torch.sigmoid(slope * (evidence - threshold)) * present.any(dim=1)[:, None, None].to(maps)
     return torch.cat([(1 - foreground)[:, None], foreground[:, None] * shares], dim=1)
+
+
+def contrast_maps(logits: Tensor, prior: Tensor, present: Tensor, size: tuple[int, int]) -> Tensor:
+    """Class maps of what stands out: the geometric mean of prior and class evidence.
+
+    A class's evidence at a place is by how much its logit exceeds the median of its image, where
+    the typical place is; below that it is none. The maps of an image keep their ratios among
+    themselves and have 1 as their common maximum.
+
+    Args:
+        logits: (B, C, h, w) class logits.
+        prior: (B, h, w), at least 0: how much a place stands out.
+        present: (B, C) bool.
+        size: (H, W) of the result.
+
+    Returns:
+        (B, C, H, W) in [0, 1], zero for classes that are not present.
+    """
+    excess = logits.float() - logits.float().flatten(2).median(dim=2).values[:, :, None, None]
+    maps = (excess.clamp_min(0) * prior[:, None]).sqrt() * present[:, :, None, None]
+    maps = F.interpolate(maps, size, mode="bilinear", align_corners=False)
+    return maps / maps.amax(dim=(1, 2, 3), keepdim=True).clamp_min(_EPS)
+
+
+def otsu_threshold(maps: Tensor, *, bins: int = 256) -> Tensor:
+    """Threshold that parts each map into two groups of the least variance (Otsu, IEEE SMC 1979).
+
+    Args:
+        maps: (B, H, W) in [0, 1].
+        bins: of the histogram.
+
+    Returns:
+        (B,) thresholds in [0, 1]; a value equal to its threshold belongs to the lower group.
+    """
+    index = (maps.flatten(1) * (bins - 1)).round().long()
+    counts = torch.zeros(maps.shape[0], bins, dtype=torch.float64, device=maps.device)
+    counts.scatter_add_(1, index, torch.ones_like(index, dtype=counts.dtype))
+    values = torch.arange(bins, dtype=counts.dtype, device=maps.device)
+    below, mass = counts.cumsum(1), (counts * values).cumsum(1)
+    above = below[:, -1:] - below
+    means = mass / below.clamp_min(1), (mass[:, -1:] - mass) / above.clamp_min(1)
+    between = below * above * (means[0] - means[1]) ** 2
+    return ((between.argmax(dim=1) + 0.5) / (bins - 1)).clamp(max=1.0).to(maps)

@@ -76,15 +76,20 @@ class JointTraining(lightning.LightningModule):
             image_probability=data.hide_image_probability,
         )
         joint = self.current_epoch >= self.warmup_epochs
+        ignored = hidden | batch["outside"]
         logits: Tensor | None
         if joint and data.hide_from == "both":
-            recognition, logits = self.network.both(visible)
+            recognition, logits = self.network.both(visible, ignored)
         else:
-            recognition = self.network.recognise(visible)
+            recognition = self.network.recognise(visible, ignored)
             logits = self.network.segment(images) if joint else None
             hidden = torch.zeros_like(hidden)
         loss = training.tag_loss * tag_loss(recognition.tag_logits.float(), tags)
         self._log("tag_loss", loss)
+        if recognition.contrast is not None:
+            contrast = tag_loss(recognition.contrast.tag_logits, tags)
+            self._log("contrast_loss", contrast)
+            loss = loss + training.tag_loss * contrast
         if logits is not None:
             loss = loss + self._segmentation_loss(logits, images, batch, hidden)
         if not torch.isfinite(loss):
@@ -144,7 +149,7 @@ class JointTraining(lightning.LightningModule):
         teacher = self.teacher
         was_training = teacher.training
         teacher.eval()
-        recognition, pixel_logits = teacher.both(images)
+        recognition, pixel_logits = teacher.both(images, batch["outside"])
         teacher.train(was_training)
         size = config.data.crop_size // config.masks.stride
         steps = mask_steps(
@@ -156,11 +161,11 @@ class JointTraining(lightning.LightningModule):
             teacher_weight=self.teacher_weight(self.global_step),
         )
         small = F.interpolate(images.float(), (size, size), mode="area")
-        outside = F.interpolate(batch["mask"][:, None].float(), (size, size), mode="nearest-exact")[:, 0]
+        outside = F.interpolate(batch["outside"][:, None].float(), (size, size), mode="nearest-exact")[:, 0] > 0
         return training_masks(
             steps,
             denormalise(small, teacher.backbone.preprocessing),
-            outside == IGNORE_INDEX,
+            outside,
             config.masks,
             pixel_scale=size / config.data.crop_size,
             threads=min(8, usable_cores()),

@@ -1,0 +1,95 @@
+"""Evidence from shallow features that stand out from the rest of their own image.
+
+On surfaces, tissue or the ground from the air no object stands before a background, and the deep
+features of a network pretrained on photographs answer to the texture of the whole picture. What is
+odd there is what differs from the picture's typical place: that difference is the foreground prior
+here, and a small head trained on the tags tells which class a difference speaks for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tag2mask.errors import ConfigError
+
+_HIDDEN = 64
+_EPS = 1e-6
+
+
+class Contrast(NamedTuple):
+    """What stands out in B images, and for which of C classes it speaks.
+
+    Attributes:
+        tag_logits: (B, C), class logits pooled with `prior` as weights.
+        logits: (B, C, h, w) class logits of every place.
+        prior: (B, h, w) in [0, 2], cosine distance from the image's median feature.
+    """
+
+    tag_logits: Tensor
+    logits: Tensor
+    prior: Tensor
+
+
+class ContrastHead(nn.Module):
+    """Classifies each place by how its shallow features differ from the median of its image.
+
+    The prior is the cosine distance of the first stage's features from their median over the image.
+    The class logits come from two 1x1 convolutions on the difference of all stages' features from
+    their medians, divided by its deviation over the collection. The image's logit of a class is the
+    average of the places' logits, weighted by the prior: so places that look as most others do
+    speak for no class, and which way an odd place must differ is learned from the tags.
+    No gradient reaches the backbone.
+    """
+
+    def __init__(self, channels: Sequence[int], num_classes: int):
+        super().__init__()
+        self.first = channels[0]
+        self.scale = nn.BatchNorm2d(sum(channels), affine=False, momentum=None)
+        self.classifier = nn.Sequential(
+            nn.Conv2d(sum(channels), _HIDDEN, 1), nn.ReLU(inplace=True), nn.Conv2d(_HIDDEN, num_classes, 1)
+        )
+
+    def forward(self, features: Sequence[Tensor], ignored: Tensor | None = None) -> Contrast:
+        """Look at one batch.
+
+        Args:
+            features: of the chosen stages, (B, C_i, H_i, W_i); brought to the smallest of their grids.
+            ignored: (B, H, W) bool, places outside the photograph or hidden, at any size.
+        """
+        with torch.autocast(features[0].device.type, enabled=False):
+            size = min((feature.shape[-2], feature.shape[-1]) for feature in features)
+            joined = torch.cat([F.adaptive_avg_pool2d(one.detach().float(), size) for one in features], dim=1)
+            seen = torch.ones_like(joined[:, 0]) if ignored is None else 1 - _touched(ignored, size)
+            # Where everything is ignored the median is NaN; such an image says nothing.
+            median = joined.masked_fill(seen[:, None] == 0, torch.nan).flatten(2).nanmedian(dim=2).values
+            median = torch.nan_to_num(median)[:, :, None, None]
+            prior = seen * (1 - F.cosine_similarity(joined[:, : self.first], median[:, : self.first], dim=1))
+            logits = self.classifier(self.scale((joined - median) * seen[:, None]))
+            weights = prior.clamp_min(0)[:, None]
+            pooled = (logits * weights).sum(dim=(2, 3)) / weights.sum(dim=(2, 3)).clamp_min(_EPS)
+            return Contrast(pooled, logits, weights[:, 0])
+
+
+def contrast_stages(stages: Sequence[int], available: int) -> tuple[int, ...]:
+    """Check the chosen stages against those of the backbone.
+
+    Raises:
+        ConfigError: a stage that is not there.
+    """
+    for stage in stages:
+        if not 0 <= stage < available:
+            raise ConfigError(
+                f"model.contrast_stages: there is no stage {stage}; this backbone has 0 to {available - 1}"
+            )
+    return tuple(stages)
+
+
+def _touched(ignored: Tensor, size: tuple[int, int]) -> Tensor:
+    """Where a place of the grid holds or borders on anything ignored, (B, *size), 0 or 1."""
+    grid = F.adaptive_max_pool2d(ignored[:, None].float(), size)
+    return F.max_pool2d(grid, 3, stride=1, padding=1)[:, 0]
