@@ -60,9 +60,7 @@ bench-animals: $(STAMP)
 	$(BIN)/python benchmarks/bench_collection.py voc_animals --bench $(BENCH) --weights $(WEIGHTS)/resnet18.safetensors --limit 800
 
 bench-steel: $(STAMP)
-	$(BIN)/python benchmarks/bench_collection.py steel_defects --bench $(BENCH) --weights $(WEIGHTS)/resnet18.safetensors \
-	  --set data.image_size=256 --set data.crop_size=208 --set training.samples=6400 --set masks.scales=[1.0] \
-	  --set training.background_weight=1 --set masks.soft_threshold=0.6 --set masks.soft_prior=0.5
+	$(BIN)/python benchmarks/bench_collection.py steel_defects --bench $(BENCH) --weights $(WEIGHTS)/resnet18.safetensors --config surfaces
 
 clean:
 	rm -rf $(VENV) $(WHEEL_VENV) dist build demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

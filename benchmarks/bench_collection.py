@@ -77,7 +77,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--weights", required=True, help="safetensors file, 'hub' or 'none'")
     parser.add_argument("--limit", type=int, help="train on the first so many images after a shuffle with seed 0")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--config", type=Path)
+    parser.add_argument("--config", help="YAML file or preset")
     parser.add_argument("--set", action="append", help="any setting, name=value; repeatable")
     parser.add_argument("--out", type=Path)
     parser.add_argument("--no-ceiling", action="store_true")

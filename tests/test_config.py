@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tag2mask.config import Config, load_config, parse_config
+from tag2mask.config import PRESETS, Config, load_config, parse_config
 from tag2mask.errors import ConfigError
 
 
@@ -68,7 +68,18 @@ def test_an_empty_file_is_the_defaults(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "path", sorted((Path(__file__).parents[1] / "configs").glob("*.yaml")), ids=lambda path: path.name
+    "path",
+    [*sorted((Path(__file__).parents[1] / "configs").glob("*.yaml")), *sorted(PRESETS.glob("*.yaml"))],
+    ids=lambda path: path.name,
 )
 def test_committed_configurations_load(path: Path) -> None:
     load_config(path)
+
+
+def test_a_preset_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load_config("surfaces").model.contrast_stages == (0, 1)
+    with pytest.raises(ConfigError, match="neither a file nor a preset; presets: .*surfaces"):
+        load_config("surface")
+    monkeypatch.chdir(tmp_path)
+    Path("surfaces").write_text("training: {seed: 7}\n")
+    assert load_config("surfaces").training.seed == 7  # a file of that name comes first

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tag2mask.collection import Collection, check_classes, list_images, load_collection
-from tag2mask.config import Config, load_config
+from tag2mask.config import Config, find_config, load_config
 from tag2mask.evaluation import Evaluation, evaluate, evaluate_pairs
 from tag2mask.files import atomic_path
 from tag2mask.masks_io import mask_path
@@ -96,7 +96,7 @@ def train(
         format: kind of source where it is not to be recognised: csv, folders, voc.
         split: part of the collection; 'train' where the collection has one.
         limit: train on the first so many images after a shuffle with seed 0.
-        config: configuration or its YAML file.
+        config: configuration, its YAML file, or the name of a preset.
         options: single options by dotted name, on top of `config`.
         resume: continue an interrupted run.
         make_masks: write masks of the training images.
@@ -271,7 +271,7 @@ def _configuration(config: Config | str | Path | None, options: Mapping[str, Any
     elif isinstance(config, Config):
         base, text = config, config.to_yaml()
     else:
-        base, text = load_config(Path(config)), Path(config).read_text(encoding="utf-8")
+        base, text = load_config(config), find_config(config).read_text(encoding="utf-8")
     if options:
         base = base.override(options)
         text += "".join(f"# {name}: {value}\n" for name, value in options.items())

@@ -206,13 +206,33 @@ def parse_config(tree: Mapping[str, Any], *, source: str = "configuration") -> C
         raise ConfigError(f"{source}: " + "; ".join(lines)) from None
 
 
-def load_config(path: Path) -> Config:
-    """Read a YAML configuration; options left out have their defaults.
+PRESETS = Path(__file__).parent / "presets"
+"""Configurations that come with the package, by name: `surfaces` for textures and defects."""
+
+
+def find_config(name: str | Path) -> Path:
+    """The file of a configuration: the given one, or the preset of that name.
+
+    Raises:
+        ConfigError: a bare word that is neither a file nor a preset.
+    """
+    path = Path(name)
+    if path.is_file() or path.suffix or path.parent != Path():
+        return path
+    preset = PRESETS / f"{name}.yaml"
+    if not preset.is_file():
+        known = ", ".join(sorted(one.stem for one in PRESETS.glob("*.yaml")))
+        raise ConfigError(f"--config {name}: neither a file nor a preset; presets: {known}")
+    return preset
+
+
+def load_config(path: str | Path) -> Config:
+    """Read a YAML configuration or a preset; options left out have their defaults.
 
     Raises:
         ConfigError: missing file, no YAML, unknown key or value out of range.
     """
-    return parse_config(load_yaml(path), source=str(path))
+    return parse_config(load_yaml(find_config(path)), source=str(path))
 
 
 def load_yaml(path: Path) -> dict[str, Any]:
