@@ -20,7 +20,7 @@ ORDER = [
     {"config", "images", "metrics", "crf"},
     {"masks_io", "precision"},
     {"collection", "visualize"},
-    {"evaluation"},
+    {"evaluation", "exporting"},
     {"models", "losses"},
     {"data", "prior"},
     {"runs"},

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from tag2mask.cli import predict, score, train
+from tag2mask.cli import export, predict, score, train
 from tag2mask.cli.common import app, err_console, plain
 from tag2mask.errors import Tag2MaskError
 
-__all__ = ["app", "main", "predict", "score", "train"]
+__all__ = ["app", "export", "main", "predict", "score", "train"]
 
 
 def main() -> NoReturn:

@@ -23,10 +23,15 @@ def write_label_map(folder: Path, classes: Sequence[str]) -> None:
     Raises:
         DataError: a file cannot be written.
     """
+    write_text(folder / "labelmap.txt", label_map(classes))
+    write_text(folder / "classes.txt", "".join(f"{name}\n" for name in classes))
+
+
+def label_map(classes: Sequence[str]) -> str:
+    """The content of `labelmap.txt`."""
     colours = voc_colours()
     lines = ["# name:color_rgb:parts:actions"]
     for index, name in enumerate(["background", *classes]):
         red, green, blue = (int(value) for value in colours[index])
         lines.append(f"{name}:{red},{green},{blue}::")
-    write_text(folder / "labelmap.txt", "\n".join(lines) + "\n")
-    write_text(folder / "classes.txt", "".join(f"{name}\n" for name in classes))
+    return "\n".join(lines) + "\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -59,19 +60,34 @@ def write_mask(path: Path, mask: NDArray[Any], *, classes: int | None = None) ->
         DataError: the file cannot be written.
         ValueError: the mask is not (H, W) integers, or an index is out of range.
     """
-    if mask.ndim != 2 or mask.size == 0 or mask.dtype.kind not in "iu":
-        raise ValueError(f"a mask is integers (H, W) with H, W > 0; got {mask.dtype} {mask.shape}")
     if path.suffix.lower() != ".png":
         raise ValueError(f"{path}: a mask is written as .png")
+    try:
+        content = encode_mask(mask, classes=classes)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def encode_mask(mask: NDArray[Any], *, classes: int | None = None) -> bytes:
+    """The content of the palette PNG that `write_mask` writes.
+
+    Raises:
+        ValueError: as `write_mask`.
+    """
+    if mask.ndim != 2 or mask.size == 0 or mask.dtype.kind not in "iu":
+        raise ValueError(f"a mask is integers (H, W) with H, W > 0; got {mask.dtype} {mask.shape}")
     limit = IGNORE_INDEX - 1 if classes is None else classes
     wrong = (mask != IGNORE_INDEX) & ((mask < 0) | (mask > limit))
     if wrong.any():
-        raise ValueError(f"{path}: class index {int(mask[wrong][0])}; expected 0 to {limit}, or {IGNORE_INDEX}")
+        raise ValueError(f"class index {int(mask[wrong][0])}; expected 0 to {limit}, or {IGNORE_INDEX}")
     pixels = np.ascontiguousarray(mask, np.uint8)
     image = Image.frombytes("P", (pixels.shape[1], pixels.shape[0]), pixels.tobytes())
     image.putpalette(voc_colours().tobytes())
-    with atomic_path(path) as temporary:
-        image.save(temporary, format="PNG")
+    stream = io.BytesIO()
+    image.save(stream, format="PNG")
+    return stream.getvalue()
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:

@@ -1,0 +1,47 @@
+"""`tag2mask export`: masks into the formats of annotation and training tools."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tag2mask.cli.common import Strict, app, bar, finish, report_failures, say
+
+
+@app.command()
+def export(
+    masks: Annotated[Path, typer.Argument(help="Folder of masks, with classes.txt.")],
+    to: Annotated[str, typer.Option("--to", help="coco, cvat, label-studio, voc or yolo.")],
+    out: Annotated[Path, typer.Option("--out", help="coco, label-studio: .json; cvat: .xml; else a folder or .zip.")],
+    images: Annotated[Path | None, typer.Option(help="Folder of the photographs: their suffixes and sizes.")] = None,
+    classes: Annotated[Path | None, typer.Option(help="File of class names, where the masks have none beside.")] = None,
+    names: Annotated[Path | None, typer.Option(help="File of the names to export, one per line, in order.")] = None,
+    polygons: Annotated[bool, typer.Option("--polygons", help="Polygons instead of exact pixels.")] = False,
+    tolerance: Annotated[float, typer.Option(help="Of polygons, in pixels; 0 for exact outlines.")] = 0.5,
+    image_url: Annotated[str | None, typer.Option(help="Label Studio: what comes before a photograph's name.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export that is there.")] = False,
+    strict: Strict = False,
+) -> None:
+    """Write masks in the format of an annotation or training tool."""
+    from tag2mask.exporting import export_masks, read_names
+
+    with bar("masks") as progress_of:
+        result = export_masks(
+            masks,
+            out=out,
+            to=to,
+            images=images,
+            classes=classes,
+            names=None if names is None else read_names(names),
+            polygons=polygons,
+            tolerance=tolerance,
+            image_url=image_url,
+            overwrite=overwrite,
+            strict=strict,
+            mask_progress=progress_of,
+        )
+    report_failures(result.failures)
+    say(result.summary())
+    finish(len(result.failures))

@@ -1,0 +1,54 @@
+"""Confidence maps: the probability of each pixel's class, as a grey PNG."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from tag2mask.errors import DataError
+from tag2mask.files import atomic_path
+from tag2mask.images import load_pixels, open_image
+
+
+def write_confidence(path: Path, probs: NDArray[np.float32], mask: NDArray[Any], *, bits: int = 8) -> None:
+    """Write the probability of the class that each pixel has: 0 is black, 1 is white.
+
+    Args:
+        path: ends in .png; folders are made.
+        probs: (C + 1, H, W) in [0, 1], background first.
+        mask: integers (H, W), class indices up to C; pixels above (undecided) get 0.
+        bits: 8 (steps of 1/255) or 16 (steps of 1/65535).
+
+    Raises:
+        DataError: the file cannot be written.
+        ValueError: shapes that do not fit, or other bits.
+    """
+    if bits not in (8, 16):
+        raise ValueError(f"a confidence map has 8 or 16 bits, got {bits}")
+    if probs.ndim != 3 or probs.shape[1:] != mask.shape:
+        raise ValueError(f"probabilities {probs.shape} do not fit a mask {mask.shape}")
+    decided = (mask >= 0) & (mask < len(probs))
+    indices = np.where(decided, mask, 0).astype(np.intp)
+    chosen = np.take_along_axis(probs, indices[None], axis=0)[0] * decided
+    steps = 2**bits - 1
+    grey = np.rint(np.clip(chosen, 0, 1).astype(np.float64) * steps)
+    with atomic_path(path) as temporary:
+        Image.fromarray(grey.astype(np.uint8 if bits == 8 else np.uint16)).save(temporary, format="PNG")
+
+
+def read_confidence(path: Path) -> NDArray[np.float32]:
+    """Read a confidence map: float32 (H, W) in [0, 1].
+
+    Raises:
+        DataError: missing, damaged, or no grey PNG.
+    """
+    with open_image(path, formats=("PNG",), remedy="confidence maps are grey PNGs") as image:
+        load_pixels(image, path)
+        if image.mode != "L" and not image.mode.startswith("I"):
+            raise DataError(f"{path}: a grey PNG of 8 or 16 bits was expected, got mode {image.mode}")
+        values = np.asarray(image)
+    return (values / (255 if image.mode == "L" else 65535)).astype(np.float32)
