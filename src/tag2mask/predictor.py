@@ -198,18 +198,21 @@ class Predictor:
         return probs[0].cpu().numpy(), tag_probs[0].cpu().numpy()
 
     @torch.inference_mode()
-    def steps(self, image: NDArray[np.uint8], tags: Iterable[str]) -> Steps:
+    def steps(self, image: NDArray[np.uint8], tags: Iterable[str], *, deep: bool = False) -> Steps:
         """Every step of the method before the dense CRF, for looking at.
 
         Args:
             image: (H, W, 3) uint8 RGB.
             tags: names of the present classes.
+            deep: class maps and prior of the last features, also where the network has a contrast head.
         """
         _check_image(image)
         states = self._named(tags).to(torch.int8)
         shape = (image.shape[0], image.shape[1])
         size = scaled_size(shape, self.config.data.image_size, multiple=_MULTIPLE)
         recognition, _ = self._run(self._upload(image), size, flip=False)
+        if deep:
+            recognition = recognition._replace(contrast=None)
         steps = mask_steps(recognition, states, shape, self.config.masks)
         present = np.flatnonzero((states[0] == Tag.PRESENT).cpu().numpy())
         return Steps(
