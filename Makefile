@@ -4,12 +4,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WHEEL_VENV := .wheel-venv
+TOOLS_VENV := .tools-venv
 BENCH ?= ../shared/bench
 WEIGHTS ?= ../shared/weights
 
 export PYTHONWARNINGS ?= default
 
-.PHONY: help setup demo test check format wheel-test bench-crf bench-animals bench-steel clean
+.PHONY: help setup demo test tools check format wheel-test bench-crf bench-animals bench-steel clean
 
 help:
 	@echo "make demo | test | check | format | bench-crf | bench-animals | bench-steel | clean"
@@ -30,8 +31,17 @@ demo: $(STAMP)
 test: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pydensecrf2 2>/dev/null \
 	  || echo "pydensecrf2 cannot be built here: its comparison is skipped"
+	$(MAKE) tools || echo "the tools cannot be installed here: what they read is not compared"
 	$(BIN)/python -m pytest
 	$(MAKE) wheel-test
+
+# Annotation tools that read what `tag2mask export` writes; they pin older libraries than ours.
+tools: $(TOOLS_VENV)/.installed
+
+$(TOOLS_VENV)/.installed: | $(STAMP)
+	$(PYTHON) -m venv $(TOOLS_VENV)
+	$(BIN)/uv pip install --quiet --only-binary :all: --python $(TOOLS_VENV)/bin/python datumaro label-studio-sdk
+	touch $@
 
 # The wheel, with what it declares and nothing else, takes the demo's first steps.
 wheel-test: $(STAMP)
