@@ -30,6 +30,7 @@ def file(shapes: TinyCollection, tmp_path: Path) -> Path:
         "parts": {
             "no hide-and-seek": {"data.hide_probability": 0.0},
             "paper's background": {"masks.background": "prior"},
+            "no CRF on predictions": {"prediction.crf.enabled": False},
         },
         "seeds": [0, 1],
     }
@@ -42,12 +43,13 @@ def test_ablation_writes_tables_and_goes_on_where_it_was(file: Path, shapes: Tin
     ablation = load_ablation(file, {"ROOT": str(shapes.root)})
     out = tmp_path / "out"
     lines: list[str] = []
+    parts = ["full", "no hide-and-seek", "paper's background", "no CRF on predictions", "ceiling"]
     records = run_ablation(ablation, out, device="cpu", report=lines.append)
-    assert len(records) == 8
-    assert {record["part"] for record in records} == {"full", "no hide-and-seek", "paper's background", "ceiling"}
+    assert len(records) == 10
+    assert {record["part"] for record in records} == set(parts)
     with (out / "table.csv").open() as opened:
         rows = list(csv.DictReader(opened))
-    assert [row["part"] for row in rows] == ["full", "no hide-and-seek", "paper's background", "ceiling"]
+    assert [row["part"] for row in rows] == parts
     full = [record["miou"] for record in records if record["part"] == "full"]
     assert float(rows[0]["miou"]) == pytest.approx(100 * np.mean(full), abs=0.01)
     assert float(rows[0]["spread"]) == pytest.approx(100 * np.std(full, ddof=1), abs=0.01)
@@ -55,12 +57,16 @@ def test_ablation_writes_tables_and_goes_on_where_it_was(file: Path, shapes: Tin
     assert "Rank correlation" in (out / "table.md").read_text()
     with Image.open(out / "sheet.png") as picture:
         assert picture.width > 600
+    # What differs in prediction alone is scored on the full method's network.
+    assert not (out / "no-crf-on-predictions" / "seed0" / "run").exists()
+    (unrefined,) = (r for r in records if r["part"] == "no CRF on predictions" and r["seed"] == 0)
+    assert not unrefined["config"]["prediction"]["crf"]["enabled"]
     # One run is lost: only that one is done again, with the same result.
     lost = out / "no-hide-and-seek" / "seed1"
     shutil.rmtree(lost)
     lines.clear()
     again = run_ablation(ablation, out, device="cpu", report=lines.append)
-    assert [line for line in lines if line.startswith("run ")] == ["run 6 of 8: no hide-and-seek, seed 1"]
+    assert [line for line in lines if line.startswith("run ")] == ["run 7 of 10: no hide-and-seek, seed 1"]
     assert [record["miou"] for record in again] == pytest.approx([record["miou"] for record in records])
     stored = out / "full" / "seed0" / "result.json"
     stored.write_text(stored.read_text().replace('"stride": 2', '"stride": 8'))

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tag2mask.api import predict, train
+from tag2mask.api import TrainResult, predict, train
 from tag2mask.collection import Collection, load_collection
 from tag2mask.config import Config, load_config, load_yaml
 from tag2mask.errors import ConfigError, DataError
@@ -27,6 +27,7 @@ from tag2mask.images import read_image
 from tag2mask.label_free import label_free_score
 from tag2mask.masks_io import mask_path, read_mask
 from tag2mask.predictor import Predictor
+from tag2mask.runs import RunFolder, load_model
 from tag2mask.visualize import overlay, sheet
 
 Report = Callable[[str], None]
@@ -52,7 +53,7 @@ class Ablation(BaseModel):
         val: photographs to score on.
         classes: file of class names.
         limit: train on the first so many images after a shuffle with seed 0.
-        config: configuration file of the full method; empty: the defaults.
+        config: configuration file or preset of the full method; empty: the defaults.
         settings: settings on top of it, for all runs.
         parts: by name, the settings that take one part away from the full method (or add one).
         seeds: each run is done once a seed.
@@ -65,7 +66,7 @@ class Ablation(BaseModel):
     val: Source
     classes: Path
     limit: int | None = Field(None, ge=1)
-    config: Path | None = None
+    config: str | None = None
     settings: dict[str, Any] = {}
     parts: dict[str, dict[str, Any]]
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
@@ -105,6 +106,7 @@ def run_ablation(
 ) -> list[dict[str, Any]]:
     """Train and score every part with every seed; what is done already is kept.
 
+    A part that differs in settings of prediction alone is scored on the network of the full method.
     Writes `table.md`, `table.csv` and `runs.json` into `out`, anew after each run, and `sheet.png` at the end.
 
     Returns:
@@ -123,7 +125,10 @@ def run_ablation(
         record = _stored(folder, config)
         if record is None:
             report(f"run {count + 1} of {len(todo)}: {name}, seed {seed}")
-            record = _run(ablation, name, config, folder, val, device, report)
+            full = out / _slug(FULL) / f"seed{seed}" / "run"
+            same = config.model_copy(update={"prediction": base.prediction}) == base.override({"training.seed": seed})
+            trained = RunFolder(full) if same and name != FULL else None
+            record = _run(ablation, name, config, folder, val, device, report, trained)
         records.append(record)
         _write_results(out, records, list(parts))
     write_ablation_sheet(out / "sheet.png", ablation, out, list(parts), val)
@@ -200,26 +205,25 @@ def write_ablation_sheet(
 
 
 def _run(
-    ablation: Ablation, name: str, config: Config, folder: Path, val: Collection, device: str, report: Report
+    ablation: Ablation,
+    name: str,
+    config: Config,
+    folder: Path,
+    val: Collection,
+    device: str,
+    report: Report,
+    trained: RunFolder | None,
 ) -> dict[str, Any]:
-    """One run, from training to its record; an interrupted one goes on where it was."""
+    """One run, from training (unless there is a network already) to its record; an interrupted one goes on."""
     started = time.monotonic()
     supervised = config.training.supervision == "masks"
-    result = train(
-        ablation.train.images,
-        ablation.train.tags,
-        masks=ablation.train.masks,
-        classes=ablation.classes,
-        limit=ablation.limit,
-        out=folder / "run",
-        config=config,
-        resume=(folder / "run" / "config.yaml").is_file(),
-        make_masks=not supervised,
-        device=device,
-        report=lambda line: report(f"  {line}"),
-    )
+    pseudo: float | None = None
+    if trained is None:
+        result = _train(ablation, config, folder, device, report)
+        trained, pseudo = RunFolder(result.run), result.score.miou if result.score else None
     minutes = (time.monotonic() - started) / 60
-    predictor = Predictor.load(result.run, device=device)
+    network, classes, _ = load_model(trained)
+    predictor = Predictor(network, classes, config, device=device)
     predict(predictor, ablation.val.images, out=folder / "val", overwrite=True)
     score = evaluate(folder / "val", ablation.val.masks, ablation.classes)
     signs = label_free_score(predictor, val) if any(item.tags for item in val.items) and not supervised else None
@@ -228,7 +232,7 @@ def _run(
         "seed": config.training.seed,
         "miou": score.miou,
         "iou": score.to_dict()["IoU"],
-        "pseudo_miou": result.score.miou if result.score else None,
+        "pseudo_miou": pseudo,
         "label_free": signs.to_dict() if signs else None,
         "minutes": round(minutes, 2),
         "config": config.model_dump(mode="json"),
@@ -236,6 +240,22 @@ def _run(
     write_text(folder / "result.json", json.dumps(record, indent=1) + "\n")
     report(f"  {score.summary()}")
     return record
+
+
+def _train(ablation: Ablation, config: Config, folder: Path, device: str, report: Report) -> TrainResult:
+    return train(
+        ablation.train.images,
+        ablation.train.tags,
+        masks=ablation.train.masks,
+        classes=ablation.classes,
+        limit=ablation.limit,
+        out=folder / "run",
+        config=config,
+        resume=(folder / "run" / "config.yaml").is_file(),
+        make_masks=config.training.supervision == "tags",
+        device=device,
+        report=lambda line: report(f"  {line}"),
+    )
 
 
 def _stored(folder: Path, config: Config) -> dict[str, Any] | None:
@@ -300,6 +320,13 @@ def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "part"
 
 
+def _config_path(config: str | None, folder: Path) -> str | None:
+    """A configuration file relative to `folder`, or a preset, which is a bare word."""
+    if config is None or not (Path(config).suffix or Path(config).parent != Path()):
+        return config
+    return str(folder / config)
+
+
 def _resolved(ablation: Ablation, folder: Path) -> Ablation:
     """The same with all paths made relative to `folder`."""
 
@@ -312,6 +339,6 @@ def _resolved(ablation: Ablation, folder: Path) -> Ablation:
             "train": source(ablation.train),
             "val": source(ablation.val),
             "classes": folder / ablation.classes,
-            "config": folder / ablation.config if ablation.config else None,
+            "config": _config_path(ablation.config, folder),
         }
     )
