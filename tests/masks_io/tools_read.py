@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,7 +36,7 @@ def label_studio(path: str) -> dict[str, NDArray[np.bool_]]:
     from label_studio_sdk.converter.brush import decode_rle
 
     found: dict[str, NDArray[np.bool_]] = {}
-    with open(path, encoding="utf-8") as stream:
+    with Path(path).open(encoding="utf-8") as stream:
         tasks = json.load(stream)
     for task in tasks:
         for result in task["predictions"][0]["result"]:

@@ -62,6 +62,8 @@ def _line(polygon: Ring, shape: tuple[int, ...], repeated: int) -> str:
         (left, top), (right, bottom) = low + _INSET, high + 1 - _INSET
         vertices = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
     else:
-        vertices = polygon + 0.5 + 0.01 * (repeated % 40)
+        # A diagonal has two vertices; less than three would be read as a box.
+        closed = polygon if len(polygon) > 2 else np.concatenate([polygon, polygon[:1]])
+        vertices = closed + 0.5 + 0.01 * (repeated % 40)
     values = (vertices / np.array([shape[1], shape[0]])).ravel()
     return " ".join(f"{value:.8f}".rstrip("0") for value in values.tolist())
