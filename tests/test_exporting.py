@@ -5,20 +5,24 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import shutil
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from tag2mask import cli
+from tag2mask import cli, load, predict
 from tag2mask.cli.export import export as export_command
 from tag2mask.errors import ConfigError, DataError
 from tag2mask.exporting import export_masks
-from tag2mask.masks_io import write_label_map, write_mask
+from tag2mask.images import read_image
+from tag2mask.masks_io import read_confidence, write_label_map, write_mask
 from tag2mask.masks_io.outlines import TOLERANCE
+from tests.helpers import TinyCollection
 
 DOCS = Path(__file__).parents[1] / "docs/export.md"
 NAMES = ("a b.png", "sub/ünï.webp", "sub/c.JPG")
@@ -122,3 +126,23 @@ def test_recipes_of_the_documentation(masks: Path, tmp_path: Path, monkeypatch: 
     assert programs
     for program in programs:
         exec(compile(program, "docs/export.md", "exec"), {"mask": np.ones((4, 5), np.uint8), "masks": masks})
+
+
+def test_predict_writes_confidence_maps(trained: Path, shapes: TinyCollection, tmp_path: Path) -> None:
+    predictor = load(trained)
+    (tmp_path / "photos/sub").mkdir(parents=True)
+    for source, name in zip(sorted(shapes.images.iterdir())[:2], ("a", "sub/b c"), strict=True):
+        shutil.copy(source, tmp_path / f"photos/{name}{source.suffix}")
+    assert predict(predictor, tmp_path / "photos", out=tmp_path / "masks").written == 2
+    words: dict[str, Any] = {"out": tmp_path / "masks", "confidence": tmp_path / "confidence"}
+    outcome = predict(predictor, tmp_path / "photos", confidence_bits=16, **words)
+    assert (outcome.written, outcome.kept) == (2, 0)  # the masks were there, their confidence was not
+    assert predict(predictor, tmp_path / "photos", **words).kept == 2
+    for name in ("a", "sub/b c"):
+        (photo,) = (tmp_path / "photos").glob(f"{name}.*")
+        probs = predictor.predict(read_image(photo)).probs
+        assert np.allclose(read_confidence(tmp_path / f"confidence/{name}.png"), probs.max(axis=0), atol=1e-4)
+    with pytest.raises(ConfigError, match="among the masks"):
+        predict(predictor, tmp_path / "photos", out=tmp_path / "masks", confidence=tmp_path / "masks/sure")
+    with pytest.raises(ConfigError, match="8 or 16"):
+        predict(predictor, tmp_path / "photos", out=tmp_path / "masks", confidence_bits=12)

@@ -13,10 +13,11 @@ from PIL import Image
 
 from tag2mask.collection import Collection, check_classes, list_images, load_collection
 from tag2mask.config import Config, find_config, load_config
+from tag2mask.errors import ConfigError
 from tag2mask.evaluation import Evaluation, evaluate, evaluate_pairs
 from tag2mask.files import atomic_path
-from tag2mask.masks_io import mask_path
-from tag2mask.outputs import Job, Outcome, write_masks
+from tag2mask.masks_io import mask_path, write_confidence
+from tag2mask.outputs import Finish, Job, Outcome, write_masks
 from tag2mask.predictor import Prediction, Predictor, choose_device
 from tag2mask.runs import RunFolder
 from tag2mask.training import choose_epochs, fit
@@ -152,6 +153,8 @@ def make_masks(
     format: str = "auto",
     split: str | None = None,
     overlays: str | Path | None = None,
+    confidence: str | Path | None = None,
+    confidence_bits: int = 8,
     overwrite: bool = False,
     strict: bool = False,
     device: str = "auto",
@@ -168,6 +171,8 @@ def make_masks(
         format: kind of source where it is not to be recognised.
         split: part of the collection.
         overlays: also write the photographs with their masks laid over, into this folder.
+        confidence: also write the probability of each pixel's class, as grey PNGs, into this folder.
+        confidence_bits: of those, 8 or 16.
         overwrite: make masks anew that are there already.
         strict: take warnings as errors.
         device: where to run.
@@ -185,7 +190,10 @@ def make_masks(
         Path(out),
         overwrite=overwrite,
         strict=strict,
-        also=_overlay_writer(overlays, predictor.classes),
+        also=_further_outputs(
+            _overlay_writer(overlays, predictor.classes), _confidence_writer(confidence, confidence_bits, Path(out))
+        ),
+        complete=_has_confidence(confidence),
         advance=mask_progress(len(collection)),
     )
 
@@ -196,6 +204,8 @@ def predict(
     *,
     out: str | Path,
     overlays: str | Path | None = None,
+    confidence: str | Path | None = None,
+    confidence_bits: int = 8,
     overwrite: bool = False,
     strict: bool = False,
     device: str = "auto",
@@ -208,6 +218,8 @@ def predict(
         images: a photograph or a folder of them.
         out: folder of the masks.
         overlays: also write the photographs with their masks laid over, into this folder.
+        confidence: also write the probability of each pixel's class, as grey PNGs, into this folder.
+        confidence_bits: of those, 8 or 16.
         overwrite: make masks anew that are there already.
         strict: stop at the first unreadable photograph.
         device: where to run.
@@ -221,7 +233,10 @@ def predict(
         Path(out),
         overwrite=overwrite,
         strict=strict,
-        also=_overlay_writer(overlays, predictor.classes),
+        also=_further_outputs(
+            _overlay_writer(overlays, predictor.classes), _confidence_writer(confidence, confidence_bits, Path(out))
+        ),
+        complete=_has_confidence(confidence),
         advance=mask_progress(len(jobs)),
     )
 
@@ -303,6 +318,40 @@ def _job(item: Item) -> Job:
 
 def _path(value: str | Path | None) -> Path | None:
     return None if value is None else Path(value)
+
+
+def _further_outputs(*writers: Finish | None) -> Finish | None:
+    """All of the writers as one."""
+    chosen = [writer for writer in writers if writer is not None]
+
+    def write(job: Job, image: NDArray[np.uint8], prediction: Prediction) -> None:
+        for writer in chosen:
+            writer(job, image, prediction)
+
+    return write if chosen else None
+
+
+def _confidence_writer(folder: str | Path | None, bits: int, out: Path) -> Finish | None:
+    """What writes the probability of each pixel's class."""
+    if bits not in (8, 16):
+        raise ConfigError(f"--confidence-bits {bits}: a grey PNG has 8 or 16 bits here")
+    if folder is None:
+        return None
+    root = Path(folder)
+    if root.resolve().is_relative_to(out.resolve()):
+        raise ConfigError(f"--confidence {root}: lies among the masks; choose another folder")
+
+    def write(job: Job, image: NDArray[np.uint8], prediction: Prediction) -> None:
+        write_confidence(mask_path(root, job.name), prediction.probs, prediction.mask, bits=bits)
+
+    return write
+
+
+def _has_confidence(folder: str | Path | None) -> Callable[[Job], bool]:
+    if folder is None:
+        return lambda job: True
+    root = Path(folder)
+    return lambda job: mask_path(root, job.name).is_file()
 
 
 def _overlay_writer(

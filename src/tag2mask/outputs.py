@@ -70,6 +70,7 @@ def write_masks(
     overwrite: bool = False,
     strict: bool = False,
     also: Finish | None = None,
+    complete: Callable[[Job], bool] = lambda job: True,
     advance: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Segment photographs and write a palette PNG for each, by name, and `classes.txt`.
@@ -81,6 +82,7 @@ def write_masks(
         overwrite: make masks anew that are there already.
         strict: stop at the first unreadable photograph instead of counting it.
         also: called with each finished photograph, for further outputs.
+        complete: whether the further outputs of a photograph are there; if not, its mask is made anew.
         advance: called once a photograph, for progress.
 
     Raises:
@@ -92,7 +94,7 @@ def write_masks(
     write_label_map(out, predictor.classes)
     todo = []
     for job in jobs:
-        if not overwrite and mask_path(out, job.name).is_file():
+        if not overwrite and mask_path(out, job.name).is_file() and complete(job):
             outcome.kept += 1
             advance()
         else:

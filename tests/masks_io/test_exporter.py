@@ -98,23 +98,26 @@ def read_yolo(text: str, shape: tuple[int, int]) -> Mask:
     return mask
 
 
+def xml_root(path: Path) -> Any:
+    return ElementTree.parse(path).getroot()
+
+
 def read_cvat(path: Path) -> Iterator[tuple[str, Mask]]:
     """The masks of a CVAT file by its description: row by row in the box, first outside."""
-    for image in ElementTree.parse(path).getroot().iter("image"):
-        mask = np.zeros((int(image.get("height")), int(image.get("width"))), np.uint8)
+    for image in xml_root(path).iter("image"):
+        words = image.attrib
+        mask = np.zeros((int(words["height"]), int(words["width"])), np.uint8)
         for shape in image:
-            index = CLASSES.index(shape.get("label")) + 1
+            index = CLASSES.index(shape.attrib["label"]) + 1
             if shape.tag == "polygon":
-                points = np.array(
-                    [[float(value) for value in pair.split(",")] for pair in shape.get("points").split(";")]
-                )
-                mask[coco_fill([points], mask.shape)] = index
+                pairs = [pair.split(",") for pair in shape.attrib["points"].split(";")]
+                mask[coco_fill([np.array(pairs, np.float64)], mask.shape)] = index
                 continue
-            left, top, width, height = (int(shape.get(key)) for key in ("left", "top", "width", "height"))
-            counts = [int(count) for count in shape.get("rle").split(",")]
+            left, top, width, height = (int(shape.attrib[key]) for key in ("left", "top", "width", "height"))
+            counts = [int(count) for count in shape.attrib["rle"].split(",")]
             region = np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(height, width)
             mask[top : top + height, left : left + width][region] = index
-        yield image.get("name"), mask
+        yield words["name"], mask
 
 
 def without_undecided(mask: Mask) -> Mask:
@@ -168,7 +171,7 @@ def test_label_studio_polygons_are_percent_of_the_size(tmp_path: Path) -> None:
     export(MASK_ITEMS, CLASSES, tmp_path / "t.json", to="label-studio", polygons=True, image_url="http://x/")
     tasks = json.loads((tmp_path / "t.json").read_text("utf-8"))
     assert tasks[1]["data"]["image"] == "http://x/sub%20folder/a%20b.jpeg"
-    interface = ElementTree.parse(tmp_path / "t.interface.xml").getroot()
+    interface = xml_root(tmp_path / "t.interface.xml")
     assert [label.get("value") for label in interface.iter("Label")] == list(CLASSES)
     (control,) = interface.iter("PolygonLabels")
     for task, item in zip(tasks, MASK_ITEMS, strict=True):

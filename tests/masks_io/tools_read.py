@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,4 +50,5 @@ def label_studio(path: str) -> dict[str, NDArray[np.bool_]]:
 
 if __name__ == "__main__":
     tool, *words, out = sys.argv[1:]
-    np.savez(out, **(datumaro(*words) if tool == "datumaro" else label_studio(*words)))
+    found: dict[str, Any] = {**(datumaro(*words) if tool == "datumaro" else label_studio(*words))}
+    np.savez(out, **found)

@@ -52,6 +52,9 @@ Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad im
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make masks anew that are there already.")]
 Overlays = Annotated[Path | None, typer.Option("--overlays", help="Also write pictures with the mask laid over, here.")]
 
+Confidence = Annotated[Path | None, typer.Option("--confidence", help="Also write confidence maps, here.")]
+ConfidenceBits = Annotated[int, typer.Option(help="Of a confidence map, 8 or 16.")]
+
 
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
     """Parse `name=value` options; values are YAML."""

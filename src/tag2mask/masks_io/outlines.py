@@ -250,7 +250,7 @@ def _joined(rings: list[Ring], bridges: list[tuple[int, int]], distance: float, 
         # A hole begins with its first vertex, from which its bridge goes: 0 is the first of its ends.
         done[number] = np.concatenate(pieces)
     ring = done[0]
-    kept = ring[(ring != np.roll(ring, 1, axis=0)).any(axis=1)]
+    kept: Ring = ring[(ring != np.roll(ring, 1, axis=0)).any(axis=1)]
     return kept if len(kept) else ring[:1]
 
 
