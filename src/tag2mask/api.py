@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,14 +15,16 @@ from tag2mask.collection import Collection, check_classes, list_images, load_col
 from tag2mask.config import Config, find_config, load_config
 from tag2mask.errors import ConfigError
 from tag2mask.evaluation import Evaluation, evaluate, evaluate_pairs
+from tag2mask.extras import require
 from tag2mask.files import atomic_path
 from tag2mask.masks_io import mask_path, write_confidence
 from tag2mask.outputs import Finish, Job, Outcome, write_masks
-from tag2mask.predictor import Prediction, Predictor, choose_device
-from tag2mask.runs import RunFolder
-from tag2mask.training import choose_epochs, fit
+from tag2mask.prediction import MaskMaker, Prediction
 from tag2mask.types import Item
 from tag2mask.visualize import overlay
+
+if TYPE_CHECKING:  # torch takes seconds to import, and prediction from ONNX does without it
+    from tag2mask.runs import RunFolder
 
 __all__ = ["TrainResult", "evaluate", "load", "make_masks", "predict", "prepare", "train"]
 
@@ -56,13 +58,21 @@ class TrainResult:
     score: Evaluation | None
 
 
-def load(run: str | Path, *, device: str = "auto") -> Predictor:
-    """Load a trained network from a run's folder.
+def load(run: str | Path, *, device: str = "auto") -> MaskMaker:
+    """Load a trained network from a run's folder (a `Predictor`) or an ONNX file (an `OnnxPredictor`).
 
     Raises:
         DataError: there is no trained network.
         WeightsError: its files are damaged.
+        MissingExtraError: what it runs on is not installed.
     """
+    if Path(run).suffix.lower() == ".onnx":
+        from tag2mask.portable import OnnxPredictor
+
+        return OnnxPredictor.load(run)
+    require("train", f"{run}: running a network on torch")
+    from tag2mask.predictor import Predictor
+
     return Predictor.load(run, device=device)
 
 
@@ -110,6 +120,10 @@ def train(
     Raises:
         Tag2MaskError: input that cannot be used; the message says what to do.
     """
+    require("train", "training")
+    from tag2mask.predictor import Predictor, choose_device
+    from tag2mask.training import choose_epochs, fit
+
     chosen, given = _configuration(config, options)
     where = choose_device(device)
     collection = prepare(
@@ -145,7 +159,7 @@ def train(
 
 
 def make_masks(
-    run: str | Path | Predictor,
+    run: str | Path | MaskMaker,
     images: str | Path,
     tags: str | Path | None = None,
     *,
@@ -179,7 +193,7 @@ def make_masks(
         report: called with lines for people.
         mask_progress: called with the number of images; returns what to call after each.
     """
-    predictor = run if isinstance(run, Predictor) else load(run, device=device)
+    predictor = run if isinstance(run, MaskMaker) else load(run, device=device)
     collection = load_collection(
         Path(images), _path(tags), classes=predictor.classes, format=format, split=split, strict=strict
     )
@@ -199,7 +213,7 @@ def make_masks(
 
 
 def predict(
-    run: str | Path | Predictor,
+    run: str | Path | MaskMaker,
     images: str | Path,
     *,
     out: str | Path,
@@ -225,7 +239,7 @@ def predict(
         device: where to run.
         mask_progress: called with the number of images; returns what to call after each.
     """
-    predictor = run if isinstance(run, Predictor) else load(run, device=device)
+    predictor = run if isinstance(run, MaskMaker) else load(run, device=device)
     jobs = [Job(path, name) for path, name in list_images(Path(images))]
     return write_masks(
         predictor,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -18,7 +17,7 @@ from tag2mask.errors import ConfigError, DataError
 from tag2mask.files import make_folder, write_text
 from tag2mask.images import read_image
 from tag2mask.masks_io import mask_path, write_label_map, write_mask
-from tag2mask.predictor import Prediction, Predictor, Request
+from tag2mask.prediction import MaskMaker, Prediction, Request
 
 ABOUT = "about.json"
 
@@ -63,7 +62,7 @@ Finish = Callable[[Job, NDArray[np.uint8], Prediction], None]
 
 
 def write_masks(
-    predictor: Predictor,
+    predictor: MaskMaker,
     jobs: Sequence[Job],
     out: Path,
     *,
@@ -144,9 +143,9 @@ def _read_ahead(
             refill()
 
 
-def _claim(out: Path, predictor: Predictor, *, overwrite: bool) -> None:
+def _claim(out: Path, predictor: MaskMaker, *, overwrite: bool) -> None:
     """Record which network and settings a folder's masks come from; refuse to mix two."""
-    about = {"network": _fingerprint(predictor), "classes": list(predictor.classes)}
+    about = {"network": predictor.fingerprint(), "classes": list(predictor.classes)}
     path = make_folder(out) / ABOUT
     if not overwrite:
         try:
@@ -162,11 +161,3 @@ def _claim(out: Path, predictor: Predictor, *, overwrite: bool) -> None:
                 "choose another --out, or replace them with --overwrite"
             )
     write_text(path, json.dumps(about, ensure_ascii=False, indent=1) + "\n")
-
-
-def _fingerprint(predictor: Predictor) -> str:
-    digest = hashlib.sha256(predictor.config.prediction.model_dump_json().encode())
-    for name, tensor in predictor.network.state_dict().items():
-        digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()

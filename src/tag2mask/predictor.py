@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+import hashlib
+from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,44 +15,18 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tag2mask.config import Config, PredictionConfig
-from tag2mask.data import normalise, resize, scaled_size, to_tensor, usable_cores
+from tag2mask.data import normalise, resize, scaled_size, to_tensor
 from tag2mask.errors import ConfigError, DataError
 from tag2mask.models import Recognition, TagSegmenter
 from tag2mask.precision import autocast_dtype, resolve_precision
-from tag2mask.prior import Pass, averaged_stack, gated_probs, mask_steps, refine, to_mask, unflip
+from tag2mask.prediction import MaskMaker, Prediction, Request, check_image
+from tag2mask.prior import Pass, averaged_stack, gated_probs, mask_steps, unflip
 from tag2mask.runs import RunFolder, load_model
 from tag2mask.types import Tag
 
 _MULTIPLE = 32
 
-
-class Request(NamedTuple):
-    """A photograph to segment.
-
-    Attributes:
-        image: (H, W, 3) uint8 RGB.
-        tags: names of the classes that are present; None lets the recognition stream decide on all.
-        maybe: beside `tags`, names of which nothing is known; the recognition stream decides.
-    """
-
-    image: NDArray[np.uint8]
-    tags: Iterable[str] | None = None
-    maybe: Iterable[str] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The result for one photograph.
-
-    Attributes:
-        mask: (H, W) uint8 class indices at the photograph's size, 0 background.
-        probs: (C + 1, H, W) float32, summing to 1 over the first axis.
-        tag_probs: (C,) float32, the recognition stream's probability of each class.
-    """
-
-    mask: NDArray[np.uint8]
-    probs: NDArray[np.float32]
-    tag_probs: NDArray[np.float32]
+__all__ = ["Prediction", "Predictor", "Request", "Steps", "choose_device"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +57,7 @@ class Steps:
         return np.where(self.maps.max(axis=0) > threshold, best, 0).astype(np.uint8)
 
 
-class Predictor:
+class Predictor(MaskMaker):
     """A trained network with its classes and settings.
 
     Attributes:
@@ -118,48 +90,13 @@ class Predictor:
         network, classes, config = load_model(RunFolder(Path(run)))
         return cls(network, classes, config, device=device)
 
-    def predict(
-        self,
-        image: NDArray[np.uint8],
-        tags: Iterable[str] | None = None,
-        *,
-        maybe: Iterable[str] = (),
-        settings: PredictionConfig | None = None,
-    ) -> Prediction:
-        """Segment one photograph.
-
-        Args:
-            image: (H, W, 3) uint8 RGB.
-            tags: names of the classes that are present; None lets the recognition stream decide.
-            maybe: beside `tags`, names of which nothing is known.
-            settings: gate, scales and CRF; None takes those of the run.
-
-        Raises:
-            DataError: unknown tag, or no RGB image.
-        """
-        settings = settings or self.config.prediction
-        probs, tag_probs = self.score(Request(image, tags, maybe), settings=settings)
-        return self._finish(image, probs, tag_probs, settings)
-
-    def predict_many(
-        self,
-        requests: Iterable[Request],
-        *,
-        settings: PredictionConfig | None = None,
-        threads: int | None = None,
-    ) -> Iterator[Prediction]:
-        """Segment many photographs in order; the CRF of one runs beside the network of the next."""
-        settings = settings or self.config.prediction
-        threads = threads or min(8, usable_cores())
-        with ThreadPoolExecutor(threads) as pool:
-            pending: deque[Future[Prediction]] = deque()
-            for request in requests:
-                probs, tag_probs = self.score(request, settings=settings)
-                pending.append(pool.submit(self._finish, request.image, probs, tag_probs, settings))
-                while len(pending) > threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
+    def fingerprint(self) -> str:
+        """Digest of weights and settings: masks with the same one come from the same network."""
+        digest = hashlib.sha256(self.config.prediction.model_dump_json().encode())
+        for name, tensor in self.network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
 
     @torch.inference_mode()
     def score(
@@ -171,7 +108,7 @@ class Predictor:
             Gated pixel probabilities (C + 1, H, W) and tag probabilities (C,).
         """
         settings = settings or self.config.prediction
-        _check_image(request.image)
+        check_image(request.image)
         pixels = self._upload(request.image)
         shape = (request.image.shape[0], request.image.shape[1])
         size = scaled_size(shape, self.config.data.image_size, multiple=_MULTIPLE)
@@ -206,7 +143,7 @@ class Predictor:
             tags: names of the present classes.
             deep: class maps and prior of the last features, also where the network has a contrast head.
         """
-        _check_image(image)
+        check_image(image)
         states = self._named(tags).to(torch.int8)
         shape = (image.shape[0], image.shape[1])
         size = scaled_size(shape, self.config.data.image_size, multiple=_MULTIPLE)
@@ -261,17 +198,6 @@ class Predictor:
             named[0, self.classes.index(name)] = True
         return named
 
-    def _finish(
-        self,
-        image: NDArray[np.uint8],
-        probs: NDArray[np.float32],
-        tag_probs: NDArray[np.float32],
-        settings: PredictionConfig,
-    ) -> Prediction:
-        scale = max(image.shape[:2]) / self.config.data.image_size
-        marginals = refine([image], [probs], settings.crf, pixel_scale=scale)[0]
-        return Prediction(to_mask(marginals), marginals, tag_probs)
-
 
 def choose_device(device: str | torch.device = "auto") -> torch.device:
     """Turn 'auto' into the best device there is.
@@ -287,8 +213,3 @@ def choose_device(device: str | torch.device = "auto") -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise ConfigError(f"--device {device}: not usable here ({str(error).splitlines()[0]}); try 'cpu'") from None
     return chosen
-
-
-def _check_image(image: NDArray[np.uint8]) -> None:
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape:
-        raise DataError(f"an image must be uint8 of shape (H, W, 3), got {image.dtype} of shape {image.shape}")

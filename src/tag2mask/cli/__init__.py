@@ -11,6 +11,7 @@ from typing import NoReturn
 from tag2mask.cli import export, predict, score, train
 from tag2mask.cli.common import app, err_console, plain
 from tag2mask.errors import Tag2MaskError
+from tag2mask.extras import explain
 
 __all__ = ["app", "export", "main", "predict", "score", "train"]
 
@@ -21,6 +22,11 @@ def main() -> NoReturn:
         app(standalone_mode=True)
     except Tag2MaskError as error:
         err_console.print(f"[bold red]error:[/] {plain(str(error))}")
+        raise SystemExit(1) from None
+    except ModuleNotFoundError as error:
+        if (remedy := explain(error)) is None:
+            raise
+        err_console.print(f"[bold red]error:[/] {plain(remedy)}")
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         err_console.print("interrupted; what is written is whole, run the same command again to go on")

@@ -1,15 +1,16 @@
 """Items of a collection as tensors: decoding, paired transforms, hide-and-seek, loaders."""
 
-from tag2mask.data.dataset import Batch, EpochSampler, TrainDataset, make_loader, usable_cores
+from tag2mask.data.dataset import Batch, EpochSampler, TrainDataset, make_loader
 from tag2mask.data.transforms import (
     TrainTransform,
     denormalise,
     hide_and_seek,
     normalise,
     resize,
-    scaled_size,
     to_tensor,
 )
+from tag2mask.images import scaled_size
+from tag2mask.machine import usable_cores
 
 __all__ = [
     "Batch",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypedDict
@@ -17,6 +16,7 @@ from tag2mask.collection import Collection
 from tag2mask.data.transforms import TrainTransform
 from tag2mask.errors import DataError
 from tag2mask.images import read_image
+from tag2mask.machine import usable_cores
 from tag2mask.masks_io import read_mask
 
 
@@ -136,11 +136,6 @@ def make_loader(
         pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,
     )
-
-
-def usable_cores() -> int:
-    """Processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _mix(seed: int, key: int) -> int:

@@ -13,6 +13,7 @@ from torchvision.transforms import v2
 from torchvision.transforms.v2 import functional as tvf
 
 from tag2mask.config import DataConfig
+from tag2mask.images import scaled_size
 from tag2mask.models import Preprocessing
 from tag2mask.types import IGNORE_INDEX
 
@@ -21,13 +22,6 @@ def to_tensor(image: NDArray[np.uint8]) -> tv_tensors.Image:
     """Turn an image (H, W, 3) uint8 RGB into (3, H, W)."""
     result: tv_tensors.Image = tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))))
     return result
-
-
-def scaled_size(size: tuple[int, int], long_side: float, *, multiple: int = 1) -> tuple[int, int]:
-    """Size (H, W) with its long side at `long_side`, both sides rounded to a multiple, at least one."""
-    factor = long_side / max(size)
-    height, width = (max(multiple, round(side * factor / multiple) * multiple) for side in size)
-    return height, width
 
 
 def resize(image: Tensor, size: tuple[int, int]) -> Tensor:

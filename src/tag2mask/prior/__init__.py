@@ -11,7 +11,7 @@ from tag2mask.prior.maps import (
     soft_stack,
     stack_maps,
 )
-from tag2mask.prior.masks import refine, to_mask
+from tag2mask.refining import refine, to_mask
 
 __all__ = [
     "MaskSteps",

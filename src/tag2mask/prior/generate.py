@@ -24,7 +24,7 @@ from tag2mask.prior.maps import (
     soft_stack,
     stack_maps,
 )
-from tag2mask.prior.masks import refine, to_mask
+from tag2mask.refining import refine, to_mask
 from tag2mask.types import IGNORE_INDEX, Tag
 
 
