@@ -16,7 +16,8 @@ def test_probability_of_the_chosen_class(tmp_path: Path, bits: int, mode: str) -
     mask = np.random.default_rng(1).integers(0, 4, (13, 17)).astype(np.uint8)
     mask[3:5, 2:9] = 255
     write_confidence(tmp_path / "a.png", probs, mask, bits=bits)
-    assert Image.open(tmp_path / "a.png").mode == mode
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.mode == mode
     found = read_confidence(tmp_path / "a.png")
     for row, column in np.ndindex(mask.shape):
         expected = 0 if mask[row, column] == 255 else probs[mask[row, column], row, column]
@@ -26,7 +27,7 @@ def test_probability_of_the_chosen_class(tmp_path: Path, bits: int, mode: str) -
 def test_certain_is_white_and_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     probs = np.stack([np.zeros((2, 3), np.float32), np.ones((2, 3), np.float32)])
     write_confidence(tmp_path / "a.png", probs, np.array([[1, 1, 0], [0, 1, 1]]))
-    assert np.asarray(Image.open(tmp_path / "a.png")).tolist() == [[255, 255, 0], [0, 255, 255]]
+    assert (255 * read_confidence(tmp_path / "a.png")).tolist() == [[255, 255, 0], [0, 255, 255]]
     with pytest.raises(ValueError, match="bits"):
         write_confidence(tmp_path / "b.png", probs, np.zeros((2, 3), np.uint8), bits=12)
     with pytest.raises(ValueError, match="fit"):

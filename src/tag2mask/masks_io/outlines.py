@@ -266,4 +266,5 @@ def _simplified(line: Ring, distance: float, kind: _Centres | _Edges, *, closed:
     keep = ~(straight & ((before * after).sum(axis=1) < 0))
     if not closed:
         keep[[0, -1]] = True
-    return line[keep]
+    kept: Ring = line[keep]
+    return kept
