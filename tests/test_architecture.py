@@ -21,7 +21,7 @@ ORDER = [
     {"masks_io", "precision", "refining"},
     {"prediction"},
     {"collection", "visualize"},
-    {"evaluation", "exporting"},
+    {"checking", "evaluation", "exporting"},
     {"models", "losses"},
     {"data", "prior"},
     {"runs"},
@@ -66,6 +66,7 @@ def test_imports_point_one_way(path: Path) -> None:
 @pytest.mark.parametrize(
     "module",
     [
+        "checking",
         "collection",
         "masks_io",
         "metrics",

@@ -1,0 +1,125 @@
+"""Reading the collection for a check: what is left out becomes a finding, what cannot be read too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tag2mask.checking.finding import Finding, Severity
+from tag2mask.collection import Collection, Problem, load_collection
+from tag2mask.collection.names import FolderIndex, without_suffix
+from tag2mask.errors import DataError
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What a problem of a collection means: its severity, code, words, consequence and remedy."""
+
+    severity: Severity
+    code: str
+    what: str
+    consequence: str
+    remedy: str
+
+
+_SKIPPED = "they are left out of training"
+_KINDS = {
+    "missing image": _Kind(
+        "error", "tags-without-image", "{n} entries have tags but no image", _SKIPPED,
+        "add the images, or correct their names or the folder",
+    ),
+    "bad name": _Kind("error", "bad-names", "{n} names cannot be used", _SKIPPED, "correct them"),
+    "bad row": _Kind("error", "bad-rows", "{n} rows cannot be read", _SKIPPED, "correct them"),
+    "bad annotation": _Kind("error", "bad-annotations", "{n} annotations cannot be read", _SKIPPED, "correct them"),
+    "unreadable image": _Kind(
+        "error", "unreadable-images", "{n} images cannot be read", _SKIPPED,
+        "copy or download them again, or remove them from the tags",
+    ),
+    "unknown class": _Kind(
+        "error", "unknown-classes", "{n} images or folders have a class that is not among the classes", _SKIPPED,
+        "correct the spelling, or add the class to the file of classes",
+    ),
+    "image without tags": _Kind(
+        "warning", "images-without-tags", "{n} images have no tags", _SKIPPED,
+        "add their tags, or `none` if they show no class",
+    ),
+    "refused file": _Kind("warning", "refused-files", "{n} files must not be used", _SKIPPED, "see each"),
+    "duplicate row": _Kind(
+        "warning", "duplicate-rows", "{n} images are listed twice", "none: they count once", "remove one of the lines",
+    ),
+}  # fmt: skip
+_SILENT = frozenset({"unlisted images", "missing mask", "few images"})  # reported in full elsewhere
+
+
+def read_collection(
+    images: Path, tags: Path | None, classes: Path | Sequence[str] | None, format: str, split: str | None
+) -> tuple[Collection | None, list[Finding]]:
+    """The collection, or None where it cannot be read, and findings on what was left out of it.
+
+    Raises:
+        DataError: the folder of images cannot be read.
+    """
+    index = FolderIndex(images)
+    try:
+        collection = load_collection(
+            images, tags, classes=classes, format=format, split=split, require_tags=format != "images"
+        )
+    except DataError as error:
+        finding = Finding(
+            "error",
+            "unusable-collection",
+            str(error),
+            "`tag2mask train` refuses to start; only the images were checked, not the tags",
+            "see the message",
+        )
+        return None, [finding]
+    findings = [_found(kind, problems) for kind, problems in _by_kind(collection.problems).items()]
+    if split is None and collection.source not in {"images", "folders"}:
+        findings += _unlisted(collection, index)
+    return collection, findings
+
+
+def _by_kind(problems: Sequence[Problem]) -> dict[str, list[Problem]]:
+    kinds: dict[str, list[Problem]] = {}
+    for problem in problems:
+        if problem.kind not in _SILENT:
+            kinds.setdefault(problem.kind, []).append(problem)
+    return kinds
+
+
+def _found(name: str, problems: list[Problem]) -> Finding:
+    severity: Severity = "note" if problems[0].level == "note" else "warning"
+    code = "-".join(name.split())
+    kind = _KINDS.get(name) or _Kind(severity, code, f"{name}: {{n}}", "see each", "see each")
+    return Finding(
+        kind.severity,
+        kind.code,
+        kind.what.format(n=len(problems)),
+        kind.consequence,
+        kind.remedy,
+        images=tuple(problem.file for problem in problems if problem.file),
+        details=tuple(problem.message for problem in problems),
+    )
+
+
+def _unlisted(collection: Collection, index: FolderIndex) -> list[Finding]:
+    """A finding on the images below the collection's root that it says nothing about."""
+    if index.root != collection.root:
+        index = FolderIndex(collection.root)
+    known = {item.name for item in collection.items}
+    named = {without_suffix(problem.file) for problem in collection.problems if problem.file}
+    loose = tuple(name for name in index.images() if name not in known and without_suffix(name) not in named)
+    if not loose:
+        return []
+    return [
+        Finding(
+            "warning",
+            "images-not-listed",
+            f"{len(loose)} image{'s' * (len(loose) != 1)} of the folder {'is' if len(loose) == 1 else 'are'} not in "
+            "the tags",
+            _SKIPPED,
+            "add their tags (`none` if they show no class), if they belong to the collection",
+            images=loose,
+        )
+    ]
