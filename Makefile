@@ -10,10 +10,10 @@ WEIGHTS ?= ../shared/weights
 
 export PYTHONWARNINGS ?= default
 
-.PHONY: help setup demo test tools check format wheel-test bench-crf bench-animals bench-steel clean
+.PHONY: help setup demo test tools check format wheel-test bench-crf bench-check bench-animals bench-steel clean
 
 help:
-	@echo "make demo | test | check | format | bench-crf | bench-animals | bench-steel | clean"
+	@echo "make demo | test | check | format | bench-check | bench-crf | bench-animals | bench-steel | clean"
 
 setup: $(STAMP)
 
@@ -48,8 +48,8 @@ wheel-test: $(STAMP)
 	rm -rf dist $(WHEEL_VENV)
 	$(BIN)/python -m build --installer uv --wheel --outdir dist . >/dev/null || $(BIN)/python -m build --wheel --outdir dist . >/dev/null
 	$(PYTHON) -m venv $(WHEEL_VENV)
-	$(BIN)/uv pip install --quiet --python $(WHEEL_VENV)/bin/python dist/*.whl \
-	  || $(WHEEL_VENV)/bin/python -m pip install --quiet dist/*.whl
+	$(BIN)/uv pip install --quiet --python $(WHEEL_VENV)/bin/python "$$(ls dist/*.whl)[train]" \
+	  || $(WHEEL_VENV)/bin/python -m pip install --quiet "$$(ls dist/*.whl)[train]"
 	cd $(WHEEL_VENV) && bin/tag2mask demo --quick --out demo-out
 	rm -rf $(WHEEL_VENV)
 
@@ -61,6 +61,9 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff check --fix-only --quiet .
 	$(BIN)/ruff format --quiet .
+
+bench-check: $(STAMP)
+	$(BIN)/python benchmarks/bench_check.py
 
 bench-crf: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pydensecrf2

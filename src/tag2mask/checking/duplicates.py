@@ -84,6 +84,7 @@ def _report(kind: Kind, groups: list[list[Seen]]) -> list[Finding]:
                 "a score on one side is untrue: the network has seen these pictures in training",
                 "look at them, and keep those of one scene on one side" if near else "keep all copies on one side",
                 across,
+                _placed,
             )
         )
     if within:
@@ -120,7 +121,8 @@ def _tags_differ(seen: Sequence[Seen], group: list[int]) -> bool:
 
 
 def _placed(s: Seen) -> str:
-    return f"{s.name} [{s.photograph.part}]" if s.photograph.part else s.name
+    part = s.photograph.part
+    return s.name if part is None or s.name.startswith(part) else f"{s.name} [{part}]"
 
 
 def _finding(
@@ -130,7 +132,7 @@ def _finding(
     consequence: str,
     remedy: str,
     groups: list[list[Seen]],
-    written: Callable[[Seen], str] = _placed,
+    written: Callable[[Seen], str] = lambda s: s.name,
 ) -> Finding:
     number = sum(map(len, groups))
     return Finding(

@@ -28,12 +28,14 @@ def check_tags(collection: Collection) -> list[Finding]:
     counts = dict(zip(names, present.sum(0).tolist(), strict=True))
     both = present.astype(np.int64).T @ present.astype(np.int64)
     together = {(names[i], names[j]): int(both[i, j]) for i, j in combinations(range(len(names)), 2)}
+    spelling = check_spelling(counts, together)
+    known = {frozenset(group) for finding in spelling for group in finding.groups}
     return [
-        *check_spelling(counts, together),
+        *spelling,
         *_rare(counts),
         *_everywhere(names, present, absent),
         *_always(names, present, absent, both),
-        *_never(names, present, both),
+        *_never(names, present, both, known),
         *_no_background(present),
     ]
 
@@ -147,7 +149,9 @@ def _always(
     return findings
 
 
-def _never(names: tuple[str, ...], present: NDArray[np.bool_], both: NDArray[np.int64]) -> list[Finding]:
+def _never(
+    names: tuple[str, ...], present: NDArray[np.bool_], both: NDArray[np.int64], known: set[frozenset[str]]
+) -> list[Finding]:
     number = present.sum(0)
     if len(names) > 1 and number.sum() >= ENOUGH and present.sum(1).max(initial=0) <= 1:
         return [
@@ -163,7 +167,7 @@ def _never(names: tuple[str, ...], present: NDArray[np.bool_], both: NDArray[np.
     pairs = [
         (names[i], names[j], float(expected[i, j]))
         for i, j in combinations(range(len(names)), 2)
-        if both[i, j] == 0 and expected[i, j] >= EXPECTED
+        if both[i, j] == 0 and expected[i, j] >= EXPECTED and frozenset((names[i], names[j])) not in known
     ]
     if not pairs:
         return []

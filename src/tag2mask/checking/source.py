@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tag2mask.checking.finding import Finding, Severity
 from tag2mask.collection import Collection, Problem, load_collection
+from tag2mask.collection.csv_table import read_table
+from tag2mask.collection.csv_tags import recognise_separator
+from tag2mask.collection.listing import BACKGROUND_WORDS
 from tag2mask.collection.names import FolderIndex, without_suffix
 from tag2mask.errors import DataError
 
@@ -61,10 +65,17 @@ def read_collection(
         DataError: the folder of images cannot be read.
     """
     index = FolderIndex(images)
+
+    def load(names: Path | Sequence[str] | None) -> Collection:
+        return load_collection(images, tags, classes=names, format=format, split=split, require_tags=format != "images")
+
     try:
-        collection = load_collection(
-            images, tags, classes=classes, format=format, split=split, require_tags=format != "images"
-        )
+        try:
+            collection = load(classes)
+        except DataError:
+            if classes is not None or tags is None or (names := spelled_apart(tags)) is None:
+                raise
+            collection = load(names)
     except DataError as error:
         finding = Finding(
             "error",
@@ -78,6 +89,26 @@ def read_collection(
     if split is None and collection.source not in {"images", "folders"}:
         findings += _unlisted(collection, index)
     return collection, findings
+
+
+def spelled_apart(tags: Path) -> tuple[str, ...] | None:
+    """All class names of a table of which some differ in case alone, or None: there are none, or it is no table.
+
+    Reading a collection refuses such a table; with these names as its classes it can be read and checked.
+    """
+    try:
+        table = read_table(tags)
+        if table.tags is None:
+            used = {table.image, table.split}
+            names = {name for k, name in enumerate(table.header) if k not in used}
+        else:
+            cells = [unicodedata.normalize("NFC", row[table.tags].strip()) for _, row in table.rows]
+            separator = recognise_separator(cells, None, str(tags))
+            names = {tag.strip().removeprefix("?") for cell in cells for tag in cell.split(separator)}
+    except DataError:
+        return None
+    names = {name for name in names if name and name.casefold() not in BACKGROUND_WORDS}
+    return tuple(sorted(names)) if len({name.casefold() for name in names}) < len(names) else None
 
 
 def _by_kind(problems: Sequence[Problem]) -> dict[str, list[Problem]]:

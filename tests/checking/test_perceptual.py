@@ -1,0 +1,75 @@
+"""The perceptual hash against pictures whose likeness is known, and pairs against a double loop."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image, ImageEnhance
+
+from tag2mask.checking import perceptual
+from tag2mask.checking.perceptual import MAX_DISTANCE, MIN_LIKENESS, grouped, near_pairs, perceptual_hash, thumbnail
+from tag2mask.checking.photographs import Photograph, look_at_all
+from tests.checking.pictures import picture
+from tests.helpers import bench_folder
+
+
+def grey(image: Image.Image) -> NDArray[np.uint8]:
+    return np.array(image.convert("L"))
+
+
+def changed(image: Image.Image) -> dict[str, Image.Image]:
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=40)
+    width, height = image.size
+    return {
+        "recompressed": Image.open(stream).convert("RGB"),
+        "smaller": image.resize((width // 2, height // 2)),
+        "brighter": ImageEnhance.Brightness(image).enhance(1.2),
+        "paler": ImageEnhance.Contrast(image).enhance(0.7),
+        "cropped": image.crop((width // 100, height // 100, width, height)),
+    }
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_changes_that_keep_the_picture_are_near(seed: int) -> None:
+    image = Image.fromarray(picture(seed, (240, 320)))
+    for name, other in changed(image).items():
+        pair = [grey(image), grey(other)]
+        found = list(near_pairs(np.stack([*map(perceptual_hash, pair)]), np.stack([*map(thumbnail, pair)])))
+        assert [(i, j) for i, j, _ in found] == [(0, 1)], name
+
+
+def test_pairs_are_those_of_a_double_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(perceptual, "_BLOCK", 16)  # pairs within and across blocks
+    rng = np.random.default_rng(0)
+    hashes = np.where(rng.random((50, 255)) < 0.5, 1, -1).astype(np.int8)
+    thumbnails = rng.normal(size=(50, 256)).astype(np.float32)
+    for copy, original, bits in ((7, 3, 60), (20, 12, 61), (49, 8, 0), (30, 31, 10)):
+        hashes[copy] = hashes[original]
+        hashes[copy, :bits] *= -1
+        thumbnails[copy] = thumbnails[original] * (-1 if copy == 30 else 1)
+    thumbnails /= np.linalg.norm(thumbnails, axis=1, keepdims=True)
+    expected = [
+        (i, j, int((hashes[i] != hashes[j]).sum()))
+        for i in range(50)
+        for j in range(i + 1, 50)
+        if (hashes[i] != hashes[j]).sum() <= MAX_DISTANCE and thumbnails[i] @ thumbnails[j] >= MIN_LIKENESS
+    ]
+    assert sorted(near_pairs(hashes, thumbnails)) == expected == [(3, 7, 60), (8, 49, 0)]
+
+
+def test_groups_are_connected_components() -> None:
+    assert grouped(8, [(5, 2), (2, 7), (0, 1), (3, 3)]) == [[0, 1], [2, 5, 7]]
+
+
+def test_no_false_alarm_on_photographs() -> None:
+    folder = bench_folder("voc_animals")
+    if folder is None:
+        pytest.skip("no benchmark collection beside the repository")
+    paths = sorted((folder / "val" / "images").glob("*.jpg"))
+    seen, unreadable = look_at_all([Photograph(path.name, path) for path in paths])
+    assert not unreadable
+    assert not list(near_pairs(np.stack([s.hash for s in seen]), np.stack([s.thumbnail for s in seen])))
