@@ -141,6 +141,12 @@ def test_every_trouble_with_images_is_found(clean: Folder) -> None:
         assert finding.remedy
 
 
+def test_an_image_of_no_split_is_no_leak(clean: Folder) -> None:
+    shutil.copy(clean.path("000.png"), clean.path("copy.png"))
+    clean.tags["copy.png"], clean.splits["copy.png"] = "cat", ""
+    assert codes(clean.check()) == {"duplicate-files": "warning"}
+
+
 def test_copies_in_another_folder_are_found(clean: Folder) -> None:
     other = clean.root / "other"
     other.mkdir()

@@ -14,7 +14,7 @@ from tag2mask.checking.sizes import check_readable, check_sizes
 from tag2mask.checking.source import read_collection
 from tag2mask.collection import Collection, read_classes
 from tag2mask.collection.names import FolderIndex
-from tag2mask.errors import ConfigError
+from tag2mask.errors import ConfigError, DataError
 
 Progress = Callable[[int], Callable[[], None]]
 
@@ -60,7 +60,7 @@ def check_collection(
     seen, unreadable = look_at_all([*photographs, *others], advance=progress(len(photographs) + len(others)))
     findings += check_readable(unreadable)
     findings += check_duplicates(seen)
-    findings += check_sizes([one for one in seen if not others or one.photograph.part != others[0].part])
+    findings += check_sizes([one for one in seen if not one.photograph.other])
     if collection is not None and collection.classes and format != "images":
         findings += check_tags(collection)
     if collection is not None and masks is not None:
@@ -84,7 +84,9 @@ def _photographs(images: Path, collection: Collection | None) -> list[Photograph
 def _others(folder: Path) -> list[Photograph]:
     """Images of another folder, named with it."""
     index = FolderIndex(folder)
-    return [Photograph(f"{folder}/{name}", index.files[name], str(folder)) for name in index.images()]
+    if not (names := index.images()):
+        raise DataError(f"{folder}: no image in this folder to check against; check the path")
+    return [Photograph(f"{folder}/{name}", index.files[name], other=True) for name in names]
 
 
 def _masks(

@@ -9,7 +9,7 @@ from typing import Literal
 import numpy as np
 
 from tag2mask.checking.finding import Finding, Severity
-from tag2mask.checking.perceptual import grouped, near_pairs
+from tag2mask.checking.perceptual import grouped, near_groups
 from tag2mask.checking.photographs import Seen, pixel_hash
 from tag2mask.errors import DataError
 from tag2mask.images import read_image
@@ -31,7 +31,8 @@ def check_duplicates(seen: Sequence[Seen]) -> list[Finding]:
     if solid:
         hashes = np.stack([seen[k].hash for k in solid])
         thumbnails = np.stack([seen[k].thumbnail for k in solid])
-        near = [(solid[i], solid[j]) for i, j, _ in near_pairs(hashes, thumbnails)]
+        first = near_groups(hashes, thumbnails).tolist()
+        near = [(solid[i], solid[j]) for j, i in enumerate(first) if i != j]
     findings: list[Finding] = []
     known: set[frozenset[int]] = set()
     pairs: list[tuple[int, int]] = []
@@ -71,8 +72,8 @@ def _confirmed_pixels(seen: Sequence[Seen]) -> Callable[[Seen], Hashable]:
 
 
 def _report(kind: Kind, groups: list[list[Seen]]) -> list[Finding]:
-    across = [group for group in groups if len({s.photograph.part for s in group}) > 1]
-    within = [group for group in groups if len({s.photograph.part for s in group}) == 1]
+    across = [group for group in groups if _is_across(group)]
+    within = [group for group in groups if not _is_across(group)]
     near = kind == "near"
     findings: list[Finding] = []
     if across:
@@ -116,13 +117,17 @@ def _contradictory(groups: list[list[Seen]]) -> Finding:
     )
 
 
+def _is_across(group: list[Seen]) -> bool:
+    splits = {s.photograph.split for s in group if not s.photograph.other} - {None}
+    return len(splits) > 1 or len({s.photograph.other for s in group}) > 1
+
+
 def _tags_differ(seen: Sequence[Seen], group: list[int]) -> bool:
     return len({seen[k].photograph.tags for k in group} - {None}) > 1
 
 
 def _placed(s: Seen) -> str:
-    part = s.photograph.part
-    return s.name if part is None or s.name.startswith(part) else f"{s.name} [{part}]"
+    return s.name if s.photograph.split is None else f"{s.name} [{s.photograph.split}]"
 
 
 def _finding(

@@ -34,14 +34,16 @@ class Photograph:
     Attributes:
         name: how it is called in the report.
         path: the file.
-        part: the split or other collection it belongs to, or None.
+        split: the split it belongs to, or None.
         tags: its tags, or None where they are not known.
+        other: it is not of the collection, but of the folder that this is checked against.
     """
 
     name: str
     path: Path
-    part: str | None = None
+    split: str | None = None
     tags: frozenset[str] | None = None
+    other: bool = False
 
 
 @dataclass(frozen=True, slots=True)
