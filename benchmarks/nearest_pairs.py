@@ -1,7 +1,7 @@
 """Draw the pairs of photographs that look most alike: `python benchmarks/nearest_pairs.py FOLDER --out pairs.png`.
 
-Above each pair stand the number of bits in which their hashes differ and the likeness of their thumbnails. This is
-how `MAX_DISTANCE` and `MIN_LIKENESS` of `tag2mask.checking.perceptual` were chosen: by looking.
+Above each pair stands the number of bits in which their hashes differ. This is how `MAX_DISTANCE` of
+`tag2mask.checking.perceptual` was chosen: by looking.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ def main() -> None:
     photographs = [Photograph(name, path) for folder in options.folders for path, name in list_images(folder)]
     seen, unreadable = look_at_all(photographs)
     signs = np.stack([s.hash for s in seen]).astype(np.float32)
-    thumbnails = np.stack([s.thumbnail for s in seen])
     first, second = np.triu_indices(len(seen), 1)
     distance = ((BITS - signs @ signs.T) / 2)[first, second]
     chosen = np.argsort(distance, kind="stable")[: options.pairs]
@@ -38,9 +37,8 @@ def main() -> None:
     for place, k in enumerate(chosen.tolist()):
         pair = seen[first[k]], seen[second[k]]
         x, y = place % COLUMNS * (2 * SIDE + 10), place // COLUMNS * (SIDE + TEXT + 2)
-        likeness = float(thumbnails[first[k]] @ thumbnails[second[k]])
         names = " ".join(Path(one.name).stem[-14:] for one in pair)
-        draw.text((x, y), f"{distance[k]:.0f} {likeness:.2f} {names}", fill="black")
+        draw.text((x, y), f"{distance[k]:.0f} {names}", fill="black")
         for side, one in enumerate(pair):
             with Image.open(one.photograph.path) as image:
                 sheet.paste(image.convert("RGB").resize((SIDE, SIDE)), (x + side * SIDE, y + TEXT))

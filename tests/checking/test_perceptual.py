@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 
 from tag2mask.checking import perceptual
-from tag2mask.checking.perceptual import MAX_DISTANCE, MIN_LIKENESS, grouped, near_groups, perceptual_hash, thumbnail
+from tag2mask.checking.perceptual import MAX_DISTANCE, grouped, near_groups, perceptual_hash
 from tag2mask.checking.photographs import Photograph, look_at_all
 from tests.checking.pictures import picture
 from tests.helpers import bench_folder
@@ -39,7 +39,7 @@ def test_changes_that_keep_the_picture_are_near(seed: int) -> None:
     image = Image.fromarray(picture(seed, (240, 320)))
     for name, other in changed(image).items():
         pair = [grey(image), grey(other)]
-        found = near_groups(np.stack([*map(perceptual_hash, pair)]), np.stack([*map(thumbnail, pair)]))
+        found = near_groups(np.stack([*map(perceptual_hash, pair)]))
         assert found.tolist() == [0, 0], name
 
 
@@ -47,20 +47,12 @@ def test_groups_are_those_of_a_double_loop(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr(perceptual, "_BLOCK", 16)  # pairs within and across blocks
     rng = np.random.default_rng(0)
     hashes = np.where(rng.random((50, 255)) < 0.5, 1, -1).astype(np.int8)
-    thumbnails = rng.normal(size=(50, 256)).astype(np.float32)
     for copy, original, bits in ((7, 3, 60), (20, 12, 61), (49, 8, 0), (30, 31, 10), (2, 49, 40), (40, 7, 50)):
         hashes[copy] = hashes[original]
         hashes[copy, :bits] *= -1
-        thumbnails[copy] = thumbnails[original] * (-1 if copy == 30 else 1)
-    thumbnails /= np.linalg.norm(thumbnails, axis=1, keepdims=True)
-    pairs = [
-        (i, j)
-        for i in range(50)
-        for j in range(i + 1, 50)
-        if (hashes[i] != hashes[j]).sum() <= MAX_DISTANCE and thumbnails[i] @ thumbnails[j] >= MIN_LIKENESS
-    ]
-    groups = near_groups(hashes, thumbnails).tolist()
-    expected = [[2, 8, 49], [3, 7, 40]]
+    pairs = [(i, j) for i in range(50) for j in range(i + 1, 50) if (hashes[i] != hashes[j]).sum() <= MAX_DISTANCE]
+    groups = near_groups(hashes).tolist()
+    expected = [[2, 8, 49], [3, 7, 40], [30, 31]]
     assert grouped(50, pairs) == grouped(50, [(i, j) for j, i in enumerate(groups) if i != j]) == expected
     assert all(groups[groups[k]] == groups[k] <= k for k in range(50))
 
@@ -76,13 +68,12 @@ def test_no_false_alarm_on_photographs() -> None:
     paths = sorted((folder / "val" / "images").glob("*.jpg"))
     seen, unreadable = look_at_all([Photograph(path.name, path) for path in paths])
     assert not unreadable
-    groups = near_groups(np.stack([s.hash for s in seen]), np.stack([s.thumbnail for s in seen]))
+    groups = near_groups(np.stack([s.hash for s in seen]))
     assert groups.tolist() == list(range(len(seen)))
 
 
 def test_thousands_that_are_all_alike_take_no_longer() -> None:
     hashes = np.tile(perceptual_hash(picture(0)[..., 0]), (5000, 1))
-    thumbnails = np.tile(thumbnail(picture(0)[..., 0]), (5000, 1))
     started = time.perf_counter()
-    assert not near_groups(hashes, thumbnails).any()
+    assert not near_groups(hashes).any()
     assert time.perf_counter() - started < 20

@@ -29,9 +29,7 @@ def check_duplicates(seen: Sequence[Seen]) -> list[Finding]:
     solid = [k for k, s in enumerate(seen) if s.spread >= FLAT]
     near: list[tuple[int, int]] = []
     if solid:
-        hashes = np.stack([seen[k].hash for k in solid])
-        thumbnails = np.stack([seen[k].thumbnail for k in solid])
-        first = near_groups(hashes, thumbnails).tolist()
+        first = near_groups(np.stack([seen[k].hash for k in solid])).tolist()
         near = [(solid[i], solid[j]) for j, i in enumerate(first) if i != j]
     findings: list[Finding] = []
     known: set[frozenset[int]] = set()

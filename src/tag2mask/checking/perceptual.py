@@ -5,9 +5,9 @@ The picture in grey is averaged to 64 x 64, transformed by a discrete cosine tra
 change few signs; a crop of 3 % of the sides changes about 50. After Zauner, "Implementation and Benchmarking
 of Perceptual Image Hash Functions", 2010, with more frequencies: 64 bits collide between unrelated textures.
 
-`MAX_DISTANCE` is from photographs: of 5.6 million pairs of 3,354 PASCAL VOC photographs of animals, none of
-which shows the same picture twice, the nearest differ in 80 bits; partial copies in a collection of steel surfaces
-differ in 21 to 75. `benchmarks/nearest_pairs.py` draws the nearest pairs of a folder, to choose by.
+`MAX_DISTANCE` is from photographs: of 5.6 million pairs of 3,354 PASCAL VOC photographs of animals none differ in
+less than 80 bits, and the nearest show different scenes; the same defects of a steel surface, beside another ground
+or in another light, differ in 21 to 80. `benchmarks/nearest_pairs.py` draws the nearest pairs of a folder.
 """
 
 from __future__ import annotations
@@ -20,9 +20,6 @@ SIDE = 16
 BITS = SIDE * SIDE - 1
 MAX_DISTANCE = 60
 """Pictures whose hashes differ in at most so many of `BITS` bits are near duplicates."""
-
-MIN_LIKENESS = 0.3
-"""And whose thumbnails correlate at least so much."""
 
 _BLOCK = 2048
 
@@ -41,17 +38,7 @@ def perceptual_hash(grey: NDArray[np.uint8]) -> NDArray[np.int8]:
     return np.where(spectrum > 0, 1, -1).astype(np.int8)
 
 
-def thumbnail(grey: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """The picture in 16 x 16 as float32 (256,) with mean 0 and norm 1; zeros where it is of one tone."""
-    small = cv2.resize(grey, (SIDE, SIDE), interpolation=cv2.INTER_AREA).astype(np.float32).ravel()
-    small -= small.mean()
-    norm = float(np.linalg.norm(small))
-    return small / norm if norm > 1e-3 else np.zeros_like(small)
-
-
-def near_groups(
-    hashes: NDArray[np.int8], thumbnails: NDArray[np.float32], *, limit: int = MAX_DISTANCE
-) -> NDArray[np.intp]:
+def near_groups(hashes: NDArray[np.int8], *, limit: int = MAX_DISTANCE) -> NDArray[np.intp]:
     """Which pictures look alike, directly or through others that look like both.
 
     Every pair is compared, as products of blocks of matrices: 10,000 pictures take a few seconds and
@@ -59,7 +46,6 @@ def near_groups(
 
     Args:
         hashes: int8 (N, 255) of `perceptual_hash`.
-        thumbnails: float32 (N, 256) of `thumbnail`.
         limit: largest number of bits in which two that are alike differ.
 
     Returns:
@@ -70,8 +56,6 @@ def near_groups(
     for start in range(0, len(signs), _BLOCK):
         rows = slice(start, start + _BLOCK)
         alike = signs[rows] @ signs[start:].T >= BITS - 2 * limit  # BITS - 2 * distance, exact in float32
-        alike &= thumbnails[rows] @ thumbnails[start:].T >= MIN_LIKENESS
-        alike[np.arange(len(alike)), np.arange(len(alike))] = True
         for row in np.flatnonzero(alike.sum(1) > 1):
             joined = np.unique(group[start:][alike[row]])
             if len(joined) > 1:

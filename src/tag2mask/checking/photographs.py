@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tag2mask.checking.jpeg_end import jpeg_is_whole
-from tag2mask.checking.perceptual import perceptual_hash, thumbnail
+from tag2mask.checking.perceptual import perceptual_hash
 from tag2mask.errors import DataError
 from tag2mask.images import image_size, load_pixels, open_image, read_image
 from tag2mask.machine import usable_cores
@@ -59,7 +59,6 @@ class Seen:
         reduced: the pixels were decoded at a reduced size.
         spread: standard deviation of its grey levels.
         hash: int8 (255,), see `perceptual_hash`.
-        thumbnail: float32 (256,), see `perceptual.thumbnail`.
     """
 
     photograph: Photograph
@@ -70,7 +69,6 @@ class Seen:
     reduced: bool
     spread: float
     hash: NDArray[np.int8]
-    thumbnail: NDArray[np.float32]
 
     @property
     def name(self) -> str:
@@ -157,7 +155,6 @@ def look_at(photograph: Photograph) -> Seen | Unreadable:
         reduced=reduced,
         spread=float(cv2.meanStdDev(grey)[1][0, 0]),
         hash=perceptual_hash(grey),
-        thumbnail=thumbnail(grey),
     )
 
 
