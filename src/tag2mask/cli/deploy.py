@@ -1,0 +1,35 @@
+"""`tag2mask export-model`: the trained network for places without the training stack."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tag2mask.cli.common import Run, app, say
+
+
+@app.command(name="export-model")
+def export_model(
+    run: Run,
+    onnx: Annotated[Path, typer.Option("--onnx", help="File to write, ending in .onnx.")],
+    int8: Annotated[
+        Path | None,
+        typer.Option(
+            "--int8", help="Also shrink it to 8-bit integers, with the photographs of this folder as a gauge."
+        ),
+    ] = None,
+) -> None:
+    """Write the network as an ONNX file; `tag2mask predict FILE.onnx` then needs no torch."""
+    from tag2mask.extras import require
+
+    require("train", "export of a network")
+    from tag2mask.portable.export import export_onnx
+    from tag2mask.portable.quantise import quantise
+
+    metadata = export_onnx(run, onnx)
+    if int8 is not None:
+        metadata = quantise(onnx, onnx, int8)
+    size = onnx.stat().st_size / 1e6
+    say(f"{onnx}: {len(metadata.classes)} classes, {metadata.precision}, opset {metadata.opset}, {size:.1f} MB")
