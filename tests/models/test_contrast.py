@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from tag2mask.config import ModelConfig
 from tag2mask.errors import ConfigError
@@ -21,7 +22,7 @@ def scene(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     tags = torch.zeros(8, 2)
     where = torch.zeros(8, 12, 12, dtype=torch.bool)
     for index in range(8):
-        row, column = torch.randint(0, 9, (2,), generator=generator).tolist()
+        row, column = torch.randint(2, 8, (2,), generator=generator).tolist()
         where[index, row : row + 3, column : column + 3] = True
         kind = index % 2
         tags[index, kind] = 1
@@ -34,7 +35,8 @@ def test_prior_is_the_cosine_distance_from_the_median() -> None:
     head = ContrastHead([6], 2).eval()
     contrast = head([features])
     place = features[0, :, 5, 7]
-    median = features[0].flatten(1).median(dim=1).values
+    inside = features[0, :, 2:-2, 2:-2]  # the edge counts as its neighbours do
+    median = F.pad(inside[None], (2, 2, 2, 2), mode="replicate").flatten(2).median(dim=2).values[0]
     expected = 1 - float(place @ median / (place.norm() * median.norm()))
     assert float(contrast.prior[0, 5, 7]) == pytest.approx(expected, abs=1e-5)
     assert contrast.prior[where].min() > 5 * contrast.prior[~where].mean()
@@ -70,6 +72,17 @@ def test_ignored_places_count_for_nothing() -> None:
     assert one.prior[:, :, 8:].abs().max() == 0
     nothing = head([features], torch.ones_like(ignored))
     assert nothing.tag_logits.abs().max() == 0
+
+
+def test_the_edge_of_the_image_is_not_odd() -> None:
+    """Zero padding changes the features along the border of any image, and says nothing of it."""
+    features = torch.ones(1, 6, 12, 12)
+    features[..., 0], features[..., :2, :] = 3.0, torch.rand(6, 2, 12)
+    features[0, 3, 6, 6] = 9.0
+    prior = ContrastHead([6], 2).eval()([features]).prior[0]
+    assert prior[6, 6] > 0.1
+    prior[6, 6] = 0
+    assert prior.max() < 1e-6
 
 
 def test_no_gradient_reaches_the_backbone() -> None:

@@ -19,6 +19,7 @@ from tag2mask.errors import ConfigError
 
 _HIDDEN = 64
 _EPS = 1e-6
+_EDGE = 2  # places; the receptive field of two stages reaches over the border so far
 
 
 class Contrast(NamedTuple):
@@ -64,6 +65,7 @@ class ContrastHead(nn.Module):
         with torch.autocast(features[0].device.type, enabled=False):
             size = min((feature.shape[-2], feature.shape[-1]) for feature in features)
             joined = torch.cat([F.adaptive_avg_pool2d(one.detach().float(), size) for one in features], dim=1)
+            joined = _without_edge(joined)
             seen = torch.ones_like(joined[:, 0]) if ignored is None else 1 - _touched(ignored, size)
             # Where everything is ignored the median is NaN; such an image says nothing.
             median = joined.masked_fill(seen[:, None] == 0, torch.nan).flatten(2).nanmedian(dim=2).values
@@ -87,6 +89,14 @@ def contrast_stages(stages: Sequence[int], available: int) -> tuple[int, ...]:
                 f"model.contrast_stages: there is no stage {stage}; this backbone has 0 to {available - 1}"
             )
     return tuple(stages)
+
+
+def _without_edge(maps: Tensor) -> Tensor:
+    """The outermost places replaced by their neighbours: padding makes them odd in every image."""
+    edge = _EDGE
+    if min(maps.shape[-2:]) <= 4 * edge:
+        return maps
+    return F.pad(maps[..., edge:-edge, edge:-edge], (edge, edge, edge, edge), mode="replicate")
 
 
 def _touched(ignored: Tensor, size: tuple[int, int]) -> Tensor:
