@@ -77,3 +77,19 @@ def test_thousands_that_are_all_alike_take_no_longer() -> None:
     started = time.perf_counter()
     assert not near_groups(hashes).any()
     assert time.perf_counter() - started < 20
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("train/images/steel_train_0649.jpg", "val/images/steel_val_0145.jpg"),  # the same defect, another ground
+        ("train/images/steel_train_0045.jpg", "val/images/steel_val_0010.jpg"),  # in another light
+        ("train/images/steel_train_0283.jpg", "train/images/steel_train_0312.jpg"),
+    ],
+)
+def test_the_same_defect_is_recognised(one: str, other: str) -> None:
+    folder = bench_folder("steel_defects")
+    if folder is None:
+        pytest.skip("no benchmark collection beside the repository")
+    seen, _ = look_at_all([Photograph(name, folder / name) for name in (one, other)])
+    assert near_groups(np.stack([s.hash for s in seen])).tolist() == [0, 0]

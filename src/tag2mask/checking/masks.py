@@ -84,6 +84,13 @@ def check_masks(
         troubles = [trouble for found in pool.map(one, paired) for trouble in found]
     findings = [_found(code, those) for code in _WORDS if (those := [t for t in troubles if t.code == code])]
     missing = tuple(item.name for item, path in paired if path is None)
+    used = {without_suffix(item.name) for item in items}
+    spare = tuple(sorted(name for name in files if name not in used))
+    return findings + _unpaired(missing, spare)
+
+
+def _unpaired(missing: tuple[str, ...], spare: tuple[str, ...]) -> list[Finding]:
+    findings = []
     if missing:
         findings.append(
             Finding(
@@ -95,8 +102,6 @@ def check_masks(
                 images=missing,
             )
         )
-    used = {without_suffix(item.name) for item in items}
-    spare = tuple(sorted(name for name in files if name not in used))
     if spare:
         findings.append(
             Finding(

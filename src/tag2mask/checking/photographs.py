@@ -145,6 +145,8 @@ def look_at(photograph: Photograph) -> Seen | Unreadable:
         return Unreadable(photograph, False, f"{path}: cannot be read ({error.strerror}); check its permissions")
     except DataError as error:
         return Unreadable(photograph, True, str(error))
+    except MemoryError:
+        return Unreadable(photograph, False, f"{path}: too large for the memory of this machine; make it smaller")
     grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
     return Seen(
         photograph=photograph,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from difflib import SequenceMatcher
 from itertools import combinations
@@ -13,6 +14,8 @@ LIKENESS = 0.75
 
 RARE_SHARE = 0.1
 """A slip of the pen occurs at most in so large a share of the images of the right name."""
+
+_JOINING = re.compile(r"[\s_\-./]+")
 
 
 def check_spelling(counts: Mapping[str, int], together: Mapping[tuple[str, str], int]) -> list[Finding]:
@@ -50,8 +53,8 @@ def check_spelling(counts: Mapping[str, int], together: Mapping[tuple[str, str],
 
 
 def _bare(name: str) -> str:
-    """The name without case, spaces, joining signs and plural."""
-    bare = "".join(character for character in name.casefold() if character.isalnum())
+    """The name without case, spaces, joining signs and plural; the name itself if nothing else is in it."""
+    bare = _JOINING.sub("", name.casefold()) or name
     return bare[:-1] if len(bare) > 3 and bare.endswith("s") and not bare.endswith("ss") else bare
 
 
