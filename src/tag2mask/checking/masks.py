@@ -28,22 +28,22 @@ class _Trouble:
 
 _WORDS: dict[str, tuple[Severity, str, str, str]] = {
     "unreadable-masks": (
-        "error", "masks cannot be read", "they are not scored", "save them as PNGs of class indices",
+        "error", "masks that cannot be read", "they are not scored", "save them as PNGs of class indices",
     ),
     "mask-size-differs": (
-        "error", "masks are not as large as their image", "they cannot be compared with it",
+        "error", "masks not as large as their image", "they cannot be compared with it",
         "save them at the size of the image as displayed (EXIF may turn it)",
     ),
     "mask-index-too-large": (
-        "error", "masks hold an index that no class has", "they are refused",
+        "error", "masks with an index that no class has", "they are refused",
         "give the file of classes the masks were drawn with, or 255 to undecided pixels",
     ),
     "mask-shows-untagged-class": (
-        "error", "masks show a class that the tags say is absent", "tags or mask are wrong; scores and training suffer",
+        "error", "masks that show a class which the tags say is absent", "tags or mask are wrong; the result suffers",
         "look at them, and correct the tags or the mask",
     ),
     "mask-lacks-tagged-class": (
-        "warning", "masks lack a class that the tags say is present", "tags or mask are wrong; scores suffer",
+        "warning", "masks without a class which the tags say is present", "tags or mask are wrong; scores suffer",
         "look at them, and correct the tags or the mask",
     ),
 }  # fmt: skip
@@ -96,7 +96,7 @@ def _unpaired(missing: tuple[str, ...], spare: tuple[str, ...]) -> list[Finding]
             Finding(
                 "note",
                 "images-without-mask",
-                f"{len(missing)} images have no mask",
+                f"images without a mask: {len(missing)}",
                 "they are not scored",
                 "nothing, if only some were drawn",
                 images=missing,
@@ -107,7 +107,7 @@ def _unpaired(missing: tuple[str, ...], spare: tuple[str, ...]) -> list[Finding]
             Finding(
                 "note",
                 "masks-without-image",
-                f"{len(spare)} masks have no image in the collection",
+                f"masks without an image in the collection: {len(spare)}",
                 "they are not used",
                 "check their names, if they should be",
                 images=spare,
@@ -147,7 +147,7 @@ def _found(code: str, troubles: list[_Trouble]) -> Finding:
     return Finding(
         severity,
         code,
-        f"{len(troubles)} {what}",
+        f"{what}: {len(troubles)}",
         consequence,
         remedy,
         images=tuple(trouble.name for trouble in troubles),

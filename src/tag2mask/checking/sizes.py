@@ -52,8 +52,8 @@ def check_readable(unreadable: Sequence[Unreadable]) -> list[Finding]:
     """Findings on photographs that do not decode."""
     findings = []
     for truncated, code, what in (
-        (False, "unreadable-images", "cannot be read"),
-        (True, "truncated-images", "are truncated or damaged"),
+        (False, "unreadable-images", "images that cannot be read"),
+        (True, "truncated-images", "images that are truncated or damaged"),
     ):
         those = [u for u in unreadable if u.truncated is truncated]
         if those:
@@ -61,7 +61,7 @@ def check_readable(unreadable: Sequence[Unreadable]) -> list[Finding]:
                 Finding(
                     "error",
                     code,
-                    f"{_images(len(those))} {what}",
+                    f"{what}: {len(those)}",
                     "they are left out, or part of the picture is missing",
                     "copy or download them again, or remove them from the tags",
                     images=tuple(u.photograph.name for u in those),

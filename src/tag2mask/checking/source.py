@@ -30,27 +30,29 @@ class _Kind:
 _SKIPPED = "they are left out of training"
 _KINDS = {
     "missing image": _Kind(
-        "error", "tags-without-image", "{n} entries have tags but no image", _SKIPPED,
+        "error", "tags-without-image", "entries with tags but no image: {n}", _SKIPPED,
         "add the images, or correct their names or the folder",
     ),
-    "bad name": _Kind("error", "bad-names", "{n} names cannot be used", _SKIPPED, "correct them"),
-    "bad row": _Kind("error", "bad-rows", "{n} rows cannot be read", _SKIPPED, "correct them"),
-    "bad annotation": _Kind("error", "bad-annotations", "{n} annotations cannot be read", _SKIPPED, "correct them"),
+    "bad name": _Kind("error", "bad-names", "names that cannot be used: {n}", _SKIPPED, "correct them"),
+    "bad row": _Kind("error", "bad-rows", "rows that cannot be read: {n}", _SKIPPED, "correct them"),
+    "bad annotation": _Kind(
+        "error", "bad-annotations", "annotations that cannot be read: {n}", _SKIPPED, "correct them",
+    ),
     "unreadable image": _Kind(
-        "error", "unreadable-images", "{n} images cannot be read", _SKIPPED,
+        "error", "unreadable-images", "images that cannot be read: {n}", _SKIPPED,
         "copy or download them again, or remove them from the tags",
     ),
     "unknown class": _Kind(
-        "error", "unknown-classes", "{n} images or folders have a class that is not among the classes", _SKIPPED,
+        "error", "unknown-classes", "images or folders with a class that is not among the classes: {n}", _SKIPPED,
         "correct the spelling, or add the class to the file of classes",
     ),
     "image without tags": _Kind(
-        "warning", "images-without-tags", "{n} images have no tags", _SKIPPED,
+        "warning", "images-without-tags", "images without tags: {n}", _SKIPPED,
         "add their tags, or `none` if they show no class",
     ),
-    "refused file": _Kind("warning", "refused-files", "{n} files must not be used", _SKIPPED, "see each"),
+    "refused file": _Kind("warning", "refused-files", "files that must not be used: {n}", _SKIPPED, "see each"),
     "duplicate row": _Kind(
-        "warning", "duplicate-rows", "{n} images are listed twice", "none: they count once", "remove one of the lines",
+        "warning", "duplicate-rows", "images listed twice: {n}", "none: they count once", "remove one of the lines",
     ),
 }  # fmt: skip
 _SILENT = frozenset({"unlisted images", "missing mask", "few images"})  # reported in full elsewhere
@@ -147,8 +149,7 @@ def _unlisted(collection: Collection, index: FolderIndex) -> list[Finding]:
         Finding(
             "warning",
             "images-not-listed",
-            f"{len(loose)} image{'s' * (len(loose) != 1)} of the folder {'is' if len(loose) == 1 else 'are'} not in "
-            "the tags",
+            f"images of the folder that are not in the tags: {len(loose)}",
             _SKIPPED,
             "add their tags (`none` if they show no class), if they belong to the collection",
             images=loose,
