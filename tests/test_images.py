@@ -346,14 +346,14 @@ def test_decompression_bomb_is_refused_before_decoding(tmp_path: Path) -> None:
     path = tmp_path / "bomb.png"
     path.write_bytes(png_header(30_000, 30_000))
     for function in (read_image, image_size):
-        with pytest.raises(DataError, match=r"bomb\.png.*30000 x 30000.*500,000,000"):
+        with pytest.raises(DataError, match=r"bomb\.png.*30000 x 30000.*110,000,000"):
             function(path)
 
 
 def test_large_images_pass_without_pillows_own_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "large.png"
-    path.write_bytes(png_header(20_000, 20_000))
-    assert image_size(path) == (20_000, 20_000)
+    path.write_bytes(png_header(12_000, 9_000))
+    assert image_size(path) == (9_000, 12_000)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 10)
     for suffix in ("png", "jpg", "bmp", "gif", "ppm"):
         image = save(tmp_path / f"a.{suffix}", Image.fromarray(noise()))

@@ -17,6 +17,7 @@ are then filled instead of refused.)
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 from collections.abc import Iterator
@@ -36,9 +37,11 @@ IMAGE_SUFFIXES = frozenset(
 )
 """Suffixes, in lower case, of the files that count as images when a folder is listed."""
 
-MAX_PIXELS = 500_000_000
-"""Images with more pixels than this are refused before they are decoded. For TIFF and WebP Pillow's
-own limit, `PIL.Image.MAX_IMAGE_PIXELS`, holds as well."""
+MAX_PIXELS = int(os.environ.get("TAG2MASK_MAX_PIXELS") or 110_000_000)
+"""Images with more pixels than this are refused before they are decoded, so that a small file cannot ask
+for more than 1 GiB of memory; the environment variable TAG2MASK_MAX_PIXELS sets another limit. Images of
+more than 8 bits a channel may have a quarter of it. For TIFF and WebP Pillow's own limit,
+`PIL.Image.MAX_IMAGE_PIXELS`, holds as well."""
 
 _TOO_LARGE_FOR_PILLOW = (
     "Pillow refuses an image of this format and size; make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
@@ -130,10 +133,11 @@ def open_image(
             width, height = image.size
             if width <= 0 or height <= 0:
                 raise DataError(f"{path}: the image is {width} x {height} pixels; replace the file")
-            if width * height > MAX_PIXELS:
+            limit = MAX_PIXELS // 4 if image.mode in {"I", "F"} or image.mode.startswith("I;16") else MAX_PIXELS
+            if width * height > limit:
                 raise DataError(
-                    f"{path}: the image claims {width} x {height} pixels, the limit is "
-                    f"{MAX_PIXELS:,} pixels; make it smaller or cut it into tiles"
+                    f"{path}: the image claims {width} x {height} pixels, the limit is {limit:,} pixels for its kind; "
+                    "make it smaller, cut it into pieces, or set TAG2MASK_MAX_PIXELS higher if you trust the file"
                 )
             yield image
         finally:
@@ -258,10 +262,18 @@ def _to_rgb(image: Image.Image, source: ImageFile.ImageFile, path: Path) -> NDAr
     if mode in {"LA", "La", "PA", "RGBA", "RGBa"} or "transparency" in image.info:
         if mode == "La":
             image = image.convert("LA")
-        rgba = image if image.mode == "RGBA" else image.convert("RGBA")
-        white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, rgba)
+        return _on_white(image)
     return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+
+
+def _on_white(image: Image.Image, rows: int = 512) -> NDArray[np.uint8]:
+    """Composite on white, strip by strip, since every copy of a large image counts."""
+    out = np.empty((image.height, image.width, 3), np.uint8)
+    for top in range(0, image.height, rows):
+        strip = image.crop((0, top, image.width, min(top + rows, image.height))).convert("RGBA")
+        white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
+        out[top : top + rows] = np.asarray(Image.alpha_composite(white, strip))[..., :3]
+    return out
 
 
 def _deep_grey(image: Image.Image, source: ImageFile.ImageFile, path: Path) -> NDArray[np.uint8]:

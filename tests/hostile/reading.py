@@ -1,0 +1,112 @@
+"""Reads thousands of damaged files in this process and prints, as JSON, how each kind ended.
+
+    python -m tests.hostile.reading FOLDER
+
+Run by `test_hostile.py` in a process of its own, whose memory can be measured.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from tag2mask.collection import load_collection
+from tag2mask.errors import DataError
+from tag2mask.images import image_size, read_image
+from tag2mask.masks_io import read_mask
+from tests.hostile.mutate import IMAGE_FORMATS, mutations, picture, png
+
+
+def main(folder: Path) -> None:
+    """Read everything; any error but `DataError` ends the process."""
+    counts: dict[str, dict[str, int]] = {}
+    slowest = ("", 0.0)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for kind, name, content, read in cases(folder):
+        path = folder / name
+        path.write_bytes(content)
+        started = time.perf_counter()
+        try:
+            read(path)
+            end = "read"
+        except DataError as error:
+            assert path.name in str(error) or "images" in str(error), f"{name}: the message names no file: {error}"
+            end = "refused"
+        except Exception as error:
+            raise SystemExit(f"{name} ({len(content)} bytes): {type(error).__name__}: {error}") from error
+        seconds = time.perf_counter() - started
+        if seconds > slowest[1]:
+            slowest = (name, seconds)
+        counts.setdefault(kind, {"read": 0, "refused": 0})[end] += 1
+        path.unlink()
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    print(json.dumps({"counts": counts, "slowest": slowest, "before_mb": before / 1024, "peak_mb": peak / 1024}))
+
+
+def cases(folder: Path) -> Any:
+    """Kind, file name, content and reader of each damaged file."""
+
+    def both(path: Path) -> None:
+        image_size(path)
+        read_image(path)
+
+    suffix = {"JPEG": "jpg", "WEBP": "webp", "TIFF": "tif"}
+    for number, kind in enumerate(IMAGE_FORMATS):
+        for index, content in enumerate(mutations(picture(kind), 150, number)):
+            yield kind, f"m{index}.{suffix.get(kind, kind.lower())}", content, both
+    for number, kind in enumerate(IMAGE_FORMATS):
+        yield "wrong suffix", f"w{number}.png", picture(kind), both
+        yield "wrong suffix", f"w{number}.jpg", b"no picture at all", both
+    for index, content in enumerate(mutations(png(40, 30, 3, rows=True), 250, 50)):
+        yield "mask", f"mask{index}.png", content, read_mask
+    for side in (65_535, 2**31 - 1, 100_000):
+        yield "header", f"huge{side}.png", png(side, side), both
+        yield "header", f"hugemask{side}.png", png(side, side, 3), read_mask
+    # What is let through must still fit: the largest that is, and the first that is not.
+    yield "bomb", "bomb1.png", png(10_488, 10_488, 2, rows=True), both
+    yield "bomb", "bomb2.png", png(10_488, 10_488, 6, rows=True), both
+    yield "bomb", "bomb3.png", png(10_489, 10_489, 2, rows=True), both
+    yield "bomb", "bomb4.png", png(10_000, 10_000, 0, rows=True, bits=16), both
+    yield from tables(folder)
+
+
+def tables(folder: Path) -> Any:
+    """Tables of tags, each beside a few whole images."""
+    images = folder / "images"
+    images.mkdir(exist_ok=True)
+    for index in range(6):
+        (images / f"p{index}.jpg").write_bytes(picture("JPEG", index))
+    names = [f"p{index}.jpg" for index in range(6)]
+    read: Callable[[Path], Any] = lambda path: load_collection(images, path)  # noqa: E731
+    rows = "\n".join(f"{name},{'cat' if index % 2 else 'dog cat'}" for index, name in enumerate(names))
+    plain = f"image,tags\n{rows}\n"
+    matrix = "image,cat,dog\n" + "\n".join(f"{name},{index % 2},{1 - index % 2}" for index, name in enumerate(names))
+    for number, text in enumerate((plain, matrix)):
+        for index, content in enumerate(mutations(text.encode(), 350, 100 + number)):
+            yield "table", f"t{number}-{index}.csv", content, read
+    wide = "image," + ",".join(f"c{column}" for column in range(100_000)) + "\np0.jpg" + ",1" * 100_000
+    special = {
+        "bom": b"\xef\xbb\xbf" + plain.encode(),
+        "crlf": plain.replace("\n", "\r\n").encode(),
+        "utf16": plain.encode("utf-16"),
+        "latin": plain.replace("cat", "k\xe4fer").encode("latin-1"),
+        "nul": plain.replace("cat", "c\x00t").encode(),
+        "quotes": b'image,tags\n"p0.jpg,cat\np1.jpg,"dog""\n',
+        "traversal": b"image,tags\n../../etc/passwd,cat\n/etc/passwd,dog\n..\\..\\x.jpg,cat\n",
+        "empty": b"",
+        "columns": wide.encode(),
+        "line": b"image,tags\n" + b"x" * 20_000_000,
+        "same": b"image,tags\n" + b"p0.jpg,cat\n" * 100_000,
+        "binary": picture("PNG"),
+    }
+    for name, content in special.items():
+        yield "table", f"{name}.csv", content, read
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
