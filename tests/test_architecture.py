@@ -30,6 +30,7 @@ ORDER = [
     {"portable"},
     {"outputs", "baselines", "label_free"},
     {"api"},
+    {"serving"},
     {"ablation"},
     {"demo"},
     {"cli"},

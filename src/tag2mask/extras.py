@@ -11,7 +11,7 @@ from tag2mask.errors import ConfigError
 EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("torch", "torchvision", "timm", "lightning", "torchmetrics"),
     "onnx": ("onnxruntime", "onnx", "onnxscript"),
-    "serve": ("fastapi", "uvicorn", "prometheus_client", "python_multipart"),
+    "serve": ("fastapi", "uvicorn", "prometheus_client"),
     "hub": ("huggingface_hub",),
 }
 """Modules of each extra of `pip install 'tag2mask[extra]'`."""

@@ -17,7 +17,7 @@ from tag2mask.data import normalise
 from tag2mask.errors import ConfigError
 from tag2mask.extras import require
 from tag2mask.files import atomic_path
-from tag2mask.models import Recognition, TagSegmenter
+from tag2mask.models import Recognition, TagSegmenter, contrast
 from tag2mask.portable.metadata import INPUT, Metadata
 from tag2mask.predictor import Predictor
 
@@ -103,15 +103,24 @@ class _Graph(nn.Module):
         coarsest = max(network.backbone.strides[stage] for stage in network.contrast_stages)
         pooled = []
         for stage in network.contrast_stages:
-            factor = coarsest // network.backbone.strides[stage]
-            pooled.append(features[stage] if factor == 1 else F.avg_pool2d(features[stage], factor))
-        joined = torch.cat(pooled, dim=1)
+            feature, stride = features[stage], network.backbone.strides[stage]
+            while stride < coarsest:  # ceil_mode: the size as the exporter knows it of the next stage
+                feature, stride = F.avg_pool2d(feature, 2, ceil_mode=True), 2 * stride
+            pooled.append(feature)
+        joined = _without_edge(torch.cat(pooled, dim=1))
         ordered = joined.flatten(2).sort(dim=2).values
         median = ordered[:, :, (ordered.shape[2] - 1) // 2, None, None]
         first = network.contrast.first
         prior = 1 - F.cosine_similarity(joined[:, :first], median[:, :first], dim=1)
         logits = network.contrast.classifier(network.contrast.scale(joined - median))
         return logits, prior.clamp_min(0)
+
+
+def _without_edge(maps: Tensor, edge: int = contrast._EDGE) -> Tensor:
+    """As in `tag2mask.models.contrast`, but whether the maps are large enough is asked in the graph."""
+    inner = F.pad(maps[..., edge:-edge, edge:-edge], (edge, edge, edge, edge), mode="replicate")
+    rows, columns = (torch.ones_like(line).sum() for line in (maps[0, 0, :, 0], maps[0, 0, 0]))
+    return torch.where(torch.minimum(rows, columns) > 4 * edge, inner, maps)
 
 
 @contextmanager

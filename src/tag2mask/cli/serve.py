@@ -1,0 +1,37 @@
+"""`tag2mask serve`: masks over HTTP."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tag2mask.cli.common import app, say
+
+
+@app.command()
+def serve(
+    model: Annotated[Path, typer.Argument(help="File that `tag2mask export-model` wrote, or folder of a run.")],
+    host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine alone.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
+    workers: Annotated[int, typer.Option(min=0, help="Photographs at once; 0: half of the cores.")] = 0,
+    queue: Annotated[int, typer.Option(min=0, help="Photographs that may wait; more are answered 503.")] = 16,
+    max_megabytes: Annotated[float, typer.Option(min=0.001, help="Of an upload.")] = 20.0,
+    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Of a photograph.")] = 12.5,
+    seconds: Annotated[float, typer.Option(min=0.1, help="For an answer; longer is answered 503.")] = 30.0,
+    upload_seconds: Annotated[float, typer.Option(min=0.1, help="For an upload; longer is answered 408.")] = 20.0,
+) -> None:
+    """Serve masks over HTTP, described at /docs, with /health and /metrics."""
+    from tag2mask.serving import Limits
+    from tag2mask.serving.server import serve as run
+
+    limits = Limits(
+        max_bytes=int(max_megabytes * 1e6),
+        max_pixels=int(max_megapixels * 1e6),
+        workers=workers,
+        queue=queue,
+        seconds=seconds,
+        upload_seconds=upload_seconds,
+    )
+    run(model, host=host, port=port, limits=limits, report=say)
