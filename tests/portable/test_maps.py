@@ -17,7 +17,7 @@ from tag2mask.prior import mask_steps
 from tag2mask.types import Tag
 
 BACKGROUNDS = ("soft", "prior", "prior_hard", "cams_hard", "cams")
-PRESENT = ([0, 2, 3], [1], [])
+PRESENT: tuple[list[int], ...] = ([0, 2, 3], [1], [])
 
 
 def states(present: list[int], count: int = 4) -> torch.Tensor:

@@ -41,7 +41,7 @@ def export_onnx(run: str | Path | Predictor, path: str | Path) -> Metadata:
         raise ConfigError(f"--onnx {path}: the name must end in .onnx, as ONNX files do")
     require("onnx", "export to ONNX", "onnx", "onnxscript")
     predictor = run if isinstance(run, Predictor) else Predictor.load(run, device="cpu")
-    network = predictor.network.cpu().to(memory_format=torch.contiguous_format).eval()  # type: ignore[call-overload]
+    network = predictor.network.cpu().to(memory_format=torch.contiguous_format).eval()
     layers = predictor.config.masks.prior_layers
     graph = _Graph(network, layers if predictor.config.training.supervision == "tags" else None).eval()
     example = torch.zeros(2, 3, 96, 128, dtype=torch.uint8)
@@ -62,7 +62,7 @@ def export_onnx(run: str | Path | Predictor, path: str | Path) -> Metadata:
             verbose=False,
         )
     program.model.metadata_props.update(metadata.to_properties())
-    predictor.network.to(predictor.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    predictor.network.to(predictor.device, memory_format=torch.channels_last)
     with atomic_path(path) as temporary:
         program.save(temporary, external_data=False)
     return metadata

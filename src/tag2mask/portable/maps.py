@@ -54,7 +54,7 @@ def deep_stack(cams: Array, energies: Sequence[Array], size: tuple[int, int], co
     else:
         maps = np.maximum(maps, 0)
         maps = maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), _EPS)
-    prior = _min_max(sum((_min_max(resize_maps(energy[None], size)) for energy in energies), np.float32(0)))[0]
+    prior = _min_max(np.sum([_min_max(resize_maps(energy[None], size)[0]) for energy in energies], axis=0))
     if config.background == "soft":
         return _soft_stack(prior, maps, config.soft_prior, config.soft_threshold, config.soft_slope)
     return _stack(_background(prior, maps, config), maps)
@@ -89,14 +89,18 @@ def _min_max(maps: Array) -> Array:
 
 
 def _background(prior: Array, maps: Array, config: MaskConfig) -> Array:
+    best: Array = maps.max(axis=0, initial=0)
+    power = np.float32(config.background_power)
+    found: Array
     if config.background == "prior":
-        return (1 - prior) ** np.float32(config.background_power)
-    if config.background == "prior_hard":
-        return (prior < config.prior_hard_threshold).astype(np.float32)
-    best = maps.max(axis=0, initial=0)
-    if config.background == "cams_hard":
-        return (best < config.cams_hard_threshold).astype(np.float32)
-    return (1 - best) ** np.float32(config.background_power)
+        found = (1 - prior) ** power
+    elif config.background == "prior_hard":
+        found = (prior < config.prior_hard_threshold).astype(np.float32)
+    elif config.background == "cams_hard":
+        found = (best < config.cams_hard_threshold).astype(np.float32)
+    else:
+        found = (1 - best) ** power
+    return found
 
 
 def _stack(background: Array, maps: Array) -> Array:

@@ -146,4 +146,7 @@ class OnnxPredictor(MaskMaker):
 
 def _unflip(maps: list[Array]) -> Array:
     """Average the maps (K, h, w) of an image with those of its mirror image, if there are two."""
-    return maps[0] if len(maps) == 1 else (maps[0] + maps[1][:, :, ::-1]) / 2
+    if len(maps) == 1:
+        return maps[0]
+    result: Array = (maps[0] + maps[1][:, :, ::-1]) / np.float32(2)
+    return result
