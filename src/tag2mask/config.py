@@ -36,7 +36,7 @@ class DataConfig(_Section):
     hide_grid: int = Field(4, ge=1, le=64, description="hide-and-seek: cells per side")
     hide_probability: Fraction = Field(0.5, description="hide-and-seek: chance that a cell is hidden; 0 is off")
     hide_image_probability: Fraction = Field(
-        0.5, description="hide-and-seek: chance that an image has cells hidden at all"
+        0.0, description="hide-and-seek: chance that an image has cells hidden at all; 0 is off, 1 the paper's"
     )
     hide_from: Literal["recognition", "both"] = Field(
         "both", description="streams that see the hidden cells; 'both' needs one pass, 'recognition' is the paper's"

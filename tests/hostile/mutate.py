@@ -48,11 +48,11 @@ def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
 
 
 def png(width: int, height: int, colour: int = 2, *, rows: bool = False, bits: int = 8) -> bytes:
-    """A PNG of zeros; with `rows` all its pixels are there (a bomb), else only a few of them are."""
+    """A PNG of zeros; with `rows` all its pixels are there (a bomb), else next to none."""
     channels = {0: 1, 2: 3, 3: 1, 6: 4}[colour]
-    packer = zlib.compressobj(9)
-    line = b"\x00" * (1 + width * channels * bits // 8)
-    body = b"".join(packer.compress(line) for _ in range(height if rows else min(height, 3))) + packer.flush()
+    packer = zlib.compressobj(1)
+    line = b"\x00" * (1 + width * channels * bits // 8 if rows else 1000)
+    body = b"".join(packer.compress(line) for _ in range(height if rows else 3)) + packer.flush()
     palette = chunk(b"PLTE", bytes(range(6))) if colour == 3 else b""
     head = struct.pack(">IIBBBBB", width, height, bits, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + palette + chunk(b"IDAT", body) + chunk(b"IEND", b"")
