@@ -49,17 +49,10 @@ _TOO_LARGE_FOR_PILLOW = (
 
 _FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")
 
-_TRANSPOSE = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _ORIENTATION_TAG = 274
 _PHOTOMETRIC_TAG = 262
+_BACK = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # orientation that undoes another
+_STRIP = 512
 _WIDTH_TAG, _HEIGHT_TAG, _BITS_TAG = 256, 257, 258
 
 _LOOKS_LIKE = (
@@ -84,11 +77,13 @@ def read_image(path: Path) -> NDArray[np.uint8]:
     with open_image(path) as image:
         orientation = _orientation(image)
         load_pixels(image, path)
-        if orientation in _TRANSPOSE and image.format != "TIFF":  # Pillow turns TIFF while loading
-            transposed = image.transpose(_TRANSPOSE[orientation])
-            transposed.format = image.format
-            return _to_rgb(transposed, image, path)
-        return _to_rgb(image, image, path)
+        if isinstance(image, TiffImagePlugin.TiffImageFile):  # Pillow turns TIFF while loading
+            orientation = 1
+        if image.mode == "LAB":
+            raise DataError(f"{path}: colours are stored as CIE Lab, which cannot be read; convert it to RGB")
+        if _is_deep(image):
+            return np.ascontiguousarray(_turned(_deep_grey(image, path), _BACK[orientation]))
+        return _to_rgb(image, orientation)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -133,7 +128,7 @@ def open_image(
             width, height = image.size
             if width <= 0 or height <= 0:
                 raise DataError(f"{path}: the image is {width} x {height} pixels; replace the file")
-            limit = MAX_PIXELS // 4 if image.mode in {"I", "F"} or image.mode.startswith("I;16") else MAX_PIXELS
+            limit = MAX_PIXELS // 4 if _is_deep(image) else MAX_PIXELS
             if width * height > limit:
                 raise DataError(
                     f"{path}: the image claims {width} x {height} pixels, the limit is {limit:,} pixels for its kind; "
@@ -252,37 +247,49 @@ def _late_png_exif(image: ImageFile.ImageFile) -> bytes | None:
     return None
 
 
-def _to_rgb(image: Image.Image, source: ImageFile.ImageFile, path: Path) -> NDArray[np.uint8]:
-    """`image` (decoded, upright) as uint8 (H, W, 3); `source` is the file it came from."""
-    mode = image.mode
-    if mode in {"I", "F"} or mode.startswith("I;16"):
-        return _deep_grey(image, source, path)
-    if mode == "LAB":
-        raise DataError(f"{path}: colours are stored as CIE Lab, which cannot be read; convert it to RGB")
-    if mode in {"LA", "La", "PA", "RGBA", "RGBa"} or "transparency" in image.info:
-        if mode == "La":
-            image = image.convert("LA")
-        return _on_white(image)
-    return np.array(image if image.mode == "RGB" else image.convert("RGB"))
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a channel has more than 8 bits."""
+    return image.mode in {"I", "F"} or image.mode.startswith("I;16")
 
 
-def _on_white(image: Image.Image, rows: int = 512) -> NDArray[np.uint8]:
-    """Composite on white, strip by strip, since every copy of a large image counts."""
-    out = np.empty((image.height, image.width, 3), np.uint8)
-    for top in range(0, image.height, rows):
-        strip = image.crop((0, top, image.width, min(top + rows, image.height))).convert("RGBA")
-        white = Image.new("RGBA", strip.size, (255, 255, 255, 255))
-        out[top : top + rows] = np.asarray(Image.alpha_composite(white, strip))[..., :3]
+def _to_rgb(image: ImageFile.ImageFile, orientation: int) -> NDArray[np.uint8]:
+    """The decoded image upright, uint8 (H, W, 3), made strip by strip: each copy of a large image counts."""
+    turned = orientation >= 5
+    size = (image.width, image.height) if turned else (image.height, image.width)
+    out = np.empty((*size, 3), np.uint8)
+    lying = _turned(out, orientation)  # written in the order in which the image is stored
+    transparent = image.mode in {"LA", "La", "PA", "RGBA", "RGBa"} or "transparency" in image.info
+    for top in range(0, image.height, _STRIP):
+        whole = image.height <= _STRIP
+        strip = image if whole else image.crop((0, top, image.width, min(top + _STRIP, image.height)))
+        if transparent:
+            strip = strip.convert("LA") if strip.mode == "La" else strip
+            strip = strip if strip.mode == "RGBA" else strip.convert("RGBA")
+            strip = Image.alpha_composite(Image.new("RGBA", strip.size, (255, 255, 255, 255)), strip)
+        lying[top : top + _STRIP] = np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))
     return out
 
 
-def _deep_grey(image: Image.Image, source: ImageFile.ImageFile, path: Path) -> NDArray[np.uint8]:
+def _turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """The view of an upright image (H, W, 3) whose rows are those of the file, by EXIF orientation."""
+    if orientation in (3, 4):
+        pixels = pixels[::-1]
+    if orientation in (2, 3):
+        pixels = pixels[:, ::-1]
+    if orientation in (7, 8):
+        pixels = pixels[::-1]
+    if orientation in (6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels.swapaxes(0, 1) if orientation >= 5 else pixels
+
+
+def _deep_grey(image: ImageFile.ImageFile, path: Path) -> NDArray[np.uint8]:
     values = np.asarray(image)
     white: float | None = None
     inverted = False
-    if isinstance(source, TiffImagePlugin.TiffImageFile):
-        bits = source.tag_v2.get(_BITS_TAG, (16,))
-        inverted = source.tag_v2.get(_PHOTOMETRIC_TAG) == 0
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(_BITS_TAG, (16,))
+        inverted = image.tag_v2.get(_PHOTOMETRIC_TAG) == 0
         if image.mode.startswith("I;16"):
             white = float(2 ** int(bits[0]) - 1)
     elif image.mode != "F":  # PNG and PGM: Pillow gives the range 0..65535
@@ -295,7 +302,7 @@ def _deep_grey(image: Image.Image, source: ImageFile.ImageFile, path: Path) -> N
     if inverted:
         grey = 255 - grey
     rgb = np.repeat(grey[:, :, None], 3, axis=2)
-    transparent: Any = source.info.get("transparency")
+    transparent: Any = image.info.get("transparency")
     if isinstance(transparent, int):
         rgb[values == transparent] = 255
     return rgb
