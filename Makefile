@@ -10,10 +10,10 @@ WEIGHTS ?= ../shared/weights
 
 export PYTHONWARNINGS ?= default
 
-.PHONY: help setup demo test tools check format wheel-test bench-crf bench-check bench-animals bench-steel clean
+.PHONY: help setup demo test tools check format wheel-test bench-crf bench-check bench-animals bench-steel bench-onnx bench-serve clean
 
 help:
-	@echo "make demo | test | check | format | bench-check | bench-crf | bench-animals | bench-steel | clean"
+	@echo "make demo | test | check | format | bench-check | bench-crf | bench-animals | bench-steel | bench-onnx | bench-serve | clean"
 
 setup: $(STAMP)
 
@@ -74,6 +74,16 @@ bench-animals: $(STAMP)
 
 bench-steel: $(STAMP)
 	$(BIN)/python benchmarks/bench_collection.py steel_defects --bench $(BENCH) --weights $(WEIGHTS)/resnet18.safetensors --config surfaces
+
+# Both use the network that `make bench-animals` trains; RUN= names another.
+RUN ?= runs/bench-voc_animals-800-seed0/tags
+
+bench-onnx: $(STAMP)
+	$(BIN)/python benchmarks/bench_onnx.py $(RUN) $(BENCH)/voc_animals/val/images --masks $(BENCH)/voc_animals/val/masks \
+	  --calibrate $(BENCH)/voc_animals/train/images
+
+bench-serve: $(STAMP)
+	$(BIN)/python benchmarks/bench_serve.py $(RUN) $(BENCH)/voc_animals/val/images --minutes 10
 
 clean:
 	rm -rf $(VENV) $(WHEEL_VENV) dist build demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -25,7 +25,7 @@ ORDER = [
     {"models", "losses"},
     {"data", "prior"},
     {"runs"},
-    {"training"},
+    {"training", "hub"},
     {"predictor"},
     {"portable"},
     {"outputs", "baselines", "label_free"},
@@ -95,6 +95,7 @@ def test_public_api() -> None:
         "load",
         "make_masks",
         "predict",
+        "push_to_hub",
         "train",
     }
     for name in tag2mask.__all__:

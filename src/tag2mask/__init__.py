@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from tag2mask.api import evaluate, load, make_masks, predict, train
     from tag2mask.config import Config
     from tag2mask.crf import dense_crf
+    from tag2mask.hub import push_to_hub
     from tag2mask.predictor import Predictor
 
 try:
@@ -24,10 +25,11 @@ _HOMES = {
     "load": "tag2mask.api",
     "make_masks": "tag2mask.api",
     "predict": "tag2mask.api",
+    "push_to_hub": "tag2mask.hub",
     "train": "tag2mask.api",
 }
 
-__all__ = ["Config", "Predictor", "dense_crf", "evaluate", "load", "make_masks", "predict", "train"]
+__all__ = ["Config", "Predictor", "dense_crf", "evaluate", "load", "make_masks", "predict", "push_to_hub", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -59,7 +59,7 @@ class TrainResult:
 
 
 def load(run: str | Path, *, device: str = "auto") -> MaskMaker:
-    """Load a trained network from a run's folder (a `Predictor`) or an ONNX file (an `OnnxPredictor`).
+    """Load a trained network: of a run's folder or 'user/name' on the Hugging Face Hub, or of an ONNX file.
 
     Raises:
         DataError: there is no trained network.

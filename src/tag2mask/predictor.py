@@ -17,6 +17,7 @@ from torch.nn import functional as F
 from tag2mask.config import Config, PredictionConfig
 from tag2mask.data import normalise, resize, scaled_size, to_tensor
 from tag2mask.errors import ConfigError, DataError
+from tag2mask.hub import fetch, is_hub_name
 from tag2mask.models import Recognition, TagSegmenter
 from tag2mask.precision import autocast_dtype, resolve_precision
 from tag2mask.prediction import MaskMaker, Prediction, Request, check_image
@@ -81,12 +82,14 @@ class Predictor(MaskMaker):
 
     @classmethod
     def load(cls, run: str | Path, *, device: str | torch.device = "auto") -> Predictor:
-        """Read the trained network of a run's folder.
+        """Read the trained network of a run's folder, or of 'user/name' on the Hugging Face Hub.
 
         Raises:
             DataError: no trained network there.
             WeightsError: damaged files.
         """
+        if is_hub_name(run):
+            run = fetch(Path(run).as_posix())
         network, classes, config = load_model(RunFolder(Path(run)))
         return cls(network, classes, config, device=device)
 

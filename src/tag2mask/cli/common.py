@@ -13,7 +13,10 @@ from typer.core import TyperGroup
 
 from tag2mask.errors import ConfigError
 
-ORDER = ("check", "train", "masks", "predict", "evaluate", "score", "export", "export-model", "serve", "ablate", "demo")
+ORDER = (
+    *("check", "train", "masks", "predict", "evaluate", "score", "export"),
+    *("export-model", "push-to-hub", "serve", "ablate", "demo"),
+)
 
 
 class _Commands(TyperGroup):

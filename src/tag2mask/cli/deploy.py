@@ -1,4 +1,4 @@
-"""`tag2mask export-model`: the trained network for places without the training stack."""
+"""`tag2mask export-model`, `push-to-hub`: the trained network for places without the training stack."""
 
 from __future__ import annotations
 
@@ -33,3 +33,18 @@ def export_model(
         metadata = quantise(onnx, onnx, int8)
     size = onnx.stat().st_size / 1e6
     say(f"{onnx}: {len(metadata.classes)} classes, {metadata.precision}, opset {metadata.opset}, {size:.1f} MB")
+
+
+@app.command(name="push-to-hub")
+def push_to_hub(
+    run: Run,
+    name: Annotated[str, typer.Argument(help="user/name on the Hugging Face Hub.")],
+    public: Annotated[bool, typer.Option("--public", help="Everybody may see a repository that is created.")] = False,
+    scores: Annotated[Path | None, typer.Option(help="What `tag2mask evaluate --json` printed, for the card.")] = None,
+    description: Annotated[str, typer.Option(help="What the photographs are, for the card.")] = "",
+    licence: Annotated[str | None, typer.Option("--licence", help="Of the weights, e.g. apache-2.0.")] = None,
+) -> None:
+    """Put the network on the Hugging Face Hub, with a model card; `tag2mask predict user/name` fetches it."""
+    from tag2mask.hub import push_to_hub as push
+
+    say(push(run, name, private=not public, scores=scores, description=description, licence=licence))
