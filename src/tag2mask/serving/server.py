@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from tag2mask.api import load
 from tag2mask.extras import require
 from tag2mask.machine import usable_cores
@@ -40,6 +42,8 @@ def serve(
     from tag2mask.serving.app import create_app
 
     predictor = _load(model, max(1, usable_cores() // limits.busy))
+    # Compiles the dense CRF where that was not done yet, before the first client waits for it.
+    predictor.predict(np.zeros((64, 64, 3), dtype=np.uint8), predictor.classes[:1])
     if host not in ("127.0.0.1", "::1", "localhost"):
         report(f"listening on {host}: whoever reaches this machine may use it; there are no passwords here")
     config = uvicorn.Config(
