@@ -12,6 +12,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("torch", "torchvision", "timm", "lightning", "torchmetrics"),
     "onnx": ("onnxruntime", "onnx", "onnxscript"),
     "serve": ("fastapi", "uvicorn", "prometheus_client"),
+    "parquet": ("pyarrow",),
     "hub": ("huggingface_hub",),
 }
 """Modules of each extra of `pip install 'tag2mask[extra]'`."""

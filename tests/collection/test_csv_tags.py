@@ -247,7 +247,7 @@ def test_a_row_of_unknown_alone_has_no_tags(images: Path) -> None:
 
 
 def test_missing_table(images: Path) -> None:
-    with pytest.raises(DataError, match=r"none\.csv: no such file; expected a header"):
+    with pytest.raises(DataError, match=r"none\.csv: no such file; expected a file of tags"):
         load_collection(images, images.parent / "none.csv")
     with pytest.raises(DataError, match="this is a folder; the file of tags was expected"):
         load_collection(images, images)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import codecs
 import csv
 import io
 import re
@@ -11,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tag2mask.collection.collection import Problem
+from tag2mask.collection.text import read_text
 from tag2mask.errors import DataError
 from tag2mask.images import IMAGE_SUFFIXES
 
@@ -56,7 +56,7 @@ def read_table(path: Path) -> Table:
     Raises:
         DataError: the file cannot be read or is not such a table.
     """
-    text = _read_text(path)
+    text = read_text(path, "CSV", _EXPECTED)
     lines_of_text = re.split(r"[\r\n]+", text)
     first = next((line for line in lines_of_text if any(map(str.isalnum, line))), None)
     if first is None:
@@ -82,36 +82,13 @@ def read_table(path: Path) -> Table:
     return Table(path, header, image, tags, split, tuple(rows), tuple(problems))
 
 
-def _read_text(path: Path) -> str:
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; {_EXPECTED}") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path}: this is a folder; the file of tags was expected, such as tags.csv") from error
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
-    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    try:
-        text = data.decode(encoding)
-    except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        raise DataError(
-            f"{path}, line {line}: not UTF-8 text (byte 0x{data[error.start]:02x}); save it as UTF-8 CSV"
-        ) from error
-    if "\0" in text:
-        line = text[: text.index("\0")].count("\n") + 1
-        raise DataError(f"{path}, line {line}: holds a NUL byte: not a text file; save it as UTF-8 CSV")
-    return text
-
-
 def _delimiter(path: Path, first: str) -> str:
     def columns(delimiter: str) -> tuple[bool, int]:
         try:
             cells = next(csv.reader([first], delimiter=delimiter))
         except csv.Error:  # a cell of more than 128 KiB
             return False, 0
-        return any(_key(cell) in IMAGE_COLUMNS for cell in cells), len(cells)
+        return any(column_key(cell) in IMAGE_COLUMNS for cell in cells), len(cells)
 
     best = max(_DELIMITERS, key=columns)
     known, count = columns(best)
@@ -149,15 +126,16 @@ def _fit(cells: Sequence[str], width: int, tags: int | None, delimiter: str) -> 
     return (*cells[:width], *[""] * (width - len(cells))), None
 
 
-def _key(cell: str) -> str:
+def column_key(cell: str) -> str:
+    """A word of a header as it is compared with those known: without case, spaces, `_` and quotes."""
     return "".join(character for character in cell.casefold() if character not in " _-\t\"'")
 
 
 def _column(path: Path, header: Sequence[str], names: frozenset[str]) -> int | None:
-    found = [k for k, cell in enumerate(header) if _key(cell) in names]
+    found = [k for k, cell in enumerate(header) if column_key(cell) in names]
     if len(found) > 1:
         # `name` and `id` are also what a table calls something else: the plainer word wins.
-        plain = [k for k in found if _key(header[k]) not in {"name", "id"}]
+        plain = [k for k in found if column_key(header[k]) not in {"name", "id"}]
         if len(plain) != 1:
             both = " and ".join(repr(header[k]) for k in found)
             raise DataError(f"{path}: columns {both} mean the same; keep one of them")

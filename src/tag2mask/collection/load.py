@@ -8,11 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from tag2mask.collection.class_folders import has_class_folders, read_class_folders
 from tag2mask.collection.classes import nearest, read_classes
 from tag2mask.collection.collection import Collection, Problem
-from tag2mask.collection.csv_tags import read_csv
-from tag2mask.collection.listing import Listing, Row, refused_files
+from tag2mask.collection.listing import Listing, Row
 from tag2mask.collection.names import (
     FolderIndex,
     check_mask_names,
@@ -20,12 +18,11 @@ from tag2mask.collection.names import (
     normalise_name,
     without_suffix,
 )
-from tag2mask.collection.voc_devkit import find_devkit, read_voc
+from tag2mask.collection.sources import FILES, read_source
 from tag2mask.errors import DataError
 from tag2mask.images import image_size, read_image
 from tag2mask.types import Item
 
-FORMATS = ("auto", "csv", "folders", "voc", "images")
 _THREADS = 2
 _SHOWN = 10
 
@@ -41,22 +38,23 @@ def load_collection(
     strict: bool = False,
     require_tags: bool = True,
     verify: bool = False,
+    unpack: Path | None = None,
 ) -> Collection:
     """Read and check a collection of images and tags.
 
     Args:
-        images: folder of the images (csv, folders, images) or a VOC devkit.
-        tags: table of tags; see `tag2mask.collection.csv_tags`. None: folders or devkit.
+        images: folder of the images, or of all that belongs to the collection (a VOC devkit, Parquet files).
+        tags: file of tags in one of the formats `sources.FILES`; None: the folder says it all.
         masks: folder of human masks for evaluation, which mirrors `images` with .png; or None.
         classes: names in the order of their indices, or a file of them. None: those that occur,
             sorted.
-        format: `csv`, `folders` (one per class), `voc`, `images` (no tags); `auto`: a table if `tags`
-            is given, else a devkit or folders if `images` looks like that.
+        format: one of `sources.FORMATS`; `images` has no tags; `auto`: recognised by content.
         split: keep this split alone.
         strict: a problem is an error.
         require_tags: False keeps images without tags, all classes unknown, and makes `auto` read
             subfolders as plain folders of images.
         verify: decode every image, instead of looking at its header.
+        unpack: folder for images that are not files of their own (Parquet); see `parquet_folder`.
 
     Returns:
         The usable images, and the problems with the others.
@@ -65,10 +63,8 @@ def load_collection(
         DataError: nothing is usable, the source makes no sense, tags contradict each other, two
             images would write the same mask, or there is a problem under `strict`.
     """
-    if format not in FORMATS:
-        raise DataError(f"format {format!r}: expected one of {', '.join(FORMATS)}{nearest(format, FORMATS)}")
     chosen = None if classes is None else read_classes(classes)
-    listing = _read(images, tags, chosen, format, split, require_tags)
+    listing = read_source(images, tags, chosen, format, split=split, require_tags=require_tags, unpack=unpack)
     names = _class_names(listing, chosen)
     problems = listing.problems
     items = _items(listing, names, chosen is not None, require_tags, problems)
@@ -84,48 +80,6 @@ def load_collection(
     if strict and warnings:
         raise DataError(f"{images}: {len(warnings)} problems, and strict is on{_listed(warnings)}")
     return Collection(listing.index.root, names, tuple(items), tuple(problems), listing.source)
-
-
-def _read(
-    images: Path,
-    tags: Path | None,
-    classes: Sequence[str] | None,
-    format: str,
-    split: str | None,
-    require_tags: bool,
-) -> Listing:
-    if tags is not None and format not in {"auto", "csv"}:
-        raise DataError(f"format {format!r} takes no table of tags, but {tags} was given; leave one of them out")
-    if tags is not None:
-        return read_csv(tags, FolderIndex(images), classes)
-    if format == "csv":
-        raise DataError(f"{images}: format 'csv' needs a table of tags; give its path, such as tags.csv")
-    devkit = find_devkit(images) if format in {"auto", "voc"} else None
-    if devkit is not None:
-        return read_voc(devkit, classes, split)
-    if format == "voc":
-        raise DataError(f"{images}: not a VOC devkit; expected the folders JPEGImages and Annotations in it")
-    if format == "images" or (format == "auto" and not require_tags):
-        if require_tags:
-            raise DataError(f"{images}: format 'images' has no tags; give a table of tags")
-        index = FolderIndex(images)
-        rows = [Row(name, name, tagged=False) for name in index.images()]
-        return Listing("images", index, rows, refused_files(index))
-    index = FolderIndex(images)
-    if format == "auto" and not has_class_folders(index):
-        raise DataError(f"{images}: {_no_tags(images, index)}")
-    return read_class_folders(index, classes)
-
-
-def _no_tags(images: Path, index: FolderIndex) -> str:
-    if not index.images():
-        return "no image in this folder; check the path"
-    table = next((path for path in (images / "tags.csv", images.parent / "tags.csv") if path.is_file()), None)
-    hint = f"; did you mean {table}?" if table else ""
-    return (
-        "no tags for these images; give a table such as tags.csv (`image,tags`), or sort them into one "
-        f"folder per class{hint}"
-    )
 
 
 def _class_names(listing: Listing, chosen: tuple[str, ...] | None) -> tuple[str, ...]:
@@ -204,7 +158,7 @@ def _described(item: Item) -> str:
 
 
 def _report_unlisted(listing: Listing, used: set[str], problems: list[Problem]) -> None:
-    if listing.source != "csv":
+    if listing.source not in FILES:
         return
     named = {problem.file for problem in problems}
     unlisted = [name for name in listing.index.images() if name not in used and name not in named]
