@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tag2mask.collection import Collection, check_classes, list_images, load_collection
+from tag2mask.collection import UNPACKED, Collection, check_classes, list_images, load_collection
 from tag2mask.config import Config, find_config, load_config
 from tag2mask.errors import ConfigError
 from tag2mask.evaluation import Evaluation, evaluate, evaluate_pairs
@@ -99,12 +99,12 @@ def train(
     """Train from tags; write the network and a mask for every training image into `out`.
 
     Args:
-        images: folder of photographs, one folder per class, or a PASCAL VOC devkit.
-        tags: CSV of tags; not needed for the other two.
+        images: folder of photographs, or of a whole collection: see docs/own-data.md.
+        tags: file of tags: CSV, COCO, CVAT, Label Studio or JSON Lines; None where the folder says it all.
         out: folder of the run.
         masks: human masks for evaluation (and for the ceiling, `training.supervision=masks`).
         classes: file or names of the classes, in the order of their indices; else sorted from the tags.
-        format: kind of source where it is not to be recognised: csv, folders, voc.
+        format: kind of source where it is not recognised: a name in `tag2mask.collection.sources.FORMATS`.
         split: part of the collection; 'train' where the collection has one.
         limit: train on the first so many images after a shuffle with seed 0.
         config: configuration, its YAML file, or the name of a preset.
@@ -135,6 +135,7 @@ def train(
         split=split,
         limit=limit,
         strict=strict,
+        unpack=Path(out) / UNPACKED,
         report=report,
     )
     epochs = choose_epochs(chosen, len(collection))
@@ -179,8 +180,8 @@ def make_masks(
 
     Args:
         run: folder of a run, or a loaded network.
-        images: folder of photographs, one folder per class, or a PASCAL VOC devkit.
-        tags: CSV of tags; not needed for the other two.
+        images: folder of photographs, or of a whole collection: see docs/own-data.md.
+        tags: file of tags; None where the folder says it all.
         out: folder of the masks.
         format: kind of source where it is not to be recognised.
         split: part of the collection.
@@ -195,7 +196,13 @@ def make_masks(
     """
     predictor = run if isinstance(run, MaskMaker) else load(run, device=device)
     collection = load_collection(
-        Path(images), _path(tags), classes=predictor.classes, format=format, split=split, strict=strict
+        Path(images),
+        _path(tags),
+        classes=predictor.classes,
+        format=format,
+        split=split,
+        strict=strict,
+        unpack=Path(out) / UNPACKED,
     )
     _report_problems(collection, report)
     return write_masks(
@@ -265,9 +272,12 @@ def prepare(
     split: str | None = None,
     limit: int | None = None,
     strict: bool = False,
+    unpack: str | Path | None = None,
     report: Report = _silent,
 ) -> Collection:
     """Read a collection for training, decode every image once, and say what was wrong with it.
+
+    Arguments are those of `train`; `unpack` is a folder for images that are not files of their own (Parquet).
 
     Raises:
         DataError: the collection cannot be trained on.
@@ -282,6 +292,7 @@ def prepare(
         split=split,
         strict=strict,
         verify=True,
+        unpack=_path(unpack),
     )
     if split is None and "train" in collection.splits():
         report("this collection has splits; training on 'train' (--split chooses another)")

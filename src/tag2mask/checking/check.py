@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tag2mask.checking.duplicates import check_duplicates
 from tag2mask.checking.finding import Finding, Report, ranked
@@ -54,17 +55,18 @@ def check_collection(
     chosen = Path(classes) if isinstance(classes, str) else classes
     if masks is not None and format == "images":
         raise ConfigError("--masks compares masks with tags, and --format images has none; leave one of them out")
-    collection, findings = read_collection(images, tags, chosen, format, split)
-    photographs = _photographs(images, collection)
-    others = [] if against is None else _others(Path(against))
-    seen, unreadable = look_at_all([*photographs, *others], advance=progress(len(photographs) + len(others)))
-    findings += check_readable(unreadable)
-    findings += check_duplicates(seen)
-    findings += check_sizes([one for one in seen if not one.photograph.other])
-    if collection is not None and collection.classes and format != "images":
-        findings += check_tags(collection)
-    if collection is not None and masks is not None:
-        findings += _masks(collection, Path(masks), chosen, progress)
+    with TemporaryDirectory(prefix="tag2mask-") as folder:  # for images inside Parquet files
+        collection, findings = read_collection(images, tags, chosen, format, split, Path(folder))
+        photographs = _photographs(images, collection)
+        others = [] if against is None else _others(Path(against))
+        seen, unreadable = look_at_all([*photographs, *others], advance=progress(len(photographs) + len(others)))
+        findings += check_readable(unreadable)
+        findings += check_duplicates(seen)
+        findings += check_sizes([one for one in seen if not one.photograph.other])
+        if collection is not None and collection.classes and format != "images":
+            findings += check_tags(collection)
+        if collection is not None and masks is not None:
+            findings += _masks(collection, Path(masks), chosen, progress)
     return Report(
         ranked(findings),
         images=len(photographs),

@@ -59,7 +59,7 @@ _SILENT = frozenset({"unlisted images", "missing mask", "few images"})  # report
 
 
 def read_collection(
-    images: Path, tags: Path | None, classes: Path | Sequence[str] | None, format: str, split: str | None
+    images: Path, tags: Path | None, classes: Path | Sequence[str] | None, format: str, split: str | None, unpack: Path
 ) -> tuple[Collection | None, list[Finding]]:
     """The collection, or None where it cannot be read, and findings on what was left out of it.
 
@@ -69,7 +69,9 @@ def read_collection(
     index = FolderIndex(images)
 
     def load(names: Path | Sequence[str] | None) -> Collection:
-        return load_collection(images, tags, classes=names, format=format, split=split, require_tags=format != "images")
+        return load_collection(
+            images, tags, classes=names, format=format, split=split, require_tags=format != "images", unpack=unpack
+        )
 
     try:
         try:

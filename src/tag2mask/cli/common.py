@@ -44,12 +44,16 @@ err_console = Console(stderr=True, highlight=False, soft_wrap=True)
 SKIPPED = 3
 """Exit status: done, but some images were skipped."""
 
-Images = Annotated[Path, typer.Argument(help="Folder of photographs, one folder per class, or a VOC devkit.")]
-Tags = Annotated[Path | None, typer.Option("--tags", help="CSV of tags: `image,tags`, or a column per class.")]
+Images = Annotated[
+    Path, typer.Argument(help="Folder of photographs, or of a whole collection (class folders, VOC, YOLO, Parquet).")
+]
+Tags = Annotated[Path | None, typer.Option("--tags", help="File of tags: CSV, COCO, CVAT, Label Studio or JSON Lines.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 Run = Annotated[Path, typer.Argument(help="Folder that `tag2mask train` wrote.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-Format = Annotated[str, typer.Option(help="auto, csv, folders or voc.")]
+Format = Annotated[
+    str, typer.Option(help="auto, csv, coco, cvat, label-studio, jsonl, folders, yolo, voc or parquet.")
+]
 Split = Annotated[str | None, typer.Option(help="Part of the collection to use.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad image instead of skipping it.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make masks anew that are there already.")]

@@ -51,11 +51,16 @@ def score(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Compare runs and settings without human masks, on tagged photographs that were not trained on."""
+    from tempfile import TemporaryDirectory
+
     from tag2mask.collection import load_collection
     from tag2mask.label_free import label_free_score
     from tag2mask.predictor import Predictor
 
     predictor = Predictor.load(run, device=device)
-    collection = load_collection(images, tags, classes=predictor.classes, format=format, split=split)
-    result = label_free_score(predictor, collection, limit=limit)
+    with TemporaryDirectory(prefix="tag2mask-") as folder:
+        collection = load_collection(
+            images, tags, classes=predictor.classes, format=format, split=split, unpack=Path(folder)
+        )
+        result = label_free_score(predictor, collection, limit=limit)
     typer.echo(json.dumps(result.to_dict(), indent=1)) if as_json else say(result.summary())

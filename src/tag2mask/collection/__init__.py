@@ -4,8 +4,10 @@ from tag2mask.collection.classes import check_classes, read_classes
 from tag2mask.collection.collection import ClassCount, Collection, Problem
 from tag2mask.collection.load import load_collection
 from tag2mask.collection.names import list_images
+from tag2mask.collection.parquet_folder import UNPACKED
 
 __all__ = [
+    "UNPACKED",
     "ClassCount",
     "Collection",
     "Problem",

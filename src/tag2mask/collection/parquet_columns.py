@@ -89,7 +89,7 @@ def _holds_images(kind: pa.DataType) -> bool:
     import pyarrow.types as types
 
     if types.is_struct(kind):
-        return kind.get_field_index("bytes") >= 0
+        return bool(kind.get_field_index("bytes") >= 0)
     return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
 

@@ -25,6 +25,9 @@ from tag2mask.errors import DataError
 from tag2mask.extras import require
 from tag2mask.files import atomic_path
 
+UNPACKED = ".photographs"
+"""Folder, below what a command writes, that the images are unpacked into; a hidden one holds no masks."""
+
 _SUFFIX = ".parquet"
 _ROWS = 16
 _BUFFER = 1 << 20

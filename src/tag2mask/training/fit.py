@@ -16,7 +16,7 @@ import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
 
-from tag2mask.collection import Collection
+from tag2mask.collection import UNPACKED, Collection
 from tag2mask.config import Config, load_config
 from tag2mask.data import EpochSampler, TrainDataset, TrainTransform, make_loader
 from tag2mask.errors import ConfigError, DataError
@@ -149,7 +149,7 @@ def _prepare_folder(run: RunFolder, collection: Collection, config: Config, give
             )
         _check_same(run, collection, config)
         return
-    begun = {run.collection.name, run.given.name}
+    begun = {run.collection.name, run.given.name, UNPACKED}
     if resume and run.root.is_dir() and {path.name for path in run.root.iterdir()} - begun:
         raise ConfigError(f"{run.root}: nothing to resume here (no config.yaml); leave out --resume")
     make_folder(run.root)
