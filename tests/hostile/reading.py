@@ -89,6 +89,22 @@ def tables(folder: Path) -> Any:
     for number, text in enumerate((plain, matrix)):
         for index, content in enumerate(mutations(text.encode(), 350, 100 + number)):
             yield "table", f"t{number}-{index}.csv", content, read
+    for number, (suffix, text) in enumerate(sources(names)):
+        for index, content in enumerate(mutations(text.encode(), 150, 200 + number)):
+            yield suffix, f"s{number}-{index}.{suffix}", content, read
+    deep = b"[" * 200_000 + b"]" * 200_000
+    lolz = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 12))
+    for name, content in {
+        "deep.json": deep,
+        "deep.jsonl": b'{"image": ' + deep + b"}\n",
+        "number.json": b'{"images": [{"id": ' + b"9" * 100_000 + b', "file_name": "p0.jpg"}]}',
+        "nan.json": b'{"images": [{"id": NaN, "file_name": "p0.jpg"}], "annotations": [], "categories": []}',
+        "many.json": b'{"images": [' + b",".join([b'{"id": 1, "file_name": "p0.jpg"}'] * 50_000) + b"]}",
+        "laughs.xml": f'<!DOCTYPE a [<!ENTITY l0 "ha">{lolz}]><annotations>&l11;</annotations>'.encode(),
+        "file.xml": b'<!DOCTYPE a [<!ENTITY x SYSTEM "file:///etc/passwd">]><annotations>&x;</annotations>',
+        "nested.xml": b"<a>" * 100_000 + b"</a>" * 100_000,
+    }.items():
+        yield "special", name, content, read
     wide = "image," + ",".join(f"c{column}" for column in range(100_000)) + "\np0.jpg" + ",1" * 100_000
     special = {
         "bom": b"\xef\xbb\xbf" + plain.encode(),
@@ -106,6 +122,43 @@ def tables(folder: Path) -> Any:
     }
     for name, content in special.items():
         yield "table", f"{name}.csv", content, read
+
+
+def sources(names: list[str]) -> list[tuple[str, str]]:
+    """Right files of each format of tags: suffix and text."""
+    tags = [["cat"] if index % 2 else ["dog", "cat"] for index in range(len(names))]
+    coco = {
+        "images": [{"id": i, "file_name": name, "width": 64, "height": 48} for i, name in enumerate(names)],
+        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
+        "annotations": [
+            {"id": 10 * i + k, "image_id": i, "category_id": 1 + (tag == "dog"), "bbox": [1, 2, 3, 4]}
+            for i, both in enumerate(tags)
+            for k, tag in enumerate(both)
+        ],
+    }
+    cvat = "".join(
+        f'<image id="{i}" name="{name}" width="64" height="48">'
+        + "".join(f'<tag label="{tag}" source="manual"></tag>' for tag in tags[i])
+        + "</image>"
+        for i, name in enumerate(names)
+    )
+    studio = [
+        {
+            "id": i,
+            "data": {"image": f"/data/upload/1/{name}"},
+            "annotations": [
+                {"result": [{"type": "choices", "from_name": "t", "to_name": "i", "value": {"choices": tags[i]}}]}
+            ],
+        }
+        for i, name in enumerate(names)
+    ]
+    lines = "".join(json.dumps({"image": name, "tags": tags[i]}) + "\n" for i, name in enumerate(names))
+    return [
+        ("json", json.dumps(coco)),
+        ("json", json.dumps(studio)),
+        ("xml", f'<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version>{cvat}</annotations>'),
+        ("jsonl", lines),
+    ]
 
 
 if __name__ == "__main__":

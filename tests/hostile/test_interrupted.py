@@ -1,0 +1,102 @@
+"""Commands that are killed, interrupted or run out of disk: what is there is whole, and the next call goes on."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tag2mask.masks_io import read_mask
+from tests.helpers import write_shapes
+
+COUNT = 60
+COMMAND = [sys.executable, "-m", "tag2mask"]
+
+
+@pytest.fixture(scope="module")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_shapes(tmp_path_factory.mktemp("many"), COUNT, seed=900).images
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 96 KiB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=96k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    if mounted.returncode:
+        pytest.skip("no right to mount a small file system here")
+    yield folder
+    subprocess.run(["umount", str(folder)], check=True)
+
+
+def whole(folder: Path) -> dict[str, int]:
+    """Name and time of writing of each mask, after reading it."""
+    found = {}
+    for path in sorted(folder.rglob("*.png")):
+        if not path.name.startswith("."):
+            assert read_mask(path).shape == (48, 64)
+            found[path.name] = path.stat().st_mtime_ns
+    return found
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.timeout(400)
+@pytest.mark.parametrize(("how", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, None)])
+def test_predict_goes_on_after_it_was_stopped(
+    trained: Path, photographs: Path, tmp_path: Path, how: signal.Signals, status: int | None
+) -> None:
+    out = tmp_path / "masks"
+    arguments = ["predict", str(trained), str(photographs), "--out", str(out)]
+    process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 120
+    while len(list(out.glob("[!.]*.png"))) < 5 and time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.002)
+    process.send_signal(how)
+    code = process.wait(60)
+    if code == 0:
+        pytest.skip("too fast to be interrupted here")
+    assert status is None or code == status
+    before = whole(out)
+    assert 5 <= len(before) < COUNT
+    again = run(*arguments)
+    assert again.returncode == 0, again.stderr
+    after = whole(out)
+    assert len(after) == COUNT
+    assert {name: after[name] for name in before} == before, "what was done is not done again"
+    exported = run("export", str(out), "--to", "coco", "--out", str(tmp_path / "all.json"))
+    assert exported.returncode == 0, exported.stderr
+    assert len(json.loads((tmp_path / "all.json").read_text())["images"]) == COUNT
+
+
+@pytest.mark.timeout(400)
+def test_a_full_disk_is_said_and_costs_nothing(trained: Path, photographs: Path, small_disk: Path) -> None:
+    out = small_disk / "masks"
+    arguments = ["predict", str(trained), str(photographs), "--out", str(out)]
+    full = run(*arguments)
+    assert full.returncode == 1
+    assert "No space left" in full.stderr
+    assert "check space" in full.stderr
+    assert "Traceback" not in full.stderr
+    before = whole(out)
+    assert 0 < len(before) < COUNT
+    export = run("export", str(out), "--to", "coco", "--out", str(small_disk / "all.json"))
+    assert export.returncode == 1
+    assert "Traceback" not in export.stderr
+    assert not (small_disk / "all.json").exists()
+    subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
+    assert run(*arguments).returncode == 0
+    after = whole(out)
+    assert len(after) == COUNT
+    assert {name: after[name] for name in before} == before
