@@ -51,9 +51,7 @@ Tags = Annotated[Path | None, typer.Option("--tags", help="File of tags: CSV, CO
 Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 Run = Annotated[Path, typer.Argument(help="Folder that `tag2mask train` wrote.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-Format = Annotated[
-    str, typer.Option(help="auto, csv, coco, cvat, label-studio, jsonl, folders, yolo, voc or parquet.")
-]
+Format = Annotated[str, typer.Option(help="auto, csv, coco, cvat, label-studio, jsonl, folders, yolo, voc or parquet.")]
 Split = Annotated[str | None, typer.Option(help="Part of the collection to use.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad image instead of skipping it.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make masks anew that are there already.")]
