@@ -25,6 +25,7 @@ from tag2mask.cli.common import parse_settings
 from tag2mask.collection import load_collection
 from tag2mask.config import Config, load_config
 from tag2mask.predictor import Predictor
+from tag2mask.runs import RunFolder
 
 
 def main() -> int:
@@ -49,7 +50,11 @@ def main() -> int:
     )  # fmt: skip
     tag_minutes = (time.monotonic() - started) / 60
     predictor = Predictor.load(result.run)
-    print(f"trained from tags in {tag_minutes:.1f} min", flush=True)
+    mask_share = _mask_share(RunFolder(Path(result.run)).metrics)
+    print(
+        f"trained from tags in {tag_minutes:.1f} min; training masks took {mask_share:.0%} of the joint epochs",
+        flush=True,
+    )
     tag = _score(predictor, folder, out / "val-tags")
     val = load_collection(folder / "val" / "images", folder / "val" / "tags.csv", masks=folder / "val" / "masks")
     cam, threshold = thresholded_cam(predictor, val)
@@ -83,6 +88,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--no-ceiling", action="store_true")
     parser.add_argument("--no-pseudo", action="store_true")
     return parser.parse_args()
+
+
+def _mask_share(metrics: Path) -> float:
+    """Share of the joint epochs' time that went into training masks."""
+    lines = [json.loads(line) for line in metrics.read_text(encoding="utf-8").splitlines()]
+    joint = [line for line in lines if "pixel_loss" in line]
+    return float(sum(line["mask_seconds"] for line in joint) / sum(line["seconds"] for line in joint))
 
 
 def _score(predictor: Predictor, folder: Path, out: Path) -> dict[str, Any]:
