@@ -109,7 +109,7 @@ def main() -> None:
 
 def _run(load: Load, pid: int, clients: int) -> list[float]:
     """Everything at once until the end; the server's memory in MiB, once a second."""
-    kinds: list[Callable[[Load], None]] = [_photograph] * clients + [_bad, _broken_off, _slow, _burst]
+    kinds: list[Callable[[Load], None]] = [*[_photograph] * clients, _bad, _broken_off, _slow, _burst]
     threads = [threading.Thread(target=_repeat, args=(kind, load)) for kind in kinds]
     for thread in threads:
         thread.start()

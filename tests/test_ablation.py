@@ -35,7 +35,7 @@ def file(shapes: TinyCollection, tmp_path: Path) -> Path:
         "seeds": [0, 1],
     }
     path = tmp_path / "ablation.yaml"
-    path.write_text(yaml.safe_dump(tree))
+    path.write_text(yaml.safe_dump(tree, sort_keys=False))
     return path
 
 

@@ -154,7 +154,9 @@ def _claim(out: Path, predictor: MaskMaker, *, overwrite: bool) -> None:
             found = None
         except (OSError, ValueError) as error:
             raise DataError(f"{path}: cannot read it ({error}); choose another --out, or --overwrite") from None
-        foreign = found != about if found is not None else any(out.rglob("*.png"))
+        # Photographs unpacked from Parquet files lie in a hidden folder here and are no masks.
+        masks = (path for path in out.rglob("*.png") if not path.relative_to(out).parts[0].startswith("."))
+        foreign = found != about if found is not None else any(masks)
         if foreign:
             raise ConfigError(
                 f"{out}: this folder holds masks that other weights or settings made; "

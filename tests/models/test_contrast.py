@@ -50,7 +50,7 @@ def test_classes_are_learned_from_tags_and_found_where_they_are() -> None:
         features, tags, _ = scene(step)
         loss = tag_loss(head([features]).tag_logits, tags)
         optimiser.zero_grad()
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         optimiser.step()
     features, tags, where = scene(1000)
     with torch.no_grad():
@@ -88,7 +88,7 @@ def test_the_edge_of_the_image_is_not_odd() -> None:
 def test_no_gradient_reaches_the_backbone() -> None:
     features, tags, _ = scene(0)
     features.requires_grad_(True)
-    tag_loss(ContrastHead([6], 2)([features]).tag_logits, tags).backward()  # type: ignore[no-untyped-call]
+    tag_loss(ContrastHead([6], 2)([features]).tag_logits, tags).backward()
     assert features.grad is None
 
 

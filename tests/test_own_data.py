@@ -1,0 +1,214 @@
+"""Every recipe of docs/own-data.md, run as it stands there on a tiny collection in that format."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from tag2mask import cli
+from tag2mask.masks_io import read_mask
+from tests.conftest import TINY_OPTIONS
+from tests.helpers import TinyCollection, write_shapes
+
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "own-data.md"
+SETTINGS = [word for name, value in TINY_OPTIONS.items() for word in ("--set", f"{name}={json.dumps(value)}")]
+SETTINGS += ["--epochs", "1"]
+
+
+def recipes() -> dict[str, list[str]]:
+    """The commands of each section that has a block of shell."""
+    found: dict[str, list[str]] = {}
+    for section in PAGE.read_text(encoding="utf-8").split("\n## ")[1:]:
+        for block in re.findall(r"^```sh\n(.*?)^```$", section, re.MULTILINE | re.DOTALL):
+            found.setdefault(section.split("\n")[0], []).extend(block.splitlines())
+    return found
+
+
+def tags_of(tiny: TinyCollection) -> dict[str, list[str]]:
+    """Tags of each picture, by its name; those of empty ones are an empty list."""
+    with tiny.tags.open() as stream:
+        rows = {row["image"]: row["tags"].split() for row in csv.DictReader(stream)}
+    return {name: [tag for tag in tags if tag != "none"] for name, tags in rows.items()}
+
+
+def copied(tiny: TinyCollection, folder: str) -> Path:
+    shutil.copytree(tiny.images, tiny.root / folder)
+    return tiny.root / folder
+
+
+def by_class(tiny: TinyCollection, place: Callable[[int, str], str]) -> None:
+    """Copy each picture of exactly one class to where `place(k, tag)` says."""
+    for k, (name, tags) in enumerate(tags_of(tiny).items()):
+        if len(tags) == 1:
+            target = tiny.root / place(k, tags[0]) / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(tiny.images / name, target)
+
+
+def table(tiny: TinyCollection) -> None:
+    copied(tiny, "photos")
+
+
+def columns(tiny: TinyCollection) -> None:
+    lines = [f"{name},{int('disc' in tags)},{int('square' in tags)}" for name, tags in tags_of(tiny).items()]
+    copied(tiny, "photos")
+    (tiny.root / "table.csv").write_text("image,disc,square\n" + "\n".join(lines))
+
+
+def json_lines(tiny: TinyCollection) -> None:
+    copied(tiny, "photos")
+    lines = [json.dumps({"image": name, "tags": tags}) for name, tags in tags_of(tiny).items()]
+    (tiny.root / "tags.jsonl").write_text("\n".join(lines))
+
+
+def coco(tiny: TinyCollection) -> None:
+    copied(tiny, "train2017")
+    tags = tags_of(tiny)
+    document = {
+        "images": [{"id": k, "file_name": name} for k, name in enumerate(tags)],
+        "annotations": [
+            {"image_id": k, "category_id": tiny.classes.index(tag) + 1, "bbox": [0, 0, 1, 1]}
+            for k, name in enumerate(tags)
+            for tag in tags[name]
+        ],
+        "categories": [{"id": k + 1, "name": name} for k, name in enumerate(tiny.classes)],
+    }
+    (tiny.root / "instances_train2017.json").write_text(json.dumps(document))
+
+
+def cvat(tiny: TinyCollection) -> None:
+    copied(tiny, "task/images")
+    images = "".join(
+        f'<image id="{k}" name="{name}">' + "".join(f'<tag label="{tag}"/>' for tag in tags or ["none"]) + "</image>"
+        for k, (name, tags) in enumerate(tags_of(tiny).items())
+    )
+    (tiny.root / "task" / "annotations.xml").write_text(f"<annotations><version>1.1</version>{images}</annotations>")
+
+
+def label_studio(tiny: TinyCollection) -> None:
+    copied(tiny, "photos")
+    tasks = [
+        {
+            "data": {"image": f"/data/upload/1/0a1b2c3d-{name}"},
+            "annotations": [{"result": [{"type": "choices", "value": {"choices": tags}}] if tags else []}],
+        }
+        for name, tags in tags_of(tiny).items()
+    ]
+    (tiny.root / "export.json").write_text(json.dumps(tasks))
+
+
+def folders(tiny: TinyCollection) -> None:
+    by_class(tiny, lambda k, tag: f"photos/{tag}")
+
+
+def yolo(tiny: TinyCollection) -> None:
+    by_class(tiny, lambda k, tag: f"data/{'val' if k >= 12 else 'train'}/{tag}")
+
+
+def voc(tiny: TinyCollection) -> None:
+    devkit = tiny.root / "VOCdevkit" / "VOC2012"
+    copied(tiny, "VOCdevkit/VOC2012/JPEGImages")
+    (devkit / "Annotations").mkdir()
+    (devkit / "ImageSets" / "Segmentation").mkdir(parents=True)
+    for name, tags in tags_of(tiny).items():
+        objects = "".join(f"<object><name>{tag}</name></object>" for tag in tags)
+        (devkit / "Annotations" / Path(name).with_suffix(".xml")).write_text(f"<annotation>{objects}</annotation>")
+    names = "".join(f"{Path(name).stem}\n" for name in tags_of(tiny))
+    (devkit / "ImageSets" / "Segmentation" / "train.txt").write_text(names)
+
+
+def image_folder(tiny: TinyCollection) -> None:
+    folder = copied(tiny, "pictures/train")
+    lines = [json.dumps({"file_name": name, "labels": tags}) for name, tags in tags_of(tiny).items()]
+    (folder / "metadata.jsonl").write_text("\n".join(lines))
+
+
+def parquet(tiny: TinyCollection) -> None:
+    pa = pytest.importorskip("pyarrow")
+    import pyarrow.parquet as pq
+
+    (tiny.root / "beans" / "data").mkdir(parents=True)
+    labels = {"feature": {"names": list(tiny.classes), "_type": "ClassLabel"}, "_type": "List"}
+    metadata = {"huggingface": json.dumps({"info": {"features": {"image": {"_type": "Image"}, "labels": labels}}})}
+    rows = list(tags_of(tiny).items())
+    for part, some in (("train", rows[:12]), ("test", rows[12:])):
+        cells = {
+            "image": [{"bytes": (tiny.images / name).read_bytes(), "path": name} for name, _ in some],
+            "labels": [[tiny.classes.index(tag) for tag in tags] for _, tags in some],
+        }
+        contents = pa.table(cells).replace_schema_metadata(metadata)
+        pq.write_table(contents, tiny.root / "beans" / "data" / f"{part}-00000-of-00001.parquet")
+
+
+SOURCES: dict[str, Callable[[TinyCollection], None]] = {
+    "CSV: a table of tags": table,
+    "CSV: a column per class": columns,
+    "JSON Lines": json_lines,
+    "COCO JSON": coco,
+    "CVAT": cvat,
+    "Label Studio": label_studio,
+    "One folder per class": folders,
+    "YOLO classification": yolo,
+    "PASCAL VOC": voc,
+    "Hugging Face imagefolder": image_folder,
+    "Hugging Face datasets": parquet,
+}
+
+
+def test_every_recipe_has_a_test_and_at_most_five_lines() -> None:
+    assert set(recipes()) == set(SOURCES)
+    for name, lines in recipes().items():
+        assert 2 <= len(lines) <= 5, name
+        assert all(line.startswith("tag2mask ") for line in lines), name
+        assert [shlex.split(line)[1] for line in lines[:2]] == ["check", "train"], name
+
+
+@pytest.mark.parametrize("name", sorted(SOURCES))
+def test_recipe(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
+    tiny = write_shapes(tmp_path, 16)
+    shutil.rmtree(tiny.masks)  # the recipes write there
+    (tmp_path / "new").mkdir()
+    shutil.copy(tiny.images / "shape_000.png", tmp_path / "new" / "x.png")
+    SOURCES[name](tiny)
+    monkeypatch.chdir(tmp_path)
+    for line in recipes()[name]:
+        words = shlex.split(line)
+        more = [*SETTINGS, "--no-masks"] if words[1] == "train" else []
+        monkeypatch.setattr(sys, "argv", [*words, *more])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        captured = capfd.readouterr()
+        assert not stop.value.code, f"{line}\n{captured.out}\n{captured.err}"
+        if words[1] == "check":
+            assert "disc" in captured.out
+        _check_outputs(words, tiny)
+
+
+def _check_outputs(words: list[str], tiny: TinyCollection) -> None:
+    out = Path(words[words.index("--out") + 1]) if "--out" in words else None
+    if words[1] == "train":
+        assert out is not None
+        collection = json.loads((out / "collection.json").read_text())
+        assert collection["classes"] == list(tiny.classes)
+        expected = {k: sorted(tags) for k, tags in enumerate(tags_of(tiny).values())}
+        for item in collection["items"]:
+            number = int(re.findall(r"(\d+)\.png$", item["name"])[0])
+            assert sorted(item["tags"]) == expected[number]
+        assert len(collection["items"]) in {6, 8, 12, 16}
+    elif words[1] in {"masks", "predict"}:
+        assert out is not None
+        masks = sorted(out.rglob("*.png"))
+        assert masks
+        assert all(set(np.unique(read_mask(path))) <= {0, 1, 2} for path in masks if ".photographs" not in path.parts)
+    elif words[1] == "export":
+        assert out is not None
+        assert out.stat().st_size > 0
