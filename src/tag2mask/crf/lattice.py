@@ -113,6 +113,7 @@ class Lattice:
         self.tiles = _tiles(self.size)
         self._place(deviations.near)
         self._normalise_far()
+        self.far_corners *= 4  # as the kernels of the mean field take them
 
     def _allocate(self, count: int) -> None:
         """Make room for what each pixel needs, in one piece."""

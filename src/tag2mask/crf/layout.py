@@ -10,22 +10,8 @@ from typing import Any
 import numpy as np
 
 from tag2mask.crf.compiling import kernel
-from tag2mask.crf.simd import (
-    add,
-    below,
-    get,
-    greatest,
-    largest,
-    least,
-    load,
-    log,
-    multiply,
-    put,
-    splat,
-    store,
-    subtract,
-    vector,
-)
+from tag2mask.crf.simd import add, get, greatest, least, load, multiply, put, select, splat, store, subtract, vector
+from tag2mask.crf.simd_math import largest, log
 
 STRIP = 64
 """Pixels transposed at a time."""
@@ -67,6 +53,7 @@ def inspect(wide_lanes: Any, scores: Any, counting: bool, wins: Any) -> Any:
     count = scores.shape[0] // classes
     low, high, worst, poison = one, zero, zero, zero
     edge = np.empty(16 * classes, np.float32)
+    tally = np.zeros(4 * classes, np.int64)
     # class by class over a piece of all pixels, so that what is read lies in long runs
     totals, bests, winners = np.empty((3, PIECE), np.float32)
     for p0 in range(0, count, PIECE):
@@ -81,26 +68,35 @@ def inspect(wide_lanes: Any, scores: Any, counting: bool, wins: Any) -> Any:
             store(totals, i, zero)
             store(bests, i, below_all)
             store(winners, i, zero)
-        for k in range(classes):
-            name = splat(zero, np.float32(k))
+        for k in range(0, classes, 2):
+            # two classes at a time; the last one of an odd number stands in for its neighbour
+            j = min(k + 1, classes - 1)
+            name, other = splat(zero, np.float32(k)), splat(zero, np.float32(j))
+            counted = splat(zero, np.float32(j - k))
             for i in range(0, used, 16):
-                value = load(zero, scores, k * count + p0 + i) if i < whole else load(zero, edge, 16 * k)
-                low, high = least(low, value), greatest(high, value)
-                store(totals, i, add(load(zero, totals, i), value))
+                a = load(zero, scores, k * count + p0 + i) if i < whole else load(zero, edge, 16 * k)
+                b = load(zero, scores, j * count + p0 + i) if i < whole else load(zero, edge, 16 * j)
+                low, high = least(low, least(a, b)), greatest(high, greatest(a, b))
+                store(totals, i, add(load(zero, totals, i), add(a, multiply(b, counted))))
                 if counting:
                     best, winner = load(zero, bests, i), load(zero, winners, i)
-                    better = below(best, value)
-                    store(winners, i, add(winner, multiply(better, subtract(name, winner))))
-                    store(bests, i, greatest(best, value))
+                    winner = select(best, a, name, winner)
+                    best = greatest(best, a)
+                    store(winners, i, select(best, b, other, winner))
+                    store(bests, i, greatest(best, b))
         for i in range(0, used, 16):
             total = load(zero, totals, i)
             poison = add(poison, multiply(total, zero))
             off = subtract(total, one)
             worst = greatest(worst, greatest(off, subtract(zero, off)))
         if counting:
+            # neighbours mostly agree, and four counters do not wait for each other
             for i in range(used):
-                won = np.int64(get(winners, i))
-                put(wins, won, get(wins, won) + 1)
+                at = 4 * np.int64(get(winners, i)) + i % 4
+                put(tally, at, get(tally, at) + 1)
+    for k in range(classes):
+        for i in range(4):
+            wins[k] += tally[4 * k + i]
     which = np.empty(16, np.float32)
     store(which, 0, poison)
     finite = True

@@ -24,19 +24,25 @@ from tag2mask.crf.compiling import kernel
 from tag2mask.crf.simd import (
     add,
     divide,
-    exp,
     get,
-    largest,
+    greatest,
     load,
+    load_node,
     multiply,
     put,
     scaled,
+    scaled0,
+    scaled1,
+    scaled2,
+    scaled3,
     splat,
     store,
-    total,
+    store_node,
+    subtract,
     vector,
     width,
 )
+from tag2mask.crf.simd_math import exp, group_largest, group_total, largest, total
 
 BLOCK = 128
 """Pixels in a block; a multiple of 16."""
@@ -67,29 +73,33 @@ def slice_block(
 ) -> None:
     """Log-odds of one chunk for the pixels p0..p1: unary plus both messages, into `buffer[to:]`."""
     starts, corners, weights, near_corners, near_weights = lattices
+    four = vector((0.0, 0.0, 0.0, 0.0))
     lanes = width(zero)
     p = p0
     while p < p1:
         end = min(get(starts, g + 1), p1)
-        v0 = load(zero, far, far_at + get(corners, 6 * g) * lanes)
-        v1 = load(zero, far, far_at + get(corners, 6 * g + 1) * lanes)
-        v2 = load(zero, far, far_at + get(corners, 6 * g + 2) * lanes)
-        v3 = load(zero, far, far_at + get(corners, 6 * g + 3) * lanes)
-        v4 = load(zero, far, far_at + get(corners, 6 * g + 4) * lanes)
-        v5 = load(zero, far, far_at + get(corners, 6 * g + 5) * lanes)
+        v0 = load_node(zero, far, far_at, get(corners, 6 * g))
+        v1 = load_node(zero, far, far_at, get(corners, 6 * g + 1))
+        v2 = load_node(zero, far, far_at, get(corners, 6 * g + 2))
+        v3 = load_node(zero, far, far_at, get(corners, 6 * g + 3))
+        v4 = load_node(zero, far, far_at, get(corners, 6 * g + 4))
+        v5 = load_node(zero, far, far_at, get(corners, 6 * g + 5))
         while p < end:
-            a = scaled(v0, get(weights, 6 * p), zero)
-            b = scaled(v1, get(weights, 6 * p + 1), zero)
-            a = scaled(v2, get(weights, 6 * p + 2), a)
-            b = scaled(v3, get(weights, 6 * p + 3), b)
-            a = scaled(v4, get(weights, 6 * p + 4), a)
-            b = scaled(v5, get(weights, 6 * p + 5), b)
-            n0 = load(zero, near, near_at + get(near_corners, 3 * p) * lanes)
-            n1 = load(zero, near, near_at + get(near_corners, 3 * p + 1) * lanes)
-            n2 = load(zero, near, near_at + get(near_corners, 3 * p + 2) * lanes)
-            c = scaled(n0, get(near_weights, 3 * p), zero)
-            c = scaled(n1, get(near_weights, 3 * p + 1), c)
-            c = scaled(n2, get(near_weights, 3 * p + 2), c)
+            w = load(four, weights, 6 * p)
+            x = load(four, weights, 6 * p + 4)
+            y = load(four, near_weights, 3 * p)
+            a = scaled0(v0, w, zero)
+            b = scaled1(v1, w, zero)
+            a = scaled2(v2, w, a)
+            b = scaled3(v3, w, b)
+            a = scaled0(v4, x, a)
+            b = scaled1(v5, x, b)
+            n0 = load_node(zero, near, near_at, get(near_corners, 3 * p))
+            n1 = load_node(zero, near, near_at, get(near_corners, 3 * p + 1))
+            n2 = load_node(zero, near, near_at, get(near_corners, 3 * p + 2))
+            c = scaled0(n0, y, zero)
+            c = scaled1(n1, y, c)
+            c = scaled2(n2, y, c)
             out = load(zero, unary, unary_at + p * lanes)
             out = scaled(c, near_weight, out)
             out = scaled(add(a, b), far_weight, out)
@@ -113,8 +123,12 @@ def splat_block(
     p1: int,
     lattices: Any,
 ) -> None:
-    """Add Q_k + sum(Q) of one chunk to the nodes of both lattices; Q_k is buffer * shares."""
+    """Add Q_k + sum(Q) of one chunk to the nodes of both lattices.
+
+    Q_k is buffer * shares; without `shares` the buffer holds what is to be added.
+    """
     starts, corners, weights, near_corners, near_weights = lattices
+    four = vector((0.0, 0.0, 0.0, 0.0))
     lanes = width(zero)
     p = p0
     while p < p1:
@@ -126,33 +140,37 @@ def splat_block(
         v4 = zero
         v5 = zero
         while p < end:
-            others = splat(zero, _ONE - get(shares, BLOCK + p - p0))
-            q = scaled(load(zero, buffer, to + (p - p0) * lanes), get(shares, p - p0), others)
-            v0 = scaled(q, get(weights, 6 * p), v0)
-            v1 = scaled(q, get(weights, 6 * p + 1), v1)
-            v2 = scaled(q, get(weights, 6 * p + 2), v2)
-            v3 = scaled(q, get(weights, 6 * p + 3), v3)
-            v4 = scaled(q, get(weights, 6 * p + 4), v4)
-            v5 = scaled(q, get(weights, 6 * p + 5), v5)
-            n0 = near_at + get(near_corners, 3 * p) * lanes
-            n1 = near_at + get(near_corners, 3 * p + 1) * lanes
-            n2 = near_at + get(near_corners, 3 * p + 2) * lanes
-            store(near, n0, scaled(q, get(near_weights, 3 * p), load(zero, near, n0)))
-            store(near, n1, scaled(q, get(near_weights, 3 * p + 1), load(zero, near, n1)))
-            store(near, n2, scaled(q, get(near_weights, 3 * p + 2), load(zero, near, n2)))
+            q = load(zero, buffer, to + (p - p0) * lanes)
+            if shares is not None:
+                q = scaled(q, get(shares, p - p0), splat(zero, _ONE - get(shares, BLOCK + p - p0)))
+            w = load(four, weights, 6 * p)
+            x = load(four, weights, 6 * p + 4)
+            y = load(four, near_weights, 3 * p)
+            v0 = scaled0(q, w, v0)
+            v1 = scaled1(q, w, v1)
+            v2 = scaled2(q, w, v2)
+            v3 = scaled3(q, w, v3)
+            v4 = scaled0(q, x, v4)
+            v5 = scaled1(q, x, v5)
+            n0 = get(near_corners, 3 * p)
+            n1 = get(near_corners, 3 * p + 1)
+            n2 = get(near_corners, 3 * p + 2)
+            store_node(near, near_at, n0, scaled0(q, y, load_node(zero, near, near_at, n0)))
+            store_node(near, near_at, n1, scaled1(q, y, load_node(zero, near, near_at, n1)))
+            store_node(near, near_at, n2, scaled2(q, y, load_node(zero, near, near_at, n2)))
             p += 1
-        at0 = far_at + get(corners, 6 * g) * lanes
-        at1 = far_at + get(corners, 6 * g + 1) * lanes
-        at2 = far_at + get(corners, 6 * g + 2) * lanes
-        at3 = far_at + get(corners, 6 * g + 3) * lanes
-        at4 = far_at + get(corners, 6 * g + 4) * lanes
-        at5 = far_at + get(corners, 6 * g + 5) * lanes
-        store(far, at0, add(v0, load(zero, far, at0)))
-        store(far, at1, add(v1, load(zero, far, at1)))
-        store(far, at2, add(v2, load(zero, far, at2)))
-        store(far, at3, add(v3, load(zero, far, at3)))
-        store(far, at4, add(v4, load(zero, far, at4)))
-        store(far, at5, add(v5, load(zero, far, at5)))
+        at0 = get(corners, 6 * g)
+        at1 = get(corners, 6 * g + 1)
+        at2 = get(corners, 6 * g + 2)
+        at3 = get(corners, 6 * g + 3)
+        at4 = get(corners, 6 * g + 4)
+        at5 = get(corners, 6 * g + 5)
+        store_node(far, far_at, at0, add(v0, load_node(zero, far, far_at, at0)))
+        store_node(far, far_at, at1, add(v1, load_node(zero, far, far_at, at1)))
+        store_node(far, far_at, at2, add(v2, load_node(zero, far, far_at, at2)))
+        store_node(far, far_at, at3, add(v3, load_node(zero, far, far_at, at3)))
+        store_node(far, far_at, at4, add(v4, load_node(zero, far, far_at, at4)))
+        store_node(far, far_at, at5, add(v5, load_node(zero, far, far_at, at5)))
         g += 1
 
 
@@ -196,6 +214,23 @@ def normalise_block(wide: Any, tail: Any, full: int, count: int, buffer: Any, sh
         factor = divide(one, add(load(wide, shares, p), last))
         store(shares, p, factor)
         store(shares, BLOCK + p, multiply(factor, last))
+
+
+@kernel
+def normalise_tail(wide: Any, tail: Any, count: int, buffer: Any, steep: bool) -> None:
+    """Turn log-odds into Q_k + sum(Q) where the tail is all there is, 16 lanes at a time."""
+    one = splat(wide, _ONE)
+    zero = splat(wide, np.float32(0))
+    for i in range(0, count * width(tail), 16):
+        odds = load(wide, buffer, i)
+        last = one
+        if steep:
+            peak = greatest(zero, group_largest(tail, odds))
+            odds = subtract(odds, peak)
+            last = exp(subtract(zero, peak), _LIMIT)
+        odds = exp(odds, _LIMIT)
+        others = group_total(tail, odds)
+        store(buffer, i, divide(add(odds, others), add(others, last)))
 
 
 @kernel
@@ -243,7 +278,9 @@ def sweep(
         full: chunks of 16 lanes before the tail.
         unary: float32 (N * lanes,), log-odds against the last class minus `bias`.
         bias: float32 (N,), the message S of a constant.
-        lattices: (starts, corners (6 G,), weights (6 N,), near corners (3 N,), near weights (3 N,)).
+        lattices: (starts, corners (6 G,), weights (6 N,), near corners (3 N,), near weights (3 N,)); corners are
+            those of `simd.load_node`, 4 times the number of a node. Up to two float32 beyond the end of the
+            weights must be readable; what they hold does not matter.
         near, far: nodes of the position and of the bilateral lattice, blurred; read.
         near_out, far_out: the same, zero; added to unless `last`.
         near_weight, far_weight: float32 weights of the two terms.
@@ -278,7 +315,10 @@ def sweep(
             start_block(tail, buffer, to, unary, at, bias, p0, p1)
         else:
             slice_block(tail, buffer, to, unary, at, near, n, far, f, g, p0, p1, lattices, near_weight, far_weight)
-        normalise_block(wide, tail, full, p1 - p0, buffer, shares, steep)
+        if full == 0 and not last:
+            normalise_tail(wide, tail, p1 - p0, buffer, steep)
+        else:
+            normalise_block(wide, tail, full, p1 - p0, buffer, shares, steep)
         if last:
             for c in range(full):
                 write_block(wide, buffer, c * BLOCK * 16, shares, p0, p1, c * count * 16, unary)
@@ -289,7 +329,10 @@ def sweep(
             for c in range(full):
                 m, e = c * near_nodes * 16, c * far_nodes * 16
                 splat_block(wide, buffer, c * BLOCK * 16, shares, near_out, m, far_out, e, g, p0, p1, lattices)
-            splat_block(tail, buffer, to, shares, near_out, n, far_out, f, g, p0, p1, lattices)
+            if full > 0:
+                splat_block(tail, buffer, to, shares, near_out, n, far_out, f, g, p0, p1, lattices)
+            else:
+                splat_block(tail, buffer, to, None, near_out, n, far_out, f, g, p0, p1, lattices)
 
 
 @kernel

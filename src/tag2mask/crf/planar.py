@@ -152,6 +152,6 @@ def gather_positions(
     for p in range(pixels.shape[0]):
         q = get(pixels, p)
         for j in range(3):
-            put(corners, 3 * p + j, get(plan_corners, 3 * q + j))
+            put(corners, 3 * p + j, 4 * get(plan_corners, 3 * q + j))
             put(weights, 3 * p + j, get(plan_weights, 3 * q + j))
         put(total, p, get(plan_sum, q))

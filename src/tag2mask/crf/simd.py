@@ -21,37 +21,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic, models, register_model
 
-_FLOAT = ir.FloatType()
-_INT = ir.IntType(32)
-
-LOG2_E = 1.4426950408889634
-ROUNDER = 12582912.0
-"""1.5 * 2**23: adding it to a float32 rounds to an integer, which then stands in the lowest bits."""
-EXP2 = (
-    1.0000000716561737,
-    0.6931469670603282,
-    0.2402211971640251,
-    0.05550713277125102,
-    0.00967554173933258,
-    0.0013276471962991435,
-)
-"""Polynomial of 2**f for |f| <= 1/2 (least greatest relative error)."""
-LOG = (
-    1.000000000666289,
-    -0.4999998832411634,
-    0.3333330239631331,
-    -0.2500157097472131,
-    0.20003206705660143,
-    -0.1661034192265629,
-    0.1416072037596694,
-    -0.13212263579289188,
-    0.1301915813017932,
-    -0.07830821774732137,
-)
-"""Polynomial of log(1 + m) / m for sqrt(1/2) - 1 <= m <= sqrt(2) - 1 (least greatest error)."""
-LN_2 = 0.6931471805599453
-SQRT_HALF_BITS = 0x3F3504F3
-"""The float32 nearest to sqrt(1/2), as an integer."""
+FLOAT = ir.FloatType()
+INT = ir.IntType(32)
 
 
 def operation(function: Callable[..., Any]) -> Any:
@@ -70,22 +41,24 @@ class Vector(types.Type):
 @register_model(Vector)
 class _VectorModel(models.PrimitiveModel):
     def __init__(self, manager: Any, vector: Vector) -> None:
-        super().__init__(manager, vector, ir.VectorType(_FLOAT, vector.width))
+        super().__init__(manager, vector, ir.VectorType(FLOAT, vector.width))
 
 
-def _constant(width: int, value: float) -> ir.Constant:
-    return ir.Constant(ir.VectorType(_FLOAT, width), [value] * width)
+def constant(width: int, value: float) -> ir.Constant:
+    """All lanes equal to a number."""
+    return ir.Constant(ir.VectorType(FLOAT, width), [value] * width)
 
 
-def _spread(builder: Any, scalar: Any, width: int) -> Any:
+def spread(builder: Any, scalar: Any, width: int) -> Any:
     """All lanes equal to an LLVM scalar."""
-    undefined = ir.Constant(ir.VectorType(_FLOAT, width), ir.Undefined)
-    one = builder.insert_element(undefined, scalar, ir.Constant(_INT, 0))
-    lanes = ir.Constant(ir.VectorType(_INT, width), [0] * width)
+    undefined = ir.Constant(ir.VectorType(FLOAT, width), ir.Undefined)
+    one = builder.insert_element(undefined, scalar, ir.Constant(INT, 0))
+    lanes = ir.Constant(ir.VectorType(INT, width), [0] * width)
     return builder.shuffle_vector(one, undefined, lanes)
 
 
-def _call(builder: Any, name: str, args: list[Any]) -> Any:
+def call(builder: Any, name: str, args: list[Any]) -> Any:
+    """Call an LLVM intrinsic for vectors of one kind."""
     kind = args[0].type
     signature = ir.FunctionType(kind, [kind] * len(args))
     function = cgutils.get_or_insert_function(builder.module, signature, f"{name}.v{kind.count}f32")
@@ -95,7 +68,7 @@ def _call(builder: Any, name: str, args: list[Any]) -> Any:
 def _address(context: Any, builder: Any, array_type: Any, array: Any, index: Any, width: int) -> Any:
     data = context.make_array(array_type)(context, builder, array).data
     pointer = builder.gep(data, [index])
-    return builder.bitcast(pointer, ir.PointerType(ir.VectorType(_FLOAT, width)))
+    return builder.bitcast(pointer, ir.PointerType(ir.VectorType(FLOAT, width)))
 
 
 @operation
@@ -106,11 +79,11 @@ def vector(typingctx, lanes):
     width = lanes.count
 
     def generate(context, builder, signature, args):
-        out = ir.Constant(ir.VectorType(_FLOAT, width), ir.Undefined)
+        out = ir.Constant(ir.VectorType(FLOAT, width), ir.Undefined)
         for i in range(width):
             lane = builder.extract_value(args[0], i)
             lane = context.cast(builder, lane, lanes.dtype, types.float32)
-            out = builder.insert_element(out, lane, ir.Constant(_INT, i))
+            out = builder.insert_element(out, lane, ir.Constant(INT, i))
         return out
 
     return Vector(width)(lanes), generate
@@ -135,7 +108,7 @@ def splat(typingctx, like, scalar):
         return None
 
     def generate(context, builder, signature, args):
-        return _spread(builder, args[1], like.width)
+        return spread(builder, args[1], like.width)
 
     return like(like, types.float32), generate
 
@@ -199,6 +172,44 @@ def put(typingctx, array, index, value):
     return types.void(array, types.intp, array.dtype), generate
 
 
+def _node(context: Any, builder: Any, array_type: Any, array: Any, at: Any, corner: Any, width: int) -> Any:
+    """Address of a node's lanes: a corner is 4 times a node, so that width * corner counts bytes."""
+    data = context.make_array(array_type)(context, builder, array).data
+    start = builder.bitcast(builder.gep(data, [at]), ir.PointerType(ir.IntType(8)))
+    pointer = builder.gep(start, [builder.mul(corner, ir.Constant(corner.type, width), flags=("nsw",))])
+    return builder.bitcast(pointer, ir.PointerType(ir.VectorType(FLOAT, width)))
+
+
+@operation
+def load_node(typingctx, like, array, at, corner):
+    """Vector as wide as `like` of the node whose corner is `corner`, where node 0 begins at `array[at]`.
+
+    A corner is 4 times the number of the node: most processors then need no arithmetic to find it.
+    """
+    if not isinstance(like, Vector) or not isinstance(array, types.Array):
+        return None
+
+    def generate(context, builder, signature, args):
+        pointer = _node(context, builder, array, args[1], args[2], args[3], like.width)
+        return builder.load(pointer, align=4)
+
+    return like(like, array, types.intp, types.intp), generate
+
+
+@operation
+def store_node(typingctx, array, at, corner, value):
+    """Write the node that `load_node` reads."""
+    if not isinstance(value, Vector) or not isinstance(array, types.Array):
+        return None
+
+    def generate(context, builder, signature, args):
+        pointer = _node(context, builder, array, args[0], args[1], args[2], value.width)
+        builder.store(args[3], pointer, align=4)
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp, types.intp, value), generate
+
+
 @operation
 def scaled(typingctx, a, scalar, b):
     """a * scalar + b, where `scalar` is a float32."""
@@ -206,9 +217,32 @@ def scaled(typingctx, a, scalar, b):
         return None
 
     def generate(context, builder, signature, args):
-        return _call(builder, "llvm.fmuladd", [args[0], _spread(builder, args[1], a.width), args[2]])
+        return call(builder, "llvm.fmuladd", [args[0], spread(builder, args[1], a.width), args[2]])
 
     return a(a, types.float32, b), generate
+
+
+def _scaled_by_lane(lane: int) -> Any:
+    """a * (a lane of four) + b."""
+
+    @operation
+    def by_lane(typingctx, a, four, b):
+        if not isinstance(a, Vector) or a != b or not isinstance(four, Vector):
+            return None
+
+        def generate(context, builder, signature, args):
+            lanes = ir.Constant(ir.VectorType(INT, a.width), [lane] * a.width)
+            undefined = ir.Constant(ir.VectorType(FLOAT, four.width), ir.Undefined)
+            factor = builder.shuffle_vector(args[1], undefined, lanes)
+            return call(builder, "llvm.fmuladd", [args[0], factor, args[2]])
+
+        return a(a, four, b), generate
+
+    return by_lane
+
+
+scaled0, scaled1, scaled2, scaled3 = (_scaled_by_lane(lane) for lane in range(4))
+"""a * four[0] + b and so on: one load brings four factors, where `scaled` takes a load for each."""
 
 
 @operation
@@ -218,7 +252,7 @@ def floor(typingctx, a):
         return None
 
     def generate(context, builder, signature, args):
-        return _call(builder, "llvm.floor", [args[0]])
+        return call(builder, "llvm.floor", [args[0]])
 
     return a(a), generate
 
@@ -278,7 +312,7 @@ def least(typingctx, a, b):
         return None
 
     def generate(context, builder, signature, args):
-        return _call(builder, "llvm.minnum", [args[0], args[1]])
+        return call(builder, "llvm.minnum", [args[0], args[1]])
 
     return a(a, b), generate
 
@@ -290,7 +324,7 @@ def greatest(typingctx, a, b):
         return None
 
     def generate(context, builder, signature, args):
-        return _call(builder, "llvm.maxnum", [args[0], args[1]])
+        return call(builder, "llvm.maxnum", [args[0], args[1]])
 
     return a(a, b), generate
 
@@ -308,85 +342,12 @@ def below(typingctx, a, b):
 
 
 @operation
-def total(typingctx, a):
-    """Sum of the lanes, added in pairs."""
-    if not isinstance(a, Vector):
+def select(typingctx, a, b, x, y):
+    """x where a < b, else y."""
+    if not isinstance(a, Vector) or not a == b == x == y:
         return None
 
     def generate(context, builder, signature, args):
-        return _fold(builder, args[0], a.width, builder.fadd)
+        return builder.select(builder.fcmp_ordered("<", args[0], args[1]), args[2], args[3])
 
-    return types.float32(a), generate
-
-
-@operation
-def largest(typingctx, a):
-    """Greatest lane."""
-    if not isinstance(a, Vector):
-        return None
-
-    def generate(context, builder, signature, args):
-        return _fold(builder, args[0], a.width, lambda x, y: _call(builder, "llvm.maxnum", [x, y]))
-
-    return types.float32(a), generate
-
-
-def _fold(builder: Any, value: Any, lanes: int, combine: Any) -> Any:
-    while lanes > 1:
-        lanes //= 2
-        low = ir.Constant(ir.VectorType(_INT, lanes), list(range(lanes)))
-        high = ir.Constant(ir.VectorType(_INT, lanes), list(range(lanes, 2 * lanes)))
-        value = combine(builder.shuffle_vector(value, value, low), builder.shuffle_vector(value, value, high))
-    return builder.extract_element(value, ir.Constant(_INT, 0))
-
-
-@operation
-def exp(typingctx, a, limit):
-    """e**a, with `a` held between -limit and limit (at most 87), relative error below 2e-6."""
-    if not isinstance(a, Vector):
-        return None
-
-    def generate(context, builder, signature, args):
-        lanes = a.width
-        bound = _spread(builder, args[1], lanes)
-        x = _call(builder, "llvm.minnum", [args[0], bound])
-        x = _call(builder, "llvm.maxnum", [x, builder.fneg(bound)])
-        log2_e = _constant(lanes, LOG2_E)
-        rounder = _constant(lanes, ROUNDER)
-        shifted = _call(builder, "llvm.fmuladd", [x, log2_e, rounder])
-        whole = builder.fsub(shifted, rounder)
-        fraction = _call(builder, "llvm.fmuladd", [x, log2_e, builder.fneg(whole)])
-        power = _constant(lanes, EXP2[-1])
-        for coefficient in EXP2[-2::-1]:
-            power = _call(builder, "llvm.fmuladd", [power, fraction, _constant(lanes, coefficient)])
-        ints = ir.VectorType(_INT, lanes)
-        exponent = builder.shl(builder.bitcast(shifted, ints), ir.Constant(ints, [23] * lanes))
-        return builder.bitcast(builder.add(builder.bitcast(power, ints), exponent), power.type)
-
-    return a(a, types.float32), generate
-
-
-@operation
-def log(typingctx, a, floor):
-    """Natural logarithm of the greater of `a` and `floor` (a positive normal number)."""
-    if not isinstance(a, Vector):
-        return None
-
-    def generate(context, builder, signature, args):
-        lanes = a.width
-        ints = ir.VectorType(_INT, lanes)
-        x = _call(builder, "llvm.maxnum", [args[0], _spread(builder, args[1], lanes)])
-        bits = builder.bitcast(x, ints)
-        # exponent such that the mantissa lies in [sqrt(1/2), sqrt(2))
-        shifted = builder.sub(bits, ir.Constant(ints, [SQRT_HALF_BITS] * lanes))
-        exponent = builder.ashr(shifted, ir.Constant(ints, [23] * lanes))
-        mantissa = builder.sub(bits, builder.shl(exponent, ir.Constant(ints, [23] * lanes)))
-        m = builder.fsub(builder.bitcast(mantissa, x.type), _constant(lanes, 1.0))
-        power = _constant(lanes, LOG[-1])
-        for coefficient in LOG[-2::-1]:
-            power = _call(builder, "llvm.fmuladd", [power, m, _constant(lanes, coefficient)])
-        out = builder.fmul(power, m)
-        whole = builder.sitofp(exponent, x.type)
-        return _call(builder, "llvm.fmuladd", [whole, _constant(lanes, LN_2), out])
-
-    return a(a, types.float32), generate
+    return a(a, b, x, y), generate
