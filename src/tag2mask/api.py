@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -170,6 +171,7 @@ def make_masks(
     overlays: str | Path | None = None,
     confidence: str | Path | None = None,
     confidence_bits: int = 8,
+    options: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     strict: bool = False,
     device: str = "auto",
@@ -188,13 +190,14 @@ def make_masks(
         overlays: also write the photographs with their masks laid over, into this folder.
         confidence: also write the probability of each pixel's class, as grey PNGs, into this folder.
         confidence_bits: of those, 8 or 16.
+        options: settings of prediction by dotted name, e.g. `{"prediction.image_size": 0}`, on top of the run's.
         overwrite: make masks anew that are there already.
         strict: take warnings as errors.
         device: where to run.
         report: called with lines for people.
         mask_progress: called with the number of images; returns what to call after each.
     """
-    predictor = run if isinstance(run, MaskMaker) else load(run, device=device)
+    predictor = _with_options(run if isinstance(run, MaskMaker) else load(run, device=device), options)
     collection = load_collection(
         Path(images),
         _path(tags),
@@ -227,6 +230,7 @@ def predict(
     overlays: str | Path | None = None,
     confidence: str | Path | None = None,
     confidence_bits: int = 8,
+    options: Mapping[str, Any] | None = None,
     overwrite: bool = False,
     strict: bool = False,
     device: str = "auto",
@@ -241,12 +245,13 @@ def predict(
         overlays: also write the photographs with their masks laid over, into this folder.
         confidence: also write the probability of each pixel's class, as grey PNGs, into this folder.
         confidence_bits: of those, 8 or 16.
+        options: settings of prediction by dotted name, e.g. `{"prediction.image_size": 0}`, on top of the run's.
         overwrite: make masks anew that are there already.
         strict: stop at the first unreadable photograph.
         device: where to run.
         mask_progress: called with the number of images; returns what to call after each.
     """
-    predictor = run if isinstance(run, MaskMaker) else load(run, device=device)
+    predictor = _with_options(run if isinstance(run, MaskMaker) else load(run, device=device), options)
     jobs = [Job(path, name) for path, name in list_images(Path(images))]
     return write_masks(
         predictor,
@@ -316,6 +321,20 @@ def _configuration(config: Config | str | Path | None, options: Mapping[str, Any
         base = base.override(options)
         text += "".join(f"# {name}: {value}\n" for name, value in options.items())
     return base, text
+
+
+def _with_options(predictor: MaskMaker, options: Mapping[str, Any] | None) -> MaskMaker:
+    """The predictor with other settings of prediction."""
+    for name in options or {}:
+        if not name.startswith("prediction."):
+            raise ConfigError(
+                f"--set {name}: a trained network takes settings of prediction alone, e.g. prediction.gate"
+            )
+    if not options:
+        return predictor
+    changed = copy(predictor)
+    changed.config = predictor.config.override(options)
+    return changed
 
 
 def _report_problems(collection: Collection, report: Report, shown: int = 3) -> None:

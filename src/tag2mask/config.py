@@ -158,6 +158,18 @@ class PredictionConfig(_Section):
     """From scores to a mask."""
 
     gate: Fraction = Field(0.05, description="classes whose tag probability is below this get no pixel; 0: off")
+    image_size: int | None = Field(
+        None,
+        ge=0,
+        le=65_536,
+        description="long side at which the network sees an image; empty: data.image_size; 0: the image's own",
+    )
+    tile: int = Field(
+        1024,
+        ge=0,
+        le=16_384,
+        description="images larger than this, as the network sees them, go through it in overlapping tiles; 0: whole",
+    )
     scales: tuple[Positive, ...] = Field((1.0, 1.25), min_length=1, description="scales whose scores are averaged")
     flip: bool = Field(True, description="average the scores with those of the mirrored image")
     prior_weight: Fraction = Field(

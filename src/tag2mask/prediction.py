@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tag2mask.blocks import crf_size, mask_at
 from tag2mask.config import Config, PredictionConfig
 from tag2mask.errors import DataError
+from tag2mask.images import scaled_size
 from tag2mask.machine import usable_cores
-from tag2mask.refining import refine, to_mask
+from tag2mask.refining import refine
 
 
 class Request(NamedTuple):
@@ -38,7 +42,8 @@ class Prediction:
 
     Attributes:
         mask: (H, W) uint8 class indices at the photograph's size, 0 background.
-        probs: (C + 1, H, W) float32, summing to 1 over the first axis.
+        probs: (C + 1, H, W) float32, summing to 1 over the first axis; of a photograph with more than
+            `tag2mask.blocks.CRF_PIXELS` on a coarser grid (h, w) of about so many.
         tag_probs: (C,) float32, the recognition stream's probability of each class.
     """
 
@@ -60,9 +65,18 @@ class MaskMaker(ABC):
 
     @abstractmethod
     def score(
-        self, request: Request, *, settings: PredictionConfig | None = None
+        self, request: Request, *, settings: PredictionConfig | None = None, size: tuple[int, int] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Scores before the dense CRF: gated pixel probabilities (C + 1, H, W) and tag probabilities (C,)."""
+        """Scores before the dense CRF.
+
+        Args:
+            request: the photograph.
+            settings: None takes those of the run.
+            size: (H, W) of the result; None: the photograph's.
+
+        Returns:
+            Gated pixel probabilities (C + 1, H, W) and tag probabilities (C,).
+        """
 
     @abstractmethod
     def fingerprint(self) -> str:
@@ -88,8 +102,7 @@ class MaskMaker(ABC):
             DataError: unknown tag, or no RGB image.
         """
         settings = settings or self.config.prediction
-        probs, tag_probs = self.score(Request(image, tags, maybe), settings=settings)
-        return self._finish(image, probs, tag_probs, settings)
+        return self._begin(Request(image, tags, maybe), settings)()
 
     def predict_many(
         self,
@@ -104,12 +117,23 @@ class MaskMaker(ABC):
         with ThreadPoolExecutor(threads) as pool:
             pending: deque[Future[Prediction]] = deque()
             for request in requests:
-                probs, tag_probs = self.score(request, settings=settings)
-                pending.append(pool.submit(self._finish, request.image, probs, tag_probs, settings))
+                pending.append(pool.submit(self._begin(request, settings)))
                 while len(pending) > threads:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()
+
+    def _begin(self, request: Request, settings: PredictionConfig) -> Callable[[], Prediction]:
+        """Run the network; what is left, the CRF above all, is for any thread."""
+        check_image(request.image)
+        size = crf_size(request.image.shape[:2], self._seen(request.image, settings)) if settings.tile else None
+        probs, tag_probs = self.score(request, settings=settings, size=size)
+        return partial(self._finish, request.image, probs, tag_probs, settings)
+
+    def _seen(self, image: NDArray[np.uint8], settings: PredictionConfig) -> tuple[int, int]:
+        """Size (H, W) at which the network sees an image at scale 1."""
+        shape = (image.shape[0], image.shape[1])
+        return scaled_size(shape, seen_side(shape, settings, self.config))
 
     def _finish(
         self,
@@ -118,9 +142,20 @@ class MaskMaker(ABC):
         tag_probs: NDArray[np.float32],
         settings: PredictionConfig,
     ) -> Prediction:
-        scale = max(image.shape[:2]) / self.config.data.image_size
+        shape = (image.shape[0], image.shape[1])
+        size = (probs.shape[1], probs.shape[2])
+        if size != shape:
+            image = np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        scale = max(size) / seen_side(shape, settings, self.config)
         marginals = refine([image], [probs], settings.crf, pixel_scale=scale)[0]
-        return Prediction(to_mask(marginals), marginals, tag_probs)
+        return Prediction(mask_at(marginals, shape), marginals, tag_probs)
+
+
+def seen_side(shape: tuple[int, int], settings: PredictionConfig, config: Config) -> int:
+    """Long side, in pixels, at which the network sees an image (H, W) at scale 1."""
+    if settings.image_size is None:
+        return config.data.image_size
+    return settings.image_size or max(shape)
 
 
 def check_image(image: NDArray[np.uint8]) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,18 +15,22 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from tag2mask.blocks import CRF_PIXELS, crf_size
 from tag2mask.config import Config, PredictionConfig
 from tag2mask.data import normalise, resize, scaled_size, to_tensor
 from tag2mask.errors import ConfigError, DataError
 from tag2mask.hub import fetch, is_hub_name
+from tag2mask.large import Coarse, mask_by_blocks, stack_grid
 from tag2mask.models import Recognition, TagSegmenter
 from tag2mask.precision import autocast_dtype, resolve_precision
-from tag2mask.prediction import MaskMaker, Prediction, Request, check_image
+from tag2mask.prediction import MaskMaker, Prediction, Request, check_image, seen_side
 from tag2mask.prior import Pass, averaged_stack, gated_probs, mask_steps, unflip
 from tag2mask.runs import RunFolder, load_model
+from tag2mask.tiles import Tile, tiled_pass, tiles_of, window_logits
 from tag2mask.types import Tag
 
 _MULTIPLE = 32
+_MEDIAN_PLACES = 200_000
 
 __all__ = ["Prediction", "Predictor", "Request", "Steps", "choose_device"]
 
@@ -103,7 +108,7 @@ class Predictor(MaskMaker):
 
     @torch.inference_mode()
     def score(
-        self, request: Request, *, settings: PredictionConfig | None = None
+        self, request: Request, *, settings: PredictionConfig | None = None, size: tuple[int, int] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Scores before the dense CRF.
 
@@ -111,19 +116,30 @@ class Predictor(MaskMaker):
             Gated pixel probabilities (C + 1, H, W) and tag probabilities (C,).
         """
         settings = settings or self.config.prediction
+        evidence = self._evidence(request, settings)
+        shape = size or (request.image.shape[0], request.image.shape[1])
+        probs = gated_probs(evidence.logits, evidence.allowed, shape)
+        if evidence.stack is not None:
+            stack = F.interpolate(evidence.stack, shape, mode="bilinear", align_corners=False)
+            probs = torch.lerp(probs, stack, settings.prior_weight)
+        return probs[0].cpu().numpy(), evidence.tag_probs[0].cpu().numpy()
+
+    def _evidence(self, request: Request, settings: PredictionConfig) -> _Evidence:
+        """What the network says of a photograph, on coarse grids."""
         check_image(request.image)
         pixels = self._upload(request.image)
         shape = (request.image.shape[0], request.image.shape[1])
-        size = scaled_size(shape, self.config.data.image_size, multiple=_MULTIPLE)
+        side = seen_side(shape, settings, self.config)
+        size = scaled_size(shape, side, multiple=_MULTIPLE)
         total: Tensor | None = None
         tag_total: Tensor | None = None
         passes: list[Pass] = []
         for scale in settings.scales:
-            scaled = scaled_size(shape, self.config.data.image_size * scale, multiple=_MULTIPLE)
-            recognition, logits = self._run(pixels, scaled, flip=settings.flip)
+            scaled = scaled_size(shape, side * scale, multiple=_MULTIPLE)
+            recognition, logits = self._look(pixels, scaled, settings)
             grid = (size[0] // 8, size[1] // 8)
             logits = F.interpolate(unflip(logits.float()), grid, mode="bilinear", align_corners=False)
-            tag_logits = recognition.tag_logits.float().mean(dim=0, keepdim=True)
+            tag_logits = self._tag_logits(recognition, scaled, side, scale)
             passes.append(Pass(recognition, logits))
             total = logits if total is None else total + logits
             tag_total = tag_logits if tag_total is None else tag_total + tag_logits
@@ -132,10 +148,41 @@ class Predictor(MaskMaker):
         allowed = tag_probs >= settings.gate
         if request.tags is not None:
             allowed = (allowed & self._named(request.maybe)) | self._named(request.tags)
-        probs = gated_probs(total / len(settings.scales), allowed, shape)
+        stack = None
         if settings.prior_weight and self.config.training.supervision == "tags":
-            probs = torch.lerp(probs, self._prior_stack(passes, allowed, size, shape), settings.prior_weight)
-        return probs[0].cpu().numpy(), tag_probs[0].cpu().numpy()
+            grid = stack_grid(size, self.config.masks.stride, len(self.classes))
+            stack = averaged_stack(passes, allowed.to(torch.int8), grid, self.config.masks)
+        return _Evidence(total / len(settings.scales), stack, allowed, tag_probs)
+
+    def _tag_logits(self, recognition: Recognition, size: tuple[int, int], side: int, scale: float) -> Tensor:
+        """Tag logits (1, C); of an image seen larger than in training, the highest of any part of that size."""
+        logits = recognition.tag_logits.float()
+        if side > self.config.data.image_size:
+            stride = size[0] // recognition.cams.shape[-2]
+            window = max(1, round(self.config.data.image_size * scale / stride))
+            logits = window_logits(recognition.cams.float(), self.network.recognition.classifier.bias.float(), window)
+        return logits.mean(dim=0, keepdim=True)
+
+    def _begin(self, request: Request, settings: PredictionConfig) -> Callable[[], Prediction]:
+        """As that of any predictor; where even the CRF needs pieces, all is done here and now."""
+        check_image(request.image)
+        seen = self._seen(request.image, settings)
+        size = crf_size((request.image.shape[0], request.image.shape[1]), seen)
+        if not settings.tile or size[0] * size[1] <= 1.05 * CRF_PIXELS:
+            return super()._begin(request, settings)
+        with torch.inference_mode():
+            evidence = self._evidence(request, settings)
+        shown = np.flatnonzero(evidence.allowed[0].cpu().numpy()) + 1
+        coarse = Coarse(
+            channels=np.concatenate([[0], shown]),
+            logits=evidence.logits[0].cpu().numpy(),
+            stack=None if evidence.stack is None else evidence.stack[0].cpu().numpy(),
+            weight=settings.prior_weight,
+        )
+        scale = max(size) / seen_side((request.image.shape[0], request.image.shape[1]), settings, self.config)
+        mask, probs = mask_by_blocks(request.image, coarse, size, settings.crf, pixel_scale=scale)
+        prediction = Prediction(mask, probs, evidence.tag_probs[0].cpu().numpy())
+        return lambda: prediction
 
     @torch.inference_mode()
     def steps(self, image: NDArray[np.uint8], tags: Iterable[str], *, deep: bool = False) -> Steps:
@@ -164,28 +211,52 @@ class Predictor(MaskMaker):
             indices=(present + 1).astype(np.uint8),
         )
 
-    def _prior_stack(
-        self, passes: Sequence[Pass], allowed: Tensor, size: tuple[int, int], shape: tuple[int, int]
-    ) -> Tensor:
-        """The stack (1, C + 1, H, W) of the allowed classes, averaged over scales and mirror image."""
-        states = allowed.to(torch.int8)
-        stride = self.config.masks.stride
-        grid = (size[0] // stride, size[1] // stride)
-        stack = averaged_stack(passes, states, grid, self.config.masks)
-        return F.interpolate(stack, shape, mode="bilinear", align_corners=False)
-
     def _upload(self, image: NDArray[np.uint8]) -> Tensor:
         pixels: Tensor = to_tensor(image).as_subclass(Tensor)
         return pixels.to(self.device)
 
+    def _look(self, pixels: Tensor, size: tuple[int, int], settings: PredictionConfig) -> tuple[Recognition, Tensor]:
+        """Both streams' output at `size`, whole or from tiles."""
+        if not settings.tile or max(size) <= settings.tile:
+            return self._run(pixels, size, flip=settings.flip)
+        resized = resize(pixels, size)
+        median = self._median(resized, settings)
+
+        def look(tile: Tile) -> tuple[Recognition, Tensor]:
+            return self._both(resized[:, tile.rows, tile.columns][None], flip=settings.flip, median=median)
+
+        layers = self.config.masks.prior_layers
+        return tiled_pass(size, look, side=settings.tile, flip=settings.flip, energy_layers=layers)
+
+    def _median(self, resized: Tensor, settings: PredictionConfig) -> Tensor | None:
+        """Median (1, D) over a whole image of what the contrast head compares, from a sample where it is large."""
+        if self.network.contrast is None:
+            return None
+        size = (resized.shape[-2], resized.shape[-1])
+        step = max(1, round((size[0] * size[1] / 64 / _MEDIAN_PLACES) ** 0.5))
+        sample: list[Tensor] = []
+        for tile in tiles_of(size, settings.tile):
+            with self._autocast():
+                shallow = self.network.shallow(self._batch(resized[:, tile.rows, tile.columns][None], flip=False))
+            assert shallow is not None
+            sample.append(shallow[0, :, ::step, ::step].flatten(1))
+        return torch.cat(sample, dim=1).median(dim=1).values[None]
+
     def _run(self, pixels: Tensor, size: tuple[int, int], *, flip: bool) -> tuple[Recognition, Tensor]:
-        resized = resize(pixels, size)[None]
-        batch = normalise(
-            torch.cat([resized, resized.flip(-1)]) if flip else resized, self.network.backbone.preprocessing
-        )
+        return self._both(resize(pixels, size)[None], flip=flip)
+
+    def _both(self, images: Tensor, *, flip: bool, median: Tensor | None = None) -> tuple[Recognition, Tensor]:
+        batch = self._batch(images, flip=flip)
+        if median is not None:
+            median = median.expand(len(batch), -1)
         with self._autocast():
-            result: tuple[Recognition, Tensor] = self.network.both(batch.contiguous(memory_format=torch.channels_last))
+            result: tuple[Recognition, Tensor] = self.network.both(batch, median=median)
         return result
+
+    def _batch(self, images: Tensor, *, flip: bool) -> Tensor:
+        """Network input of an image (1, 3, H, W) and, with `flip`, of its mirror image."""
+        batch = normalise(torch.cat([images, images.flip(-1)]) if flip else images, self.network.backbone.preprocessing)
+        return batch.contiguous(memory_format=torch.channels_last)
 
     def _autocast(self) -> AbstractContextManager[object]:
         if self._dtype is None:
@@ -200,6 +271,15 @@ class Predictor(MaskMaker):
                 raise DataError(f"unknown class '{name}'; this network knows: {', '.join(self.classes)}")
             named[0, self.classes.index(name)] = True
         return named
+
+
+class _Evidence(NamedTuple):
+    """Logits (1, C + 1, h, w), stack (1, C + 1, h', w') or None, allowed classes and tag probabilities (1, C)."""
+
+    logits: Tensor
+    stack: Tensor | None
+    allowed: Tensor
+    tag_probs: Tensor
 
 
 def choose_device(device: str | torch.device = "auto") -> torch.device:

@@ -46,7 +46,7 @@ class Slow(MaskMaker):
         return "slow"
 
     def score(
-        self, request: Request, *, settings: PredictionConfig | None = None
+        self, request: Request, *, settings: PredictionConfig | None = None, size: tuple[int, int] | None = None
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         self.go.wait(20)
         probs = np.zeros((2, *request.image.shape[:2]), np.float32)

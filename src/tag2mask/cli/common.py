@@ -61,6 +61,27 @@ Confidence = Annotated[Path | None, typer.Option("--confidence", help="Also writ
 ConfidenceBits = Annotated[int, typer.Option(help="Of a confidence map, 8 or 16.")]
 
 
+ImageSize = Annotated[
+    int | None,
+    typer.Option(min=0, help="Long side at which the network sees photographs; 0: their own. [default: as trained]"),
+]
+Tile = Annotated[
+    int | None, typer.Option(min=0, help="Cut what is larger into tiles of this side; 0: never. [default: 1024]")
+]
+PredictionSet = Annotated[
+    list[str] | None, typer.Option("--set", help="A setting of prediction, e.g. prediction.gate=0.1. Repeatable.")
+]
+
+
+def prediction_options(set_: list[str] | None, image_size: int | None, tile: int | None) -> dict[str, Any]:
+    """Settings of prediction by dotted name."""
+    options = parse_settings(set_ or [])
+    for name, value in (("prediction.image_size", image_size), ("prediction.tile", tile)):
+        if value is not None:
+            options[name] = value
+    return options
+
+
 def parse_settings(pairs: list[str]) -> dict[str, Any]:
     """Parse `name=value` options; values are YAML."""
     import yaml

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -19,7 +20,8 @@ def write_confidence(path: Path, probs: NDArray[np.float32], mask: NDArray[Any],
 
     Args:
         path: ends in .png; folders are made.
-        probs: (C + 1, H, W) in [0, 1], background first.
+        probs: (C + 1, H, W) in [0, 1], background first; on a coarser grid of a large photograph, where the
+            highest probability stands for that of the pixel's class.
         mask: integers (H, W), class indices up to C; pixels above (undecided) get 0.
         bits: 8 (steps of 1/255) or 16 (steps of 1/65535).
 
@@ -29,15 +31,23 @@ def write_confidence(path: Path, probs: NDArray[np.float32], mask: NDArray[Any],
     """
     if bits not in (8, 16):
         raise ValueError(f"a confidence map has 8 or 16 bits, got {bits}")
-    if probs.ndim != 3 or probs.shape[1:] != mask.shape:
+    if probs.ndim != 3 or any(fine < coarse for fine, coarse in zip(mask.shape, probs.shape[1:], strict=True)):
         raise ValueError(f"probabilities {probs.shape} do not fit a mask {mask.shape}")
     decided = (mask >= 0) & (mask < len(probs))
-    indices = np.where(decided, mask, 0).astype(np.intp)
-    chosen = np.take_along_axis(probs, indices[None], axis=0)[0] * decided
+    if probs.shape[1:] == mask.shape:
+        indices = np.where(decided, mask, 0).astype(np.intp)
+        chosen = np.take_along_axis(probs, indices[None], axis=0)[0] * decided
+    else:
+        best = probs.max(axis=0).astype(np.float32)
+        chosen = np.asarray(cv2.resize(best, mask.shape[::-1], interpolation=cv2.INTER_LINEAR)) * decided
     steps = 2**bits - 1
-    grey = np.rint(np.clip(chosen, 0, 1).astype(np.float64) * steps)
+    kind = np.uint8 if bits == 8 else np.uint16
+    grey = np.empty(mask.shape, dtype=kind)
+    for top in range(0, len(grey), 512):  # the copies in double precision of a large image count
+        rows = np.clip(chosen[top : top + 512], 0, 1).astype(np.float64)
+        grey[top : top + 512] = np.rint(rows * steps)
     with atomic_path(path) as temporary:
-        Image.fromarray(grey.astype(np.uint8 if bits == 8 else np.uint16)).save(temporary, format="PNG")
+        Image.fromarray(grey).save(temporary, format="PNG")
 
 
 def read_confidence(path: Path) -> NDArray[np.float32]:

@@ -55,26 +55,40 @@ class ContrastHead(nn.Module):
             nn.Conv2d(sum(channels), _HIDDEN, 1), nn.ReLU(inplace=True), nn.Conv2d(_HIDDEN, num_classes, 1)
         )
 
-    def forward(self, features: Sequence[Tensor], ignored: Tensor | None = None) -> Contrast:
+    def describe(self, features: Sequence[Tensor]) -> Tensor:
+        """The features (B, C_i, H_i, W_i) of the chosen stages as one, (B, C, H, W) on the smallest of their grids."""
+        with torch.autocast(features[0].device.type, enabled=False):
+            size = min((feature.shape[-2], feature.shape[-1]) for feature in features)
+            joined = torch.cat([F.adaptive_avg_pool2d(one.detach().float(), size) for one in features], dim=1)
+            return _without_edge(joined)
+
+    def forward(
+        self, features: Sequence[Tensor], ignored: Tensor | None = None, median: Tensor | None = None
+    ) -> Contrast:
         """Look at one batch.
 
         Args:
             features: of the chosen stages, (B, C_i, H_i, W_i); brought to the smallest of their grids.
             ignored: (B, H, W) bool, places outside the photograph or hidden, at any size.
+            median: (B, C) of `describe`, where the batch holds parts of larger images; None: its own.
         """
-        with torch.autocast(features[0].device.type, enabled=False):
-            size = min((feature.shape[-2], feature.shape[-1]) for feature in features)
-            joined = torch.cat([F.adaptive_avg_pool2d(one.detach().float(), size) for one in features], dim=1)
-            joined = _without_edge(joined)
-            seen = torch.ones_like(joined[:, 0]) if ignored is None else 1 - _touched(ignored, size)
-            # Where everything is ignored the median is NaN; such an image says nothing.
-            median = joined.masked_fill(seen[:, None] == 0, torch.nan).flatten(2).nanmedian(dim=2).values
-            median = torch.nan_to_num(median)[:, :, None, None]
+        joined = self.describe(features)
+        with torch.autocast(joined.device.type, enabled=False):
+            seen = torch.ones_like(joined[:, 0]) if ignored is None else 1 - _touched(ignored, _grid(joined))
+            if median is None:
+                # Where everything is ignored the median is NaN; such an image says nothing.
+                median = joined.masked_fill(seen[:, None] == 0, torch.nan).flatten(2).nanmedian(dim=2).values
+                median = torch.nan_to_num(median)
+            median = median[:, :, None, None]
             prior = seen * (1 - F.cosine_similarity(joined[:, : self.first], median[:, : self.first], dim=1))
             logits = self.classifier(self.scale((joined - median) * seen[:, None]))
             weights = prior.clamp_min(0)[:, None]
             pooled = (logits * weights).sum(dim=(2, 3)) / weights.sum(dim=(2, 3)).clamp_min(_EPS)
             return Contrast(pooled, logits, weights[:, 0])
+
+
+def _grid(maps: Tensor) -> tuple[int, int]:
+    return maps.shape[-2], maps.shape[-1]
 
 
 def contrast_stages(stages: Sequence[int], available: int) -> tuple[int, ...]:

@@ -136,17 +136,33 @@ class TagSegmenter(nn.Module):
         logits: Tensor = self.segmentation((self.own_backbone or self.backbone)(images)[-1])
         return logits
 
-    def both(self, images: Tensor, ignored: Tensor | None = None) -> tuple[Recognition, Tensor]:
-        """Run both streams; the `Recognition` and the pixel logits (B, C + 1, h, w). Arguments as `recognise`."""
+    def both(
+        self, images: Tensor, ignored: Tensor | None = None, *, median: Tensor | None = None
+    ) -> tuple[Recognition, Tensor]:
+        """Run both streams; the `Recognition` and the pixel logits (B, C + 1, h, w).
+
+        Args:
+            images: as `recognise`.
+            ignored: as `recognise`.
+            median: (B, D) of `shallow`, where the images are parts of larger ones.
+        """
         features = self.backbone(images)
         own = features if self.own_backbone is None else self.own_backbone(images)
-        return self._recognise(features, ignored), self.segmentation(own[-1])
+        return self._recognise(features, ignored, median), self.segmentation(own[-1])
 
-    def _recognise(self, features: list[Tensor], ignored: Tensor | None) -> Recognition:
+    def shallow(self, images: Tensor) -> Tensor | None:
+        """What the contrast head compares, (B, D, h, w); None where the network has none."""
+        if self.contrast is None:
+            return None
+        features = self.backbone(images)
+        return self.contrast.describe([features[stage] for stage in self.contrast_stages])
+
+    def _recognise(self, features: list[Tensor], ignored: Tensor | None, median: Tensor | None = None) -> Recognition:
         result: Recognition = self.recognition(features)
         if self.contrast is None:
             return result
-        return result._replace(contrast=self.contrast([features[stage] for stage in self.contrast_stages], ignored))
+        shallow = [features[stage] for stage in self.contrast_stages]
+        return result._replace(contrast=self.contrast(shallow, ignored, median))
 
     def forward(self, images: Tensor) -> Scores:
         """Return both streams' scores of normalised images (B, 3, H, W)."""

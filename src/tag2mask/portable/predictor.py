@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tag2mask.config import PredictionConfig
-from tag2mask.errors import DataError, WeightsError
+from tag2mask.errors import ConfigError, DataError, WeightsError
 from tag2mask.extras import require
 from tag2mask.images import scaled_size
 from tag2mask.machine import usable_cores
 from tag2mask.portable.maps import contrast_stack, deep_stack, resize_maps, softmax
 from tag2mask.portable.metadata import INPUT, MULTIPLE, Metadata
-from tag2mask.prediction import MaskMaker, Request, check_image
+from tag2mask.prediction import MaskMaker, Request, check_image, seen_side
 
 Array = NDArray[np.float32]
 
@@ -80,7 +80,9 @@ class OnnxPredictor(MaskMaker):
         settings = self.config.prediction.model_dump_json()
         return hashlib.sha256(f"{self._digest} {settings}".encode()).hexdigest()
 
-    def score(self, request: Request, *, settings: PredictionConfig | None = None) -> tuple[Array, Array]:
+    def score(
+        self, request: Request, *, settings: PredictionConfig | None = None, size: tuple[int, int] | None = None
+    ) -> tuple[Array, Array]:
         """Scores before the dense CRF.
 
         Returns:
@@ -89,10 +91,12 @@ class OnnxPredictor(MaskMaker):
         settings = settings or self.config.prediction
         check_image(request.image)
         shape = (request.image.shape[0], request.image.shape[1])
-        size = scaled_size(shape, self.config.data.image_size, multiple=MULTIPLE)
+        target = size or shape
+        side = self._side(shape, settings)
+        size = scaled_size(shape, side, multiple=MULTIPLE)
         passes = []
         for scale in settings.scales:
-            scaled = scaled_size(shape, self.config.data.image_size * scale, multiple=MULTIPLE)
+            scaled = scaled_size(shape, side * scale, multiple=MULTIPLE)
             passes.append(self._run(request.image, scaled, flip=settings.flip))
         tag_logits = np.mean([one["tag_logits"].mean(axis=0) for one in passes], axis=0)
         tag_probs: Array = (1 / (1 + np.exp(-tag_logits))).astype(np.float32)
@@ -100,14 +104,24 @@ class OnnxPredictor(MaskMaker):
         channels = np.concatenate([[0], kept + 1])
         grid = (size[0] // 8, size[1] // 8)
         logits = [_unflip([resize_maps(one, grid) for one in p["pixel_logits"][:, channels]]) for p in passes]
-        some = softmax(resize_maps(np.mean(logits, axis=0), shape))
+        some = softmax(resize_maps(np.mean(logits, axis=0), target))
         if settings.prior_weight and len(self._names) > 2 and self.config.training.supervision == "tags":
             stride = self.config.masks.stride
             stacks = [self._stack(one, kept, (size[0] // stride, size[1] // stride)) for one in passes]
-            some += np.float32(settings.prior_weight) * (resize_maps(np.mean(stacks, axis=0), shape) - some)
-        probs = np.zeros((len(self.classes) + 1, *shape), dtype=np.float32)
+            some += np.float32(settings.prior_weight) * (resize_maps(np.mean(stacks, axis=0), target) - some)
+        probs = np.zeros((len(self.classes) + 1, *target), dtype=np.float32)
         probs[channels] = some
         return probs, tag_probs
+
+    def _side(self, shape: tuple[int, int], settings: PredictionConfig) -> int:
+        """Long side at which the network sees an image (H, W); larger than in training only on torch, in tiles."""
+        side = seen_side(shape, settings, self.config)
+        if side > self.config.data.image_size:
+            raise ConfigError(
+                f"prediction.image_size: {side} is larger than in training ({self.config.data.image_size}); "
+                "ONNX files have no tiles: predict from the run's folder"
+            )
+        return side
 
     def _run(self, image: NDArray[np.uint8], size: tuple[int, int], *, flip: bool) -> dict[str, Array]:
         """The graph's outputs for the photograph at `size`, with its mirror image second."""
