@@ -17,9 +17,9 @@ SOURCE = Path(tag2mask.__file__).parent
 ORDER = [
     {"types", "errors", "machine"},
     {"files", "extras"},
-    {"config", "images", "metrics", "crf", "blocks"},
+    {"config", "images", "metrics", "crf", "blocks", "doubt"},
     {"masks_io", "precision", "refining"},
-    {"prediction", "large"},
+    {"prediction", "large", "review"},
     {"collection", "visualize"},
     {"checking", "evaluation", "exporting"},
     {"models", "losses"},

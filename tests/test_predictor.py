@@ -60,8 +60,8 @@ def test_what_is_unknown_is_left_to_the_network(predictor: Predictor) -> None:
 def test_flip_makes_the_result_mirror_invariant(predictor: Predictor) -> None:
     settings = PredictionConfig(flip=True, gate=0.0, crf=CrfConfig(enabled=False), scales=(0.75, 1.0))
     image = picture(size=(64, 64))
-    straight, _ = predictor.score(Request(image), settings=settings)
-    mirrored, _ = predictor.score(Request(image[:, ::-1].copy()), settings=settings)
+    straight, *_ = predictor.score(Request(image), settings=settings)
+    mirrored, *_ = predictor.score(Request(image[:, ::-1].copy()), settings=settings)
     np.testing.assert_allclose(straight, mirrored[:, :, ::-1], atol=1e-4)
 
 

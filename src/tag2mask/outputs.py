@@ -18,6 +18,7 @@ from tag2mask.files import make_folder, write_text
 from tag2mask.images import read_image
 from tag2mask.masks_io import mask_path, write_label_map, write_mask
 from tag2mask.prediction import MaskMaker, Prediction, Request
+from tag2mask.review import ReviewTable
 
 ABOUT = "about.json"
 
@@ -72,7 +73,7 @@ def write_masks(
     complete: Callable[[Job], bool] = lambda job: True,
     advance: Callable[[], None] = lambda: None,
 ) -> Outcome:
-    """Segment photographs and write a palette PNG for each, by name, and `classes.txt`.
+    """Segment photographs; write a palette PNG for each, by name, `classes.txt` and `uncertainty.csv`.
 
     Args:
         predictor: the trained network.
@@ -91,6 +92,7 @@ def write_masks(
     outcome = Outcome(out)
     _claim(out, predictor, overwrite=overwrite)
     write_label_map(out, predictor.classes)
+    review = ReviewTable(out)
     todo = []
     for job in jobs:
         if not overwrite and mask_path(out, job.name).is_file() and complete(job):
@@ -108,6 +110,7 @@ def write_masks(
 
     for prediction in predictor.predict_many(inputs()):
         job, image = good.popleft()
+        review.add(job.name, prediction.doubt)
         if also is not None:
             also(job, image, prediction)
         write_mask(mask_path(out, job.name), prediction.mask, classes=len(predictor.classes))

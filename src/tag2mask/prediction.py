@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from tag2mask.blocks import crf_size, mask_at
 from tag2mask.config import Config, PredictionConfig
+from tag2mask.doubt import NO_DOUBT, Doubt, tag_doubt, with_missing
 from tag2mask.errors import DataError
 from tag2mask.images import scaled_size
 from tag2mask.machine import usable_cores
@@ -45,11 +46,27 @@ class Prediction:
         probs: (C + 1, H, W) float32, summing to 1 over the first axis; of a photograph with more than
             `tag2mask.blocks.CRF_PIXELS` on a coarser grid (h, w) of about so many.
         tag_probs: (C,) float32, the recognition stream's probability of each class.
+        doubt: how uncertain the mask is.
     """
 
     mask: NDArray[np.uint8]
     probs: NDArray[np.float32]
     tag_probs: NDArray[np.float32]
+    doubt: Doubt = NO_DOUBT
+
+
+class Scores(NamedTuple):
+    """What comes before the dense CRF.
+
+    Attributes:
+        probs: gated pixel probabilities (C + 1, H, W), summing to 1 over the first axis.
+        tag_probs: (C,) probability of each class.
+        doubt: how uncertain they are.
+    """
+
+    probs: NDArray[np.float32]
+    tag_probs: NDArray[np.float32]
+    doubt: Doubt = NO_DOUBT
 
 
 class MaskMaker(ABC):
@@ -66,16 +83,13 @@ class MaskMaker(ABC):
     @abstractmethod
     def score(
         self, request: Request, *, settings: PredictionConfig | None = None, size: tuple[int, int] | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    ) -> Scores:
         """Scores before the dense CRF.
 
         Args:
             request: the photograph.
             settings: None takes those of the run.
             size: (H, W) of the result; None: the photograph's.
-
-        Returns:
-            Gated pixel probabilities (C + 1, H, W) and tag probabilities (C,).
         """
 
     @abstractmethod
@@ -127,28 +141,40 @@ class MaskMaker(ABC):
         """Run the network; what is left, the CRF above all, is for any thread."""
         check_image(request.image)
         size = crf_size(request.image.shape[:2], self._seen(request.image, settings)) if settings.tile else None
-        probs, tag_probs = self.score(request, settings=settings, size=size)
-        return partial(self._finish, request.image, probs, tag_probs, settings)
+        return partial(self._finish, request, self.score(request, settings=settings, size=size), settings)
 
     def _seen(self, image: NDArray[np.uint8], settings: PredictionConfig) -> tuple[int, int]:
         """Size (H, W) at which the network sees an image at scale 1."""
         shape = (image.shape[0], image.shape[1])
         return scaled_size(shape, seen_side(shape, settings, self.config))
 
-    def _finish(
-        self,
-        image: NDArray[np.uint8],
-        probs: NDArray[np.float32],
-        tag_probs: NDArray[np.float32],
-        settings: PredictionConfig,
-    ) -> Prediction:
+    def _finish(self, request: Request, scores: Scores, settings: PredictionConfig) -> Prediction:
+        image = request.image
         shape = (image.shape[0], image.shape[1])
-        size = (probs.shape[1], probs.shape[2])
+        size = (scores.probs.shape[1], scores.probs.shape[2])
         if size != shape:
             image = np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), dtype=np.uint8)
         scale = max(size) / seen_side(shape, settings, self.config)
-        marginals = refine([image], [probs], settings.crf, pixel_scale=scale)[0]
-        return Prediction(mask_at(marginals, shape), marginals, tag_probs)
+        marginals = refine([image], [scores.probs], settings.crf, pixel_scale=scale)[0]
+        mask = mask_at(marginals, shape)
+        return Prediction(mask, marginals, scores.tag_probs, self._with_missing(scores.doubt, mask, request))
+
+    def _with_missing(self, doubt: Doubt, mask: NDArray[np.uint8], request: Request) -> Doubt:
+        return with_missing(doubt, mask, [self.classes.index(name) + 1 for name in request.tags or ()])
+
+    def _tag_doubt(self, tag_probs: NDArray[np.float32], request: Request) -> float:
+        """How much the recognition stream contradicts a request's tags."""
+        present = None if request.tags is None else self._which(request.tags)
+        return tag_doubt(tag_probs, present, self._which(request.maybe))
+
+    def _which(self, names: Iterable[str]) -> NDArray[np.bool_]:
+        """Which classes are named, (C,)."""
+        named = np.zeros(len(self.classes), dtype=bool)
+        for name in names:
+            if name not in self.classes:
+                raise DataError(f"unknown class '{name}'; this network knows: {', '.join(self.classes)}")
+            named[self.classes.index(name)] = True
+        return named
 
 
 def seen_side(shape: tuple[int, int], settings: PredictionConfig, config: Config) -> int:

@@ -18,12 +18,13 @@ from torch.nn import functional as F
 from tag2mask.blocks import CRF_PIXELS, crf_size
 from tag2mask.config import Config, PredictionConfig
 from tag2mask.data import normalise, resize, scaled_size, to_tensor
-from tag2mask.errors import ConfigError, DataError
+from tag2mask.doubt import Doubt, doubt_of
+from tag2mask.errors import ConfigError
 from tag2mask.hub import fetch, is_hub_name
 from tag2mask.large import Coarse, mask_by_blocks, stack_grid
 from tag2mask.models import Recognition, TagSegmenter
 from tag2mask.precision import autocast_dtype, resolve_precision
-from tag2mask.prediction import MaskMaker, Prediction, Request, check_image, seen_side
+from tag2mask.prediction import MaskMaker, Prediction, Request, Scores, check_image, seen_side
 from tag2mask.prior import Pass, averaged_stack, gated_probs, mask_steps, unflip
 from tag2mask.runs import RunFolder, load_model
 from tag2mask.tiles import Tile, tiled_pass, tiles_of, window_logits
@@ -109,12 +110,8 @@ class Predictor(MaskMaker):
     @torch.inference_mode()
     def score(
         self, request: Request, *, settings: PredictionConfig | None = None, size: tuple[int, int] | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Scores before the dense CRF.
-
-        Returns:
-            Gated pixel probabilities (C + 1, H, W) and tag probabilities (C,).
-        """
+    ) -> Scores:
+        """Scores before the dense CRF; see `MaskMaker.score`."""
         settings = settings or self.config.prediction
         evidence = self._evidence(request, settings)
         shape = size or (request.image.shape[0], request.image.shape[1])
@@ -122,7 +119,7 @@ class Predictor(MaskMaker):
         if evidence.stack is not None:
             stack = F.interpolate(evidence.stack, shape, mode="bilinear", align_corners=False)
             probs = torch.lerp(probs, stack, settings.prior_weight)
-        return probs[0].cpu().numpy(), evidence.tag_probs[0].cpu().numpy()
+        return Scores(probs[0].cpu().numpy(), evidence.tag_probs[0].cpu().numpy(), evidence.doubt)
 
     def _evidence(self, request: Request, settings: PredictionConfig) -> _Evidence:
         """What the network says of a photograph, on coarse grids."""
@@ -134,11 +131,14 @@ class Predictor(MaskMaker):
         total: Tensor | None = None
         tag_total: Tensor | None = None
         passes: list[Pass] = []
+        views: list[Tensor] = []
         for scale in settings.scales:
             scaled = scaled_size(shape, side * scale, multiple=_MULTIPLE)
             recognition, logits = self._look(pixels, scaled, settings)
             grid = (size[0] // 8, size[1] // 8)
-            logits = F.interpolate(unflip(logits.float()), grid, mode="bilinear", align_corners=False)
+            logits = F.interpolate(logits.float(), grid, mode="bilinear", align_corners=False)
+            views += torch.cat([logits[:1], logits[1:].flip(-1)]).split(1)
+            logits = unflip(logits)
             tag_logits = self._tag_logits(recognition, scaled, side, scale)
             passes.append(Pass(recognition, logits))
             total = logits if total is None else total + logits
@@ -152,7 +152,17 @@ class Predictor(MaskMaker):
         if settings.prior_weight and self.config.training.supervision == "tags":
             grid = stack_grid(size, self.config.masks.stride, len(self.classes))
             stack = averaged_stack(passes, allowed.to(torch.int8), grid, self.config.masks)
-        return _Evidence(total / len(settings.scales), stack, allowed, tag_probs)
+        doubt = self._doubt(views, stack, allowed, tag_probs, request)
+        return _Evidence(total / len(settings.scales), stack, allowed, tag_probs, doubt)
+
+    def _doubt(
+        self, views: Sequence[Tensor], stack: Tensor | None, allowed: Tensor, tag_probs: Tensor, request: Request
+    ) -> Doubt:
+        """How uncertain the scores are, on a coarse grid."""
+        size = (views[0].shape[-2], views[0].shape[-1])
+        fields = [gated_probs(view, allowed, size)[0].cpu().numpy() for view in views]
+        other = None if stack is None else F.interpolate(stack, size, mode="area")[0].cpu().numpy()
+        return doubt_of(fields, other, self._tag_doubt(tag_probs[0].cpu().numpy(), request))
 
     def _tag_logits(self, recognition: Recognition, size: tuple[int, int], side: int, scale: float) -> Tensor:
         """Tag logits (1, C); of an image seen larger than in training, the highest of any part of that size."""
@@ -181,7 +191,8 @@ class Predictor(MaskMaker):
         )
         scale = max(size) / seen_side((request.image.shape[0], request.image.shape[1]), settings, self.config)
         mask, probs = mask_by_blocks(request.image, coarse, size, settings.crf, pixel_scale=scale)
-        prediction = Prediction(mask, probs, evidence.tag_probs[0].cpu().numpy())
+        doubt = self._with_missing(evidence.doubt, mask, request)
+        prediction = Prediction(mask, probs, evidence.tag_probs[0].cpu().numpy(), doubt)
         return lambda: prediction
 
     @torch.inference_mode()
@@ -265,21 +276,17 @@ class Predictor(MaskMaker):
 
     def _named(self, names: Iterable[str]) -> Tensor:
         """Which classes are named, (1, C) bool."""
-        named = torch.zeros(1, len(self.classes), dtype=torch.bool, device=self.device)
-        for name in names:
-            if name not in self.classes:
-                raise DataError(f"unknown class '{name}'; this network knows: {', '.join(self.classes)}")
-            named[0, self.classes.index(name)] = True
-        return named
+        return torch.from_numpy(self._which(names))[None].to(self.device)
 
 
 class _Evidence(NamedTuple):
-    """Logits (1, C + 1, h, w), stack (1, C + 1, h', w') or None, allowed classes and tag probabilities (1, C)."""
+    """Logits (1, C + 1, h, w), stack (1, C + 1, h', w') or None, allowed classes, tag probabilities (1, C), doubt."""
 
     logits: Tensor
     stack: Tensor | None
     allowed: Tensor
     tag_probs: Tensor
+    doubt: Doubt
 
 
 def choose_device(device: str | torch.device = "auto") -> torch.device:

@@ -60,9 +60,10 @@ def test_the_same_masks_as_on_torch(on_torch: Predictor, portable: OnnxPredictor
         if min(size) > 12:
             image = draw_shapes(("disc", "square"), size=size, seed=5)[0]
         for tags, maybe in ((None, ()), (["square"], ()), (["disc"], ["square"]), ([], ())):
-            expected, tag_probs = on_torch.score(Request(image, tags, maybe))
-            probs, found = portable.score(Request(image, tags, maybe))
+            expected, tag_probs, doubt = on_torch.score(Request(image, tags, maybe))
+            probs, found, other = portable.score(Request(image, tags, maybe))
             np.testing.assert_allclose(found, tag_probs, atol=2e-3)
+            np.testing.assert_allclose(other, doubt, atol=0.03)
             np.testing.assert_allclose(probs, expected, atol=0.02)  # two libraries resize, each in 8 bits
             equal.append((probs.argmax(axis=0) == expected.argmax(axis=0)).ravel())
         equal.append((on_torch.predict(image).mask == portable.predict(image).mask).ravel())
@@ -72,9 +73,10 @@ def test_the_same_masks_as_on_torch(on_torch: Predictor, portable: OnnxPredictor
 def test_without_resizing_nothing_differs(on_torch: Predictor, portable: OnnxPredictor) -> None:
     image = draw_shapes(("disc", "square"), size=(64, 64), seed=5)[0]
     settings = PredictionConfig(scales=(1.0,), gate=0.0)
-    expected, tag_probs = on_torch.score(Request(image), settings=settings)
-    probs, found = portable.score(Request(image), settings=settings)
+    expected, tag_probs, doubt = on_torch.score(Request(image), settings=settings)
+    probs, found, other = portable.score(Request(image), settings=settings)
     np.testing.assert_allclose(found, tag_probs, atol=1e-5)
+    np.testing.assert_allclose(other, doubt, atol=1e-4)
     np.testing.assert_allclose(probs, expected, atol=1e-4)
 
 
@@ -109,8 +111,8 @@ def test_other_networks(on_torch: Predictor, tmp_path: Path, options: dict[str, 
     portable = OnnxPredictor.load(tmp_path / "other.onnx")
     image = draw_shapes(("disc",), size=(64, 64), seed=9)[0]
     settings = PredictionConfig(scales=(1.0,))
-    expected, _ = other.score(Request(image, ["disc", "square"]), settings=settings)
-    found, _ = portable.score(Request(image, ["disc", "square"]), settings=settings)
+    expected, *_ = other.score(Request(image, ["disc", "square"]), settings=settings)
+    found, *_ = portable.score(Request(image, ["disc", "square"]), settings=settings)
     np.testing.assert_allclose(found, expected, atol=2e-4)
 
 

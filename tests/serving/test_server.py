@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tag2mask.config import Config, PredictionConfig
-from tag2mask.prediction import MaskMaker, Request
+from tag2mask.prediction import MaskMaker, Request, Scores
 from tag2mask.predictor import Predictor
 from tests.helpers import draw_shapes
 
@@ -47,11 +47,11 @@ class Slow(MaskMaker):
 
     def score(
         self, request: Request, *, settings: PredictionConfig | None = None, size: tuple[int, int] | None = None
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    ) -> Scores:
         self.go.wait(20)
         probs = np.zeros((2, *request.image.shape[:2]), np.float32)
         probs[0] = 1
-        return probs, np.zeros(1, np.float32)
+        return Scores(probs, np.zeros(1, np.float32))
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tag2mask.cli.common import Strict, app, bar, finish, report_failures, say
+from tag2mask.errors import ConfigError
 
 
 @app.command()
@@ -18,6 +19,9 @@ def export(
     images: Annotated[Path | None, typer.Option(help="Folder of the photographs: their suffixes and sizes.")] = None,
     classes: Annotated[Path | None, typer.Option(help="File of class names, where the masks have none beside.")] = None,
     names: Annotated[Path | None, typer.Option(help="File of the names to export, one per line, in order.")] = None,
+    least_certain: Annotated[
+        int | None, typer.Option(min=1, help="Only so many: the masks most worth correcting, the least certain first.")
+    ] = None,
     polygons: Annotated[bool, typer.Option("--polygons", help="Polygons instead of exact pixels.")] = False,
     tolerance: Annotated[float, typer.Option(help="Of polygons, in pixels; 0 for exact outlines.")] = 0.5,
     image_url: Annotated[str | None, typer.Option(help="Label Studio: what comes before a photograph's name.")] = None,
@@ -26,7 +30,13 @@ def export(
 ) -> None:
     """Write masks in the format of an annotation or training tool."""
     from tag2mask.exporting import export_masks, read_names
+    from tag2mask.review import least_certain as choose
 
+    if names is not None and least_certain is not None:
+        raise ConfigError("--names and --least-certain: give one of them")
+    chosen = None if names is None else read_names(names)
+    if least_certain is not None:
+        chosen = choose(masks, least_certain)
     with bar("masks") as progress_of:
         result = export_masks(
             masks,
@@ -34,7 +44,7 @@ def export(
             to=to,
             images=images,
             classes=classes,
-            names=None if names is None else read_names(names),
+            names=chosen,
             polygons=polygons,
             tolerance=tolerance,
             image_url=image_url,

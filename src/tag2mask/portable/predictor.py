@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from tag2mask.config import PredictionConfig
+from tag2mask.doubt import doubt_of
 from tag2mask.errors import ConfigError, DataError, WeightsError
 from tag2mask.extras import require
 from tag2mask.images import scaled_size
 from tag2mask.machine import usable_cores
 from tag2mask.portable.maps import contrast_stack, deep_stack, resize_maps, softmax
 from tag2mask.portable.metadata import INPUT, MULTIPLE, Metadata
-from tag2mask.prediction import MaskMaker, Request, check_image, seen_side
+from tag2mask.prediction import MaskMaker, Request, Scores, check_image, seen_side
 
 Array = NDArray[np.float32]
 
@@ -82,12 +83,8 @@ class OnnxPredictor(MaskMaker):
 
     def score(
         self, request: Request, *, settings: PredictionConfig | None = None, size: tuple[int, int] | None = None
-    ) -> tuple[Array, Array]:
-        """Scores before the dense CRF.
-
-        Returns:
-            Gated pixel probabilities (C + 1, H, W) and tag probabilities (C,).
-        """
+    ) -> Scores:
+        """Scores before the dense CRF; see `MaskMaker.score`."""
         settings = settings or self.config.prediction
         check_image(request.image)
         shape = (request.image.shape[0], request.image.shape[1])
@@ -103,15 +100,20 @@ class OnnxPredictor(MaskMaker):
         kept = np.flatnonzero(self._allowed(request, tag_probs, settings.gate))
         channels = np.concatenate([[0], kept + 1])
         grid = (size[0] // 8, size[1] // 8)
-        logits = [_unflip([resize_maps(one, grid) for one in p["pixel_logits"][:, channels]]) for p in passes]
+        sides = [[resize_maps(one, grid) for one in p["pixel_logits"][:, channels]] for p in passes]
+        logits = [_unflip(maps) for maps in sides]
+        views = [softmax(maps if side == 0 else maps[:, :, ::-1]) for both in sides for side, maps in enumerate(both)]
+        coarse: Array | None = None
         some = softmax(resize_maps(np.mean(logits, axis=0), target))
         if settings.prior_weight and len(self._names) > 2 and self.config.training.supervision == "tags":
             stride = self.config.masks.stride
             stacks = [self._stack(one, kept, (size[0] // stride, size[1] // stride)) for one in passes]
-            some += np.float32(settings.prior_weight) * (resize_maps(np.mean(stacks, axis=0), target) - some)
+            stack = np.mean(stacks, axis=0)
+            some += np.float32(settings.prior_weight) * (resize_maps(stack, target) - some)
+            coarse = np.stack([cv2.resize(one, grid[::-1], interpolation=cv2.INTER_AREA) for one in stack])
         probs = np.zeros((len(self.classes) + 1, *target), dtype=np.float32)
         probs[channels] = some
-        return probs, tag_probs
+        return Scores(probs, tag_probs, doubt_of(views, coarse, self._tag_doubt(tag_probs, request)))
 
     def _side(self, shape: tuple[int, int], settings: PredictionConfig) -> int:
         """Long side at which the network sees an image (H, W); larger than in training only on torch, in tiles."""
@@ -147,15 +149,7 @@ class OnnxPredictor(MaskMaker):
         allowed: NDArray[np.bool_] = tag_probs >= np.float32(gate)
         if request.tags is None:
             return allowed
-        return (allowed & self._named(request.maybe)) | self._named(request.tags)
-
-    def _named(self, names: Iterable[str]) -> NDArray[np.bool_]:
-        named = np.zeros(len(self.classes), dtype=bool)
-        for name in names:
-            if name not in self.classes:
-                raise DataError(f"unknown class '{name}'; this network knows: {', '.join(self.classes)}")
-            named[self.classes.index(name)] = True
-        return named
+        return (allowed & self._which(request.maybe)) | self._which(request.tags)
 
 
 def _unflip(maps: list[Array]) -> Array:
