@@ -29,6 +29,7 @@ ORDER = [
     {"predictor"},
     {"portable"},
     {"outputs", "baselines", "label_free"},
+    {"further"},
     {"api"},
     {"serving"},
     {"ablation"},

@@ -8,21 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
-
 from tag2mask.collection import UNPACKED, Collection, check_classes, list_images, load_collection
 from tag2mask.config import Config, find_config, load_config
 from tag2mask.errors import ConfigError
 from tag2mask.evaluation import Evaluation, evaluate, evaluate_pairs
 from tag2mask.extras import require
-from tag2mask.files import atomic_path
-from tag2mask.masks_io import mask_path, write_confidence
-from tag2mask.outputs import Finish, Job, Outcome, write_masks
-from tag2mask.prediction import MaskMaker, Prediction
+from tag2mask.further import confidence_writer, has_confidence, overlay_writer, together
+from tag2mask.masks_io import mask_path, read_mask, write_mask
+from tag2mask.outputs import Job, Outcome, write_masks
+from tag2mask.prediction import MaskMaker
 from tag2mask.types import Item
-from tag2mask.visualize import overlay
 
 if TYPE_CHECKING:  # torch takes seconds to import, and prediction from ONNX does without it
     from tag2mask.runs import RunFolder
@@ -83,6 +78,7 @@ def train(
     *,
     out: str | Path,
     masks: str | Path | None = None,
+    corrected: str | Path | None = None,
     classes: str | Path | Sequence[str] | None = None,
     format: str = "auto",
     split: str | None = None,
@@ -104,6 +100,8 @@ def train(
         tags: file of tags: CSV, COCO, CVAT, Label Studio or JSON Lines; None where the folder says it all.
         out: folder of the run.
         masks: human masks for evaluation (and for the ceiling, `training.supervision=masks`).
+        corrected: masks of some images that people have corrected, which training believes: a folder of PNGs or
+            COCO JSON.
         classes: file or names of the classes, in the order of their indices; else sorted from the tags.
         format: kind of source where it is not recognised: a name in `tag2mask.collection.sources.FORMATS`.
         split: part of the collection; 'train' where the collection has one.
@@ -131,6 +129,7 @@ def train(
         images,
         tags,
         masks=masks,
+        corrected=corrected,
         classes=classes,
         format=format,
         split=split,
@@ -147,12 +146,15 @@ def train(
     predictor = Predictor.load(run.root, device=device)
     outcome = write_masks(
         predictor,
-        [_job(item) for item in collection.items],
+        [_job(item) for item in collection.items if item.corrected is None],
         run.masks,
         overwrite=not resume,
         strict=strict,
-        advance=mask_progress(len(collection)),
+        advance=mask_progress(sum(item.corrected is None for item in collection.items)),
     )
+    for item in collection.items:
+        if item.corrected is not None:
+            write_mask(mask_path(run.masks, item.name), read_mask(item.corrected))
     report(outcome.summary())
     score = _score_against(collection, run)
     if score is not None:
@@ -214,10 +216,10 @@ def make_masks(
         Path(out),
         overwrite=overwrite,
         strict=strict,
-        also=_further_outputs(
-            _overlay_writer(overlays, predictor.classes), _confidence_writer(confidence, confidence_bits, Path(out))
+        also=together(
+            overlay_writer(overlays, predictor.classes), confidence_writer(confidence, confidence_bits, Path(out))
         ),
-        complete=_has_confidence(confidence),
+        complete=has_confidence(confidence),
         advance=mask_progress(len(collection)),
     )
 
@@ -259,10 +261,10 @@ def predict(
         Path(out),
         overwrite=overwrite,
         strict=strict,
-        also=_further_outputs(
-            _overlay_writer(overlays, predictor.classes), _confidence_writer(confidence, confidence_bits, Path(out))
+        also=together(
+            overlay_writer(overlays, predictor.classes), confidence_writer(confidence, confidence_bits, Path(out))
         ),
-        complete=_has_confidence(confidence),
+        complete=has_confidence(confidence),
         advance=mask_progress(len(jobs)),
     )
 
@@ -272,6 +274,7 @@ def prepare(
     tags: str | Path | None = None,
     *,
     masks: str | Path | None = None,
+    corrected: str | Path | None = None,
     classes: str | Path | Sequence[str] | None = None,
     format: str = "auto",
     split: str | None = None,
@@ -282,7 +285,7 @@ def prepare(
 ) -> Collection:
     """Read a collection for training, decode every image once, and say what was wrong with it.
 
-    Arguments are those of `train`; `unpack` is a folder for images that are not files of their own (Parquet).
+    Arguments are those of `train`; `unpack` is a folder for what is not a file of its own (Parquet, COCO masks).
 
     Raises:
         DataError: the collection cannot be trained on.
@@ -292,6 +295,7 @@ def prepare(
         Path(images),
         _path(tags),
         masks=_path(masks),
+        corrected=_path(corrected),
         classes=names,
         format=format,
         split=split,
@@ -362,53 +366,3 @@ def _job(item: Item) -> Job:
 
 def _path(value: str | Path | None) -> Path | None:
     return None if value is None else Path(value)
-
-
-def _further_outputs(*writers: Finish | None) -> Finish | None:
-    """All of the writers as one."""
-    chosen = [writer for writer in writers if writer is not None]
-
-    def write(job: Job, image: NDArray[np.uint8], prediction: Prediction) -> None:
-        for writer in chosen:
-            writer(job, image, prediction)
-
-    return write if chosen else None
-
-
-def _confidence_writer(folder: str | Path | None, bits: int, out: Path) -> Finish | None:
-    """What writes the probability of each pixel's class."""
-    if bits not in (8, 16):
-        raise ConfigError(f"--confidence-bits {bits}: a grey PNG has 8 or 16 bits here")
-    if folder is None:
-        return None
-    root = Path(folder)
-    if root.resolve().is_relative_to(out.resolve()):
-        raise ConfigError(f"--confidence {root}: lies among the masks; choose another folder")
-
-    def write(job: Job, image: NDArray[np.uint8], prediction: Prediction) -> None:
-        write_confidence(mask_path(root, job.name), prediction.probs, prediction.mask, bits=bits)
-
-    return write
-
-
-def _has_confidence(folder: str | Path | None) -> Callable[[Job], bool]:
-    if folder is None:
-        return lambda job: True
-    root = Path(folder)
-    return lambda job: mask_path(root, job.name).is_file()
-
-
-def _overlay_writer(
-    folder: str | Path | None, classes: tuple[str, ...]
-) -> Callable[[Job, NDArray[np.uint8], Prediction], None] | None:
-    """What writes a photograph with its mask laid over it, as JPEG."""
-    if folder is None:
-        return None
-    root = Path(folder)
-
-    def write(job: Job, image: NDArray[np.uint8], prediction: Prediction) -> None:
-        picture = overlay(image, prediction.mask, classes=classes, legend=True)
-        with atomic_path(mask_path(root, job.name).with_suffix(".jpg")) as temporary:
-            Image.fromarray(picture).save(temporary, quality=90)
-
-    return write

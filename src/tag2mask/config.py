@@ -42,6 +42,12 @@ class DataConfig(_Section):
         "both", description="streams that see the hidden cells; 'both' needs one pass, 'recognition' is the paper's"
     )
     workers: int | None = Field(None, ge=0, le=256, description="loader processes; empty: chosen by the machine")
+    cache: str | None = Field(
+        None,
+        min_length=1,
+        description="folder for photographs decoded and made smaller once, to be read fast in every epoch and run; "
+        "empty: none",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

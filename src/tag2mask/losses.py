@@ -34,18 +34,26 @@ def without_unknown(logits: Tensor, tags: Tensor) -> Tensor:
     return logits.masked_fill(unknown[:, :, None, None], _NEVER)
 
 
-def pixel_loss(logits: Tensor, masks: Tensor, tags: Tensor, *, background_weight: float = 1.0) -> Tensor:
+def pixel_loss(
+    logits: Tensor,
+    masks: Tensor,
+    tags: Tensor,
+    *,
+    background_weight: float = 1.0,
+    corrected: Tensor | None = None,
+) -> Tensor:
     """Softmax cross-entropy against masks, without their 255 pixels and without unknown classes.
 
     Masks made from tags miss parts of objects more often than they spill over, so that a network
     trained on them as they are finds too little; a weight under 1 makes up for it. Images that are
-    known to show no class are background for certain, and keep the weight 1.
+    known to show no class are background for certain, and keep the weight 1, as do corrected masks.
 
     Args:
         logits: (B, C + 1, h, w); upsampled to the masks' size.
         masks: (B, H, W) int64 class indices, 255 ignored.
         tags: (B, C) `Tag` values.
         background_weight: of a background pixel, against 1 of an object's.
+        corrected: (B,) bool, masks that a person has corrected; None: none.
 
     Returns:
         Weighted mean over the pixels that count; 0 where there is none.
@@ -56,6 +64,8 @@ def pixel_loss(logits: Tensor, masks: Tensor, tags: Tensor, *, background_weight
     weights = (masks != IGNORE_INDEX).to(loss)
     if background_weight != 1:
         doubtful = (masks == 0) & (tags != Tag.ABSENT).any(dim=1)[:, None, None]
+        if corrected is not None:
+            doubtful &= ~corrected[:, None, None]
         weights = torch.where(doubtful, background_weight, weights)
     return (loss * weights).sum() / weights.sum().clamp_min(1e-3)
 

@@ -35,6 +35,7 @@ class Item:
         unknown: names of the classes of which nothing is known; neither trained nor suppressed.
         split: name of the split (`train`, `val`, ...) or None.
         gt_mask: human mask, for evaluation alone, or None.
+        corrected: human mask that training believes, or None.
     """
 
     image: Path
@@ -43,3 +44,4 @@ class Item:
     unknown: frozenset[str] = frozenset()
     split: str | None = None
     gt_mask: Path | None = None
+    corrected: Path | None = None

@@ -39,10 +39,16 @@ def train(
         list[str] | None, typer.Option("--set", help="Any setting, e.g. --set data.image_size=256. Repeatable.")
     ] = None,
     masks: Annotated[Path | None, typer.Option(help="Human masks, for evaluation alone.")] = None,
+    corrected: Annotated[
+        Path | None, typer.Option(help="Masks of some images, corrected by people and learned from: PNGs or COCO JSON.")
+    ] = None,
     classes: Annotated[Path | None, typer.Option(help="File of class names, in the order of their indices.")] = None,
     format: Format = "auto",
     split: Split = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Train on so many images, shuffled with seed 0.")] = None,
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder for photographs made smaller once: faster reading in every epoch.")
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in --out.")] = False,
     no_masks: Annotated[bool, typer.Option("--no-masks", help="Do not write masks of the training images.")] = False,
     strict: Strict = False,
@@ -57,6 +63,7 @@ def train(
         ("model.weights", weights),
         ("training.epochs", epochs),
         ("training.seed", seed),
+        ("data.cache", None if cache is None else str(cache)),
     ):
         if value is not None:
             options[name] = value
@@ -66,6 +73,7 @@ def train(
             tags,
             out=out,
             masks=masks,
+            corrected=corrected,
             classes=classes,
             format=format,
             split=split,

@@ -153,6 +153,8 @@ class Collection:
             entry["split"] = item.split
         if item.gt_mask is not None:
             entry["gt_mask"] = str(item.gt_mask)
+        if item.corrected is not None:
+            entry["corrected"] = str(item.corrected)
         if item.image != self.root / item.name:
             entry["image"] = str(item.image)
         if sha256:
@@ -217,4 +219,5 @@ def _item_from_dict(entry: Mapping[str, Any], then: Path, now: Path) -> Item:
         unknown=frozenset(entry.get("unknown", ())),
         split=entry.get("split"),
         gt_mask=Path(entry["gt_mask"]) if "gt_mask" in entry else None,
+        corrected=Path(entry["corrected"]) if "corrected" in entry else None,
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tag2mask.collection.classes import nearest, read_classes
 from tag2mask.collection.collection import Collection, Problem
+from tag2mask.collection.corrected import with_corrected
 from tag2mask.collection.listing import Listing, Row
 from tag2mask.collection.names import (
     FolderIndex,
@@ -32,6 +33,7 @@ def load_collection(
     tags: Path | None = None,
     *,
     masks: Path | None = None,
+    corrected: Path | None = None,
     classes: Path | Sequence[str] | None = None,
     format: str = "auto",
     split: str | None = None,
@@ -46,6 +48,7 @@ def load_collection(
         images: folder of the images, or of all that belongs to the collection (a VOC devkit, Parquet files).
         tags: file of tags in one of the formats `sources.FILES`; None: the folder says it all.
         masks: folder of human masks for evaluation, which mirrors `images` with .png; or None.
+        corrected: masks of some of the images that training believes: such a folder, or COCO JSON; or None.
         classes: names in the order of their indices, or a file of them. None: those that occur,
             sorted.
         format: one of `sources.FORMATS`; `images` has no tags; `auto`: recognised by content.
@@ -54,7 +57,8 @@ def load_collection(
         require_tags: False keeps images without tags, all classes unknown, and makes `auto` read
             subfolders as plain folders of images.
         verify: decode every image, instead of looking at its header.
-        unpack: folder for images that are not files of their own (Parquet); see `parquet_folder`.
+        unpack: folder for images that are not files of their own (Parquet, see `parquet_folder`), and for masks of
+            COCO JSON.
 
     Returns:
         The usable images, and the problems with the others.
@@ -74,6 +78,8 @@ def load_collection(
     items = _readable(items, verify, problems)
     if masks is not None:
         items = _with_masks(items, masks, problems)
+    if corrected is not None:
+        items = with_corrected(items, corrected, names, problems, unpack)
     warnings = [problem for problem in problems if problem.level == "warning"]
     if not items:
         raise DataError(f"{images}: no usable image{_listed(warnings)}")

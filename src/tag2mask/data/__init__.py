@@ -1,5 +1,6 @@
 """Items of a collection as tensors: decoding, paired transforms, hide-and-seek, loaders."""
 
+from tag2mask.data.cache import ImageCache, image_reader
 from tag2mask.data.dataset import Batch, EpochSampler, TrainDataset, make_loader
 from tag2mask.data.transforms import (
     TrainTransform,
@@ -15,10 +16,12 @@ from tag2mask.machine import usable_cores
 __all__ = [
     "Batch",
     "EpochSampler",
+    "ImageCache",
     "TrainDataset",
     "TrainTransform",
     "denormalise",
     "hide_and_seek",
+    "image_reader",
     "make_loader",
     "normalise",
     "resize",

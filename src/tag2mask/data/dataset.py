@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader, Dataset, Sampler
 from tag2mask.collection import Collection
 from tag2mask.data.transforms import TrainTransform
 from tag2mask.errors import DataError
-from tag2mask.images import read_image
+from tag2mask.images import image_size, read_image
 from tag2mask.machine import usable_cores
 from tag2mask.masks_io import read_mask
 
@@ -24,13 +24,14 @@ class Batch(TypedDict):
     """B training samples.
 
     image: (B, 3, S, S) uint8; mask: (B, S, S) uint8, classes of human or made masks or zeros, 255
-    outside the photograph; outside: (B, S, S) bool, true there; tags: (B, C) int8 `Tag` values;
-    index: (B,) int64 positions in the collection.
+    outside the photograph; outside: (B, S, S) bool, true there; corrected: (B,) bool, whether a person
+    has corrected the mask; tags: (B, C) int8 `Tag` values; index: (B,) int64 positions in the collection.
     """
 
     image: Tensor
     mask: Tensor
     outside: Tensor
+    corrected: Tensor
     tags: Tensor
     index: Tensor
 
@@ -49,6 +50,7 @@ class TrainDataset(Dataset[Batch]):
         seed: int,
         with_masks: bool = False,
         made_masks: Callable[[int], Path] | None = None,
+        read: Callable[[Path], NDArray[np.uint8]] = read_image,
     ):
         self.items = collection.items
         self.tags: NDArray[np.int8] = collection.tags()
@@ -56,6 +58,7 @@ class TrainDataset(Dataset[Batch]):
         self.seed = seed
         self.with_masks = with_masks
         self.made_masks = made_masks
+        self.read = read
 
     def __len__(self) -> int:
         return len(self.items)
@@ -63,17 +66,19 @@ class TrainDataset(Dataset[Batch]):
     def __getitem__(self, key: int) -> Batch:
         index = key % len(self.items)
         item = self.items[index]
-        image = read_image(item.image)
+        image = self.read(item.image)
         mask = None
         if self.with_masks:
             if item.gt_mask is None:
                 raise DataError(f"{item.name}: there is no human mask to train the ceiling on; give --masks")
             mask = read_mask(item.gt_mask)
-            if mask.shape != image.shape[:2]:
+            size = image.shape[:2] if self.read is read_image else image_size(item.image)
+            if mask.shape != size:
                 raise DataError(
-                    f"{item.gt_mask}: the mask is {mask.shape[0]} x {mask.shape[1]}, "
-                    f"its image {image.shape[0]} x {image.shape[1]}"
+                    f"{item.gt_mask}: the mask is {mask.shape[0]} x {mask.shape[1]}, its image {size[0]} x {size[1]}"
                 )
+        elif item.corrected is not None:
+            mask = read_mask(item.corrected)
         elif self.made_masks is not None and (path := self.made_masks(index)).is_file():
             mask = read_mask(path)
         with torch.random.fork_rng(devices=[]):
@@ -83,6 +88,7 @@ class TrainDataset(Dataset[Batch]):
             "image": pixels,
             "mask": target,
             "outside": outside,
+            "corrected": torch.tensor(item.corrected is not None),
             "tags": torch.from_numpy(self.tags[index]),
             "index": torch.tensor(index),
         }

@@ -18,7 +18,7 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressB
 
 from tag2mask.collection import UNPACKED, Collection
 from tag2mask.config import Config, load_config
-from tag2mask.data import EpochSampler, TrainDataset, TrainTransform, make_loader
+from tag2mask.data import EpochSampler, TrainDataset, TrainTransform, image_reader, make_loader
 from tag2mask.errors import ConfigError, DataError
 from tag2mask.files import make_folder, write_text
 from tag2mask.models import build_network
@@ -68,13 +68,15 @@ def fit(
     network = build_network(config.model, len(collection.classes))
     sampler = EpochSampler(len(collection.items), seed=config.training.seed)
     from_tags = config.training.supervision == "tags"
-    refresh = MaskRefresh(collection, config, run.training_masks) if from_tags and config.masks.refresh else None
+    read = image_reader(config)
+    refresh = MaskRefresh(collection, config, run.training_masks, read) if from_tags and config.masks.refresh else None
     dataset = TrainDataset(
         collection,
         TrainTransform(config.data, network.backbone.preprocessing),
         seed=config.training.seed,
         with_masks=not from_tags,
         made_masks=refresh.path if refresh else None,
+        read=read,
     )
     loader = make_loader(dataset, sampler, batch_size=config.training.batch_size, workers=config.data.workers)
     names = [item.name for item in collection.items]

@@ -131,12 +131,16 @@ class JointTraining(lightning.LightningModule):
             started = time.monotonic()
             masks, has_foreground = self._make_masks(images, batch)
             self.mask_seconds += time.monotonic() - started
-        # Images that are known to show no class at all are right to have no foreground.
-        trained = has_foreground | ~(tags == Tag.PRESENT).any(dim=1)
+            given = F.interpolate(batch["mask"][:, None].float(), masks.shape[-2:], mode="nearest-exact")[:, 0].long()
+            masks = torch.where(batch["corrected"][:, None, None], given, masks)
+        # Images that are known to show no class at all, and corrected masks, are right to have no foreground.
+        trained = has_foreground | ~(tags == Tag.PRESENT).any(dim=1) | batch["corrected"]
         unseen = F.interpolate(hidden[:, None].float(), masks.shape[-2:], mode="nearest-exact")[:, 0] > 0
         ignored = unseen | ~trained[:, None, None]
         targets = masks.masked_fill(ignored, IGNORE_INDEX)
-        pixels = pixel_loss(logits, targets, tags, background_weight=training.background_weight)
+        pixels = pixel_loss(
+            logits, targets, tags, background_weight=training.background_weight, corrected=batch["corrected"]
+        )
         image_level = image_level_loss(logits[~trained], tags[~trained])
         share = 1 - trained.float().mean()
         self._log("pixel_loss", pixels)

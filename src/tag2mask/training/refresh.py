@@ -30,14 +30,22 @@ class MaskRefresh:
     """Writes a training mask for each image of a collection, from a network as it is now.
 
     The masks lie in `folder` by name, at about image_size / stride; an image with tags whose mask
-    would hold no foreground gets 255 everywhere, which the pixel loss leaves out.
+    would hold no foreground gets 255 everywhere, which the pixel loss leaves out. Images with a
+    corrected mask need none.
     """
 
-    def __init__(self, collection: Collection, config: Config, folder: Path):
+    def __init__(
+        self,
+        collection: Collection,
+        config: Config,
+        folder: Path,
+        read: Callable[[Path], NDArray[np.uint8]] = read_image,
+    ):
         self.items = collection.items
         self.tags = torch.from_numpy(collection.tags())
         self.config = config
         self.folder = folder
+        self.read = read
 
     def path(self, index: int) -> Path:
         """Where the mask of image `index` lies."""
@@ -45,7 +53,10 @@ class MaskRefresh:
 
     def complete(self) -> bool:
         """Whether each image has its mask, as it has unless someone took them away."""
-        return all(self.path(index).is_file() for index in range(len(self.items)))
+        return all(self.path(index).is_file() for index in self._wanted())
+
+    def _wanted(self) -> list[int]:
+        return [index for index, item in enumerate(self.items) if item.corrected is None]
 
     @torch.no_grad()
     def __call__(
@@ -73,7 +84,8 @@ class MaskRefresh:
         empty = tagged = 0
         with ThreadPoolExecutor(threads) as pool:
             pending: deque[Future[bool]] = deque()
-            for index, image in enumerate(self._images(pool)):
+            wanted = self._wanted()
+            for index, image in zip(wanted, self._images(pool, wanted), strict=True):
                 stack, small = self._stack(network, image, index, device, teacher_weight)
                 tagged += bool((self.tags[index] == Tag.PRESENT).any())
                 pending.append(pool.submit(self._write, index, stack, small))
@@ -84,13 +96,13 @@ class MaskRefresh:
         network.train(was_training)
         return empty / max(1, tagged)
 
-    def _images(self, pool: ThreadPoolExecutor, ahead: int = 4) -> Iterator[NDArray[np.uint8]]:
+    def _images(self, pool: ThreadPoolExecutor, wanted: list[int], ahead: int = 4) -> Iterator[NDArray[np.uint8]]:
         """Decode a few images ahead."""
-        paths = iter([item.image for item in self.items])
-        pending = deque(pool.submit(read_image, path) for path in islice(paths, ahead))
+        paths = iter([self.items[index].image for index in wanted])
+        pending = deque(pool.submit(self.read, path) for path in islice(paths, ahead))
         while pending:
             image = pending.popleft().result()
-            pending.extend(pool.submit(read_image, path) for path in islice(paths, 1))
+            pending.extend(pool.submit(self.read, path) for path in islice(paths, 1))
             yield image
 
     def _stack(
