@@ -10,7 +10,7 @@ WEIGHTS ?= ../shared/weights
 
 export PYTHONWARNINGS ?= default
 
-.PHONY: help setup demo test tools check format wheel-test bench-crf bench-check bench-animals bench-steel bench-onnx bench-serve clean
+.PHONY: help setup demo test tools browser check format wheel-test bench-crf bench-check bench-animals bench-steel bench-onnx bench-serve clean
 
 help:
 	@echo "make demo | test | check | format | bench-check | bench-crf | bench-animals | bench-steel | bench-onnx | bench-serve | clean"
@@ -32,6 +32,7 @@ test: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pydensecrf2 2>/dev/null \
 	  || echo "pydensecrf2 cannot be built here: its comparison is skipped"
 	$(MAKE) tools || echo "the tools cannot be installed here: what they read is not compared"
+	$(MAKE) browser || echo "Chromium cannot be installed here: tests of pages are skipped"
 	$(BIN)/python -m pytest
 	$(MAKE) wheel-test
 
@@ -42,6 +43,10 @@ $(TOOLS_VENV)/.installed: | $(STAMP)
 	$(PYTHON) -m venv $(TOOLS_VENV)
 	$(BIN)/uv pip install --quiet --only-binary :all: --python $(TOOLS_VENV)/bin/python datumaro label-studio-sdk
 	touch $@
+
+# Debian's Chromium, for the tests that look at pages.
+browser:
+	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null)
 
 # The wheel, with what it declares and nothing else, takes the demo's first steps.
 wheel-test: $(STAMP)

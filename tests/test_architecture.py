@@ -29,7 +29,7 @@ ORDER = [
     {"predictor"},
     {"portable"},
     {"outputs", "baselines", "label_free"},
-    {"further"},
+    {"further", "report"},
     {"api"},
     {"serving"},
     {"ablation"},

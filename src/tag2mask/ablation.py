@@ -253,6 +253,7 @@ def _train(ablation: Ablation, config: Config, folder: Path, device: str, report
         config=config,
         resume=(folder / "run" / "config.yaml").is_file(),
         make_masks=config.training.supervision == "tags",
+        make_report=False,
         device=device,
         report=lambda line: report(f"  {line}"),
     )

@@ -87,6 +87,7 @@ def train(
     options: Mapping[str, Any] | None = None,
     resume: bool = False,
     make_masks: bool = True,
+    make_report: bool = True,
     strict: bool = False,
     device: str = "auto",
     progress: bool = False,
@@ -110,6 +111,7 @@ def train(
         options: single options by dotted name, on top of `config`.
         resume: continue an interrupted run.
         make_masks: write masks of the training images.
+        make_report: write `report.html` about them.
         strict: take warnings as errors.
         device: 'auto', 'cpu', 'cuda', 'cuda:1', ...
         progress: show a progress bar.
@@ -159,6 +161,10 @@ def train(
     score = _score_against(collection, run)
     if score is not None:
         report(f"masks of the training images: {score.summary()}")
+    if make_report:
+        from tag2mask.report import write_report
+
+        report(f"the report is {write_report(run.root, device=device)}")
     return TrainResult(run.root, collection, outcome, score)
 
 

@@ -157,6 +157,14 @@ class TrainingConfig(_Section):
     )
     precision: Literal["auto", "32-true", "bf16-mixed", "16-mixed"] = "auto"
     seed: int = Field(0, ge=0, le=2**31 - 1)
+    loggers: tuple[str, ...] = Field(
+        ("tensorboard",),
+        description="where curves and pictures go besides metrics.jsonl: tensorboard, csv, or a logger of Lightning "
+        "by its class's name, e.g. WandbLogger; empty: nowhere",
+    )
+    logger_args: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="arguments of loggers by name, e.g. {WandbLogger: {project: steel}}"
+    )
     supervision: Literal["tags", "masks"] = Field("tags", description="'masks' trains the ceiling on human masks")
 
 

@@ -58,6 +58,7 @@ def test_the_folder_of_a_run(tiny: TinyCollection, tmp_path: Path) -> None:
         "model.yaml",
         "checkpoints",
         "metrics.jsonl",
+        "logs",
     }
     assert run.given.read_text() == "training: {epochs: 4}\n"
     records = [json.loads(line) for line in run.metrics.read_text().splitlines()]

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from tag2mask.cli import check, deploy, export, predict, score, serve, train
+from tag2mask.cli import check, deploy, export, look, predict, score, serve, train
 from tag2mask.cli.common import app, err_console, plain
 from tag2mask.errors import Tag2MaskError
 from tag2mask.extras import explain
 
-__all__ = ["app", "check", "deploy", "export", "main", "predict", "score", "serve", "train"]
+__all__ = ["app", "check", "deploy", "export", "look", "main", "predict", "score", "serve", "train"]
 
 
 def main() -> NoReturn:

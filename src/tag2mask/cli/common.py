@@ -15,7 +15,7 @@ from tag2mask.errors import ConfigError
 
 ORDER = (
     *("check", "train", "masks", "predict", "evaluate", "score", "export"),
-    *("export-model", "push-to-hub", "serve", "ablate", "demo"),
+    *("report", "app", "export-model", "push-to-hub", "serve", "ablate", "demo"),
 )
 
 

@@ -51,6 +51,7 @@ def train(
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in --out.")] = False,
     no_masks: Annotated[bool, typer.Option("--no-masks", help="Do not write masks of the training images.")] = False,
+    no_report: Annotated[bool, typer.Option("--no-report", help="Do not write report.html.")] = False,
     strict: Strict = False,
     device: Device = "auto",
 ) -> None:
@@ -82,6 +83,7 @@ def train(
             options=options,
             resume=resume,
             make_masks=not no_masks,
+            make_report=not no_report,
             strict=strict,
             device=device,
             progress=sys.stdout.isatty(),

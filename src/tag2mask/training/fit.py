@@ -24,6 +24,7 @@ from tag2mask.files import make_folder, write_text
 from tag2mask.models import build_network
 from tag2mask.precision import resolve_precision
 from tag2mask.runs import RunFolder, save_model
+from tag2mask.training.logs import MaskPictures, make_loggers
 from tag2mask.training.module import JointTraining
 from tag2mask.training.refresh import MaskRefresh
 
@@ -92,6 +93,9 @@ def fit(
     ]
     if progress:
         callbacks.append(RichProgressBar())
+    loggers = make_loggers(config, out, report)
+    if loggers:
+        callbacks.append(MaskPictures(collection, config))
     with _quiet_lightning():
         trainer = lightning.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
@@ -99,7 +103,8 @@ def fit(
             max_epochs=epochs,
             precision=resolve_precision(config.training.precision, device),
             callbacks=callbacks,
-            logger=False,
+            logger=loggers or False,
+            log_every_n_steps=10,
             enable_progress_bar=progress,
             enable_model_summary=False,
             use_distributed_sampler=False,

@@ -1,0 +1,47 @@
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from tag2mask import train
+from tag2mask.config import Config
+from tag2mask.errors import ConfigError
+from tag2mask.training.logs import make_loggers
+from tests.conftest import TINY_OPTIONS
+from tests.helpers import TinyCollection
+
+events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+
+
+def test_curves_and_pictures(shapes: TinyCollection, tmp_path: Path) -> None:
+    options = {**TINY_OPTIONS, "training.epochs": 3, "training.loggers": ["tensorboard", "csv"]}
+    train(shapes.images, shapes.tags, out=tmp_path / "run", options=options, make_masks=False)
+    board = events.EventAccumulator(str(tmp_path / "run/logs"), size_guidance={"images": 0})
+    board.Reload()
+    assert len(board.Scalars("tag_loss")) == 3
+    assert len(board.Scalars("pixel_loss")) == 2  # one epoch of warm-up
+    assert [event.step for event in board.Images("mask/3")] == [1, 2, 3]
+    assert board.Images("mask/0")[0].encoded_image_string.startswith(b"\x89PNG")
+    rows = list(csv.DictReader((tmp_path / "run/logs/csv/metrics.csv").read_text().splitlines()))
+    assert float(rows[-1]["tag_loss"]) == pytest.approx(board.Scalars("tag_loss")[-1].value, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("loggers", "message"),
+    [
+        (["nowhere"], "Lightning has no 'nowhere'; there are tensorboard, csv, .*WandbLogger"),
+        (["Path"], "Lightning has no 'Path'"),
+        (["WandbLogger"], "WandbLogger needs a package"),
+        (["csv"], "csv does not take these arguments"),
+    ],
+)
+def test_loggers_that_are_not_there(tmp_path: Path, loggers: list[str], message: str) -> None:
+    options = {"training.loggers": loggers, "training.logger_args": {"csv": {"colour": "red"}}}
+    with pytest.raises(ConfigError, match=message):
+        make_loggers(Config().override(options), tmp_path, print)
+
+
+def test_no_logger(tmp_path: Path) -> None:
+    assert make_loggers(Config().override({"training.loggers": []}), tmp_path, print) == []
