@@ -31,7 +31,7 @@ ORDER = [
     {"outputs", "baselines", "label_free"},
     {"further", "report"},
     {"api"},
-    {"serving"},
+    {"serving", "webapp"},
     {"ablation"},
     {"demo"},
     {"cli"},

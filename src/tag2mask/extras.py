@@ -14,6 +14,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "serve": ("fastapi", "uvicorn", "prometheus_client"),
     "parquet": ("pyarrow",),
     "hub": ("huggingface_hub",),
+    "app": ("gradio",),
 }
 """Modules of each extra of `pip install 'tag2mask[extra]'`."""
 

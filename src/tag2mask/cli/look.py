@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from tag2mask.cli.common import Device, Run, app, say
+from tag2mask.errors import ConfigError
 
 Palette = Annotated[str, typer.Option(help="safe (told apart by the colour-blind) or voc.")]
 
@@ -28,3 +29,48 @@ def report(
 
     path = write_report(run, out=out, palette=cast(Known, palette), examples=examples, device=device)
     say(f"the report is {path}")
+
+
+@app.command(name="app")
+def application(
+    run: Annotated[Path | None, typer.Argument(help="Folder that `tag2mask train` wrote.")] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="With the demo's network, trained first where needed.")] = False,
+    host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs --password.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 7860,
+    password: Annotated[
+        str | None, typer.Option(envvar="TAG2MASK_PASSWORD", help="Asked of every visitor (user tag2mask).")
+    ] = None,
+    palette: Palette = "safe",
+    device: Device = "auto",
+) -> None:
+    """Open a page to try a network, see each step and correct masks."""
+    from typing import cast
+
+    from tag2mask.extras import require
+    from tag2mask.visualize import Palette as Known
+
+    require("app", "the page")
+    require("train", "the page")
+    if (run is None) != demo:
+        raise ConfigError("tag2mask app: give the folder of a run, or --demo")
+    if palette not in ("safe", "voc"):
+        raise ConfigError(f"--palette {palette}: expected 'safe' or 'voc'")
+    from tag2mask.predictor import Predictor
+    from tag2mask.runs import RunFolder
+    from tag2mask.webapp import Workbench, serve_page
+
+    folder = RunFolder(run if run is not None else _demo_run())
+    bench = Workbench(Predictor.load(folder.root, device=device), folder, palette=cast(Known, palette))
+    say(f"open http://{host}:{port} in a browser; Ctrl+C ends it")
+    serve_page(bench, host=host, port=port, password=password)
+
+
+def _demo_run() -> Path:
+    """The demo's run in the cache of this user, made the first time."""
+    from tag2mask.demo.run import run_demo
+
+    out = Path(typer.get_app_dir("tag2mask")) / "demo"
+    if not (out / "run" / "model.safetensors").is_file():
+        say(f"training the demo first, a few minutes, into {out}")
+        run_demo(out, seed=0, quick=False, report=say)
+    return out / "run"
