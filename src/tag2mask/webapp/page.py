@@ -316,8 +316,6 @@ def serve_page(
     finally:
         if block:
             shutil.rmtree(folder, ignore_errors=True)
-        if before is None:
-            os.environ.pop("GRADIO_TEMP_DIR", None) if block else None
-        else:
-            os.environ["GRADIO_TEMP_DIR"] = before
+            os.environ.pop("GRADIO_TEMP_DIR")
+            os.environ.update({} if before is None else {"GRADIO_TEMP_DIR": before})
     return page
