@@ -10,7 +10,7 @@ WEIGHTS ?= ../shared/weights
 
 export PYTHONWARNINGS ?= default
 
-.PHONY: help setup demo test tools browser check format wheel-test bench-crf bench-check bench-animals bench-steel bench-onnx bench-serve clean
+.PHONY: help setup demo test tools browser screenshots check format wheel-test bench-crf bench-check bench-animals bench-steel bench-onnx bench-serve clean
 
 help:
 	@echo "make demo | test | check | format | bench-check | bench-crf | bench-animals | bench-steel | bench-onnx | bench-serve | clean"
@@ -89,6 +89,10 @@ bench-onnx: $(STAMP)
 
 bench-serve: $(STAMP)
 	$(BIN)/python benchmarks/bench_serve.py $(RUN) $(BENCH)/voc_animals/val/images --minutes 10
+
+# The README's pictures of report and page.
+screenshots: demo browser
+	$(BIN)/python benchmarks/screenshots.py demo-out docs/images
 
 clean:
 	rm -rf $(VENV) $(WHEEL_VENV) dist build demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
