@@ -90,6 +90,9 @@ def train(
     make_report: bool = True,
     strict: bool = False,
     device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    strategy: str = "auto",
     progress: bool = False,
     report: Report = _silent,
     mask_progress: Progress = _no_progress,
@@ -114,6 +117,10 @@ def train(
         make_report: write `report.html` about them.
         strict: take warnings as errors.
         device: 'auto', 'cpu', 'cuda', 'cuda:1', ...
+        devices: to train on, on each machine; each has a process of its own, which Lightning or torchrun starts, and
+            which runs the calling program from its beginning. All but the first return without masks.
+        nodes: machines.
+        strategy: 'auto' or 'ddp'.
         progress: show a progress bar.
         report: called with lines for people.
         mask_progress: called with the number of masks; returns what to call after each.
@@ -123,8 +130,11 @@ def train(
     """
     require("train", "training")
     from tag2mask.predictor import Predictor, choose_device
-    from tag2mask.training import choose_epochs, fit
+    from tag2mask.training import Devices, choose_epochs, fit, rank_here
 
+    together = Devices(devices, nodes, strategy)
+    if (rank := rank_here()) > 0:
+        report, progress = _silent, False
     chosen, given = _configuration(config, options)
     where = choose_device(device)
     collection = prepare(
@@ -142,8 +152,18 @@ def train(
     )
     epochs = choose_epochs(chosen, len(collection))
     report(f"{len(collection)} images, {len(collection.classes)} classes, {epochs} epochs on {where}")
-    run = fit(collection, chosen, Path(out), given=given, resume=resume, device=where, progress=progress, report=report)
-    if not make_masks:
+    run = fit(
+        collection,
+        chosen,
+        Path(out),
+        given=given,
+        resume=resume,
+        device=where,
+        devices=together,
+        progress=progress,
+        report=report,
+    )
+    if not make_masks or rank > 0:
         return TrainResult(run.root, collection, None, None)
     predictor = Predictor.load(run.root, device=device)
     outcome = write_masks(

@@ -16,18 +16,28 @@ from tests.helpers import write_shapes
 TRANSFORM = TrainTransform(DataConfig(image_size=64, crop_size=32), Preprocessing((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)))
 
 
-def test_each_epoch_shows_each_item_once_over_all_ranks() -> None:
+@pytest.mark.parametrize(("length", "ranks", "batch"), [(10, 1, 4), (12, 3, 2), (13, 3, 2), (17, 2, 4), (5, 4, 3)])
+def test_each_epoch_shows_each_item_once_over_all_ranks(length: int, ranks: int, batch: int) -> None:
     orders = []
     for epoch in (0, 1):
-        keys: list[int] = []
-        for rank in range(3):
-            sampler = EpochSampler(10, seed=4, rank=rank, ranks=3)
+        samplers = [EpochSampler(length, seed=4, rank=rank, ranks=ranks, batch_size=batch) for rank in range(ranks)]
+        parts = []
+        for sampler in samplers:
             sampler.set_epoch(epoch)
-            part = list(sampler)
-            assert len(part) == len(sampler)
-            keys += part
-        assert sorted(keys) == list(range(epoch * 10, epoch * 10 + 10))
-        orders.append([key % 10 for key in keys])
+            parts.append(list(sampler))
+            assert len(parts[-1]) == len(sampler)
+        keys = [key for part in parts for key in part]
+        assert set(keys) == set(range(epoch * length, epoch * length + length))
+        assert len(keys) - length < ranks  # no more than one image again for a rank that would have none
+        steps = {-(-len(part) // batch) for part in parts}
+        assert len(steps) == 1  # all take the same number of steps
+        alone = EpochSampler(length, seed=4, batch_size=batch * ranks)
+        alone.set_epoch(epoch)
+        order = list(alone)
+        for step in range(steps.pop()):
+            together = {key for part in parts for key in part[step * batch : (step + 1) * batch]}
+            assert together == set(order[step * batch * ranks : (step + 1) * batch * ranks])
+        orders.append([key % length for key in keys])
     assert orders[0] != orders[1]
 
 

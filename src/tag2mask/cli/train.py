@@ -54,9 +54,16 @@ def train(
     no_report: Annotated[bool, typer.Option("--no-report", help="Do not write report.html.")] = False,
     strict: Strict = False,
     device: Device = "auto",
+    devices: Annotated[int, typer.Option(min=1, help="Devices (processes) on each machine.")] = 1,
+    num_nodes: Annotated[int, typer.Option(min=1, help="Machines; start the same command on each with torchrun.")] = 1,
+    strategy: Annotated[str, typer.Option(help="auto or ddp.")] = "auto",
 ) -> None:
     """Train from tags; write the network and a mask for every photograph."""
     from tag2mask.api import train as run_training
+    from tag2mask.extras import require
+
+    require("train", "training")
+    from tag2mask.training import rank_here
 
     options = parse_settings(set_ or [])
     for name, value in (
@@ -86,10 +93,15 @@ def train(
             make_report=not no_report,
             strict=strict,
             device=device,
+            devices=devices,
+            nodes=num_nodes,
+            strategy=strategy,
             progress=sys.stdout.isatty(),
             report=say,
             mask_progress=progress_of,
         )
+    if rank_here() > 0:  # the first process says it all
+        return
     say(f"the run is in {result.run}")
     skipped = sum(problem.level == "warning" for problem in result.collection.problems)
     skipped += len(result.masks.failures) if result.masks else 0

@@ -97,12 +97,17 @@ class TrainDataset(Dataset[Batch]):
 class EpochSampler(Sampler[int]):
     """Keys for `TrainDataset`: each item once an epoch over all ranks, shuffled by seed and epoch.
 
+    The epoch's order is that of one process, dealt out batch by batch, so that all ranks take the same number of
+    steps on together the same images. Of a last batch with fewer images than ranks, the ranks that would have none
+    see one of its images again.
+
     Attributes:
         before: called with the epoch before its first key, so before any sample of it is loaded.
     """
 
-    def __init__(self, length: int, *, seed: int, rank: int = 0, ranks: int = 1):
+    def __init__(self, length: int, *, seed: int, rank: int = 0, ranks: int = 1, batch_size: int = 1):
         self.length, self.seed, self.rank, self.ranks = length, seed, rank, ranks
+        self.step = batch_size * ranks  # images that all ranks together see at once
         self.epoch = 0
         self.before: Callable[[int], None] = lambda epoch: None
 
@@ -111,13 +116,17 @@ class EpochSampler(Sampler[int]):
         self.epoch = epoch
 
     def __len__(self) -> int:
-        return -(-(self.length - self.rank) // self.ranks)
+        full, rest = divmod(self.length, self.step)
+        return full * (self.step // self.ranks) + (max(1, len(range(self.rank, rest, self.ranks))) if rest else 0)
 
     def __iter__(self) -> Iterator[int]:
         self.before(self.epoch)
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
-        for index in order[self.rank :: self.ranks]:
-            yield self.epoch * self.length + int(index)
+        for start in range(0, self.length, self.step):
+            together = order[start : start + self.step]
+            mine = together[self.rank :: self.ranks]
+            for index in mine if len(mine) else together[:1]:
+                yield self.epoch * self.length + int(index)
 
 
 def make_loader(

@@ -2,5 +2,6 @@
 
 from tag2mask.training.fit import choose_epochs, fit
 from tag2mask.training.module import JointTraining, warmup_epochs
+from tag2mask.training.ranks import Devices, rank_here
 
-__all__ = ["JointTraining", "choose_epochs", "fit", "warmup_epochs"]
+__all__ = ["Devices", "JointTraining", "choose_epochs", "fit", "rank_here", "warmup_epochs"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
 import shutil
+import signal
 import time
 import warnings
 from collections.abc import Callable
@@ -15,10 +17,12 @@ from typing import Any
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.utilities.exceptions import SIGTERMException
+from torch.utils.data import DataLoader
 
 from tag2mask.collection import UNPACKED, Collection
 from tag2mask.config import Config, load_config
-from tag2mask.data import EpochSampler, TrainDataset, TrainTransform, image_reader, make_loader
+from tag2mask.data import Batch, EpochSampler, TrainDataset, TrainTransform, image_reader, make_loader, usable_cores
 from tag2mask.errors import ConfigError, DataError
 from tag2mask.files import make_folder, write_text
 from tag2mask.models import build_network
@@ -26,6 +30,7 @@ from tag2mask.precision import resolve_precision
 from tag2mask.runs import RunFolder, save_model
 from tag2mask.training.logs import MaskPictures, make_loggers
 from tag2mask.training.module import JointTraining
+from tag2mask.training.ranks import Devices, agree, rank_here
 from tag2mask.training.refresh import MaskRefresh
 
 Report = Callable[[str], None]
@@ -39,6 +44,7 @@ def fit(
     given: str = "",
     resume: bool = False,
     device: torch.device | None = None,
+    devices: Devices | None = None,
     progress: bool = False,
     report: Report = lambda line: None,
 ) -> RunFolder:
@@ -51,6 +57,7 @@ def fit(
         given: the configuration as the user gave it, kept beside the resolved one.
         resume: continue an interrupted run in `out`; it must have the same collection and settings.
         device: where to train; None for a GPU where there is one.
+        devices: to train on several, each in a process of its own; this function then returns in each of them.
         progress: show a progress bar with the time left.
         report: called with a line at each epoch.
 
@@ -63,11 +70,23 @@ def fit(
     """
     run = RunFolder(out)
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    devices = devices or Devices()
+    batch_size = devices.batch_of_each(config.training.batch_size)
     epochs = choose_epochs(config, len(collection.items))
-    _prepare_folder(run, collection, config, given, resume=resume)
+    if rank_here() == 0:
+        _prepare_folder(run, collection, config, given, resume=resume)
+    if devices.total > 1:
+        os.environ["LOCAL_WORLD_SIZE"] = str(devices.count)
+        torch.set_num_threads(usable_cores())
     lightning.seed_everything(config.training.seed, verbose=False)
     network = build_network(config.model, len(collection.classes))
-    sampler = EpochSampler(len(collection.items), seed=config.training.seed)
+    sampler = EpochSampler(
+        len(collection.items),
+        seed=config.training.seed,
+        rank=rank_here(),
+        ranks=devices.total,
+        batch_size=batch_size,
+    )
     from_tags = config.training.supervision == "tags"
     read = image_reader(config)
     refresh = MaskRefresh(collection, config, run.training_masks, read) if from_tags and config.masks.refresh else None
@@ -79,7 +98,7 @@ def fit(
         made_masks=refresh.path if refresh else None,
         read=read,
     )
-    loader = make_loader(dataset, sampler, batch_size=config.training.batch_size, workers=config.data.workers)
+    loader = make_loader(dataset, sampler, batch_size=batch_size, workers=config.data.workers)
     names = [item.name for item in collection.items]
     module = JointTraining(network, config, names, epochs=epochs, steps_per_epoch=len(loader))
     if refresh:
@@ -99,7 +118,7 @@ def fit(
     with _quiet_lightning():
         trainer = lightning.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=[device.index or 0] if device.type == "cuda" else 1,
+            **devices.trainer_options(device),
             max_epochs=epochs,
             precision=resolve_precision(config.training.precision, device),
             callbacks=callbacks,
@@ -112,12 +131,34 @@ def fit(
             default_root_dir=out,
         )
         last = str(run.last_checkpoint) if resume and run.last_checkpoint.is_file() else None
-        trainer.fit(module, loader, ckpt_path=last, weights_only=True)
-    if trainer.interrupted:
-        raise KeyboardInterrupt
+        _run(trainer, module, loader, last)
+    if not trainer.is_global_zero:
+        return run
     save_model(run, module.teacher, collection.classes, config)
     shutil.rmtree(run.training_masks, ignore_errors=True)
     return run
+
+
+def _run(trainer: lightning.Trainer, module: JointTraining, loader: DataLoader[Batch], last: str | None) -> None:
+    """Train; an interruption or a lost process ends in what the command line can say."""
+    try:
+        trainer.fit(module, loader, ckpt_path=last, weights_only=True)
+    except SIGTERMException:
+        raise SystemExit(128 + signal.SIGTERM) from None
+    except SystemExit:
+        if trainer.interrupted:
+            raise KeyboardInterrupt from None
+        raise
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        reason = str(error).splitlines()[0]
+        raise DataError(
+            f"a process that loads images was lost ({reason}), perhaps for want of memory; go on with --resume, "
+            "with fewer of them by --set data.workers=1 if it happens again"
+        ) from None
+    if trainer.interrupted:
+        raise KeyboardInterrupt
 
 
 def _refresher(refresh: MaskRefresh, module: JointTraining, config: Config, report: Report) -> Callable[[int], None]:
@@ -129,13 +170,22 @@ def _refresher(refresh: MaskRefresh, module: JointTraining, config: Config, repo
         joint = epoch - module.warmup_epochs
         worth_it = joint == 0 or 2 * (module.epochs - epoch) >= every  # not just before the end
         due = joint % every == 0 and worth_it
-        if joint < 0 or (not due and refresh.complete()):
+        if joint < 0 or not agree(due or not refresh.complete()):
             return
         started = time.monotonic()
         weight = module.teacher_weight(epoch * module.steps_per_epoch)
-        empty = refresh(module.teacher, device=module.device, teacher_weight=weight)
+        empty = refresh(
+            module.teacher,
+            device=module.device,
+            teacher_weight=weight,
+            share=(module.global_rank, module.trainer.world_size),
+        )
+        if module.trainer.world_size > 1:
+            module.trainer.strategy.barrier()
         seconds = time.monotonic() - started
         module.mask_seconds += seconds
+        if not module.trainer.is_global_zero:
+            return
         report(f"training masks made anew in {seconds:.0f} s; without foreground: {empty:.1%}")
 
     return before
@@ -211,7 +261,7 @@ class _EpochRecord(Callback):
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Forget the lines of epochs that a resumed run does again."""
-        if self.path.is_file():
+        if trainer.is_global_zero and self.path.is_file():
             lines = self.path.read_text(encoding="utf-8").splitlines()[: trainer.current_epoch]
             write_text(self.path, "".join(line + "\n" for line in lines))
 
@@ -221,6 +271,8 @@ class _EpochRecord(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Record the epoch."""
+        if not trainer.is_global_zero:
+            return
         seconds = time.monotonic() - self.started
         epoch = trainer.current_epoch + 1
         metrics = {name: round(float(value), 6) for name, value in trainer.callback_metrics.items()}

@@ -64,7 +64,7 @@ class JointTraining(lightning.LightningModule):
         Randomness is seeded by the step, so that a resumed run draws what an uninterrupted one would.
         """
         training = self.config.training
-        torch.manual_seed((training.seed << 32) + self.global_step)
+        torch.manual_seed((training.seed << 32) + self.global_step + (self.global_rank << 20))
         images = normalise(batch["image"], self.network.backbone.preprocessing)
         images = images.contiguous(memory_format=torch.channels_last)
         tags = batch["tags"]
@@ -182,7 +182,7 @@ class JointTraining(lightning.LightningModule):
         return self.config.masks.teacher_weight * min(1.0, max(0.0, 2 * done / joint))
 
     def _log(self, name: str, value: Tensor) -> None:
-        self.log(name, value.detach(), prog_bar=True, on_step=False, on_epoch=True, batch_size=1)
+        self.log(name, value.detach(), prog_bar=True, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
 
 
 def warmup_epochs(config: Config, epochs: int) -> int:

@@ -65,6 +65,7 @@ class MaskRefresh:
         *,
         device: torch.device,
         teacher_weight: float,
+        share: tuple[int, int] = (0, 1),
         advance: Callable[[], None] = lambda: None,
     ) -> float:
         """Make all masks anew.
@@ -73,6 +74,7 @@ class MaskRefresh:
             network: the network that makes them.
             device: where it is.
             teacher_weight: share of the segmentation stream in the stack, in [0, 1].
+            share: (k, n): make every n-th mask from the k-th on, where n processes work together.
             advance: called once an image.
 
         Returns:
@@ -84,7 +86,7 @@ class MaskRefresh:
         empty = tagged = 0
         with ThreadPoolExecutor(threads) as pool:
             pending: deque[Future[bool]] = deque()
-            wanted = self._wanted()
+            wanted = self._wanted()[share[0] :: share[1]]
             for index, image in zip(wanted, self._images(pool, wanted), strict=True):
                 stack, small = self._stack(network, image, index, device, teacher_weight)
                 tagged += bool((self.tags[index] == Tag.PRESENT).any())
