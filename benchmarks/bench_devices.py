@@ -63,8 +63,8 @@ def main() -> int:
             config.write_text(demo_config(seed=seed).override({"training.loggers": []}).to_yaml())
             for devices in (1, 2):
                 out = folder / f"run-{seed}-{devices}"
-                options = ("--config", str(config))
-                train(out, scenes / "train/images", scenes / "train/tags.csv", *options, cores="0,1", devices=devices)
+                given = ("--config", str(config))
+                train(out, scenes / "train/images", scenes / "train/tags.csv", *given, cores="0,1", devices=devices)
                 predict(out, scenes / "val/images", out=out / "val")
                 score = evaluate(out / "val", scenes / "val/masks", scenes / "classes.txt")
                 scores[devices].append(100 * score.miou)

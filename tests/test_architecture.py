@@ -31,7 +31,7 @@ ORDER = [
     {"outputs", "baselines", "label_free"},
     {"further", "report"},
     {"api"},
-    {"serving", "webapp"},
+    {"serving", "webapp", "bulk"},
     {"ablation"},
     {"demo"},
     {"cli"},

@@ -15,6 +15,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "parquet": ("pyarrow",),
     "hub": ("huggingface_hub",),
     "app": ("gradio",),
+    "scale": ("ray", "fsspec", "pyarrow"),
 }
 """Modules of each extra of `pip install 'tag2mask[extra]'`."""
 

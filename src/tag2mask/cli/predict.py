@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, cast
 
 import typer
 
@@ -30,6 +30,7 @@ from tag2mask.cli.common import (
     report_failures,
     say,
 )
+from tag2mask.errors import ConfigError
 
 
 @app.command()
@@ -85,8 +86,10 @@ def masks(
 @app.command()
 def predict(
     run: Run,
-    images: Annotated[Path, typer.Argument(help="A photograph or a folder of them.")],
-    out: Out,
+    images: Annotated[
+        str, typer.Argument(help="A photograph or a folder of them; with --engine also an address or tar shards.")
+    ],
+    out: Annotated[str, typer.Option("--out", help="Folder to write to; with --engine also an address.")],
     overlays: Overlays = None,
     confidence: Confidence = None,
     confidence_bits: ConfidenceBits = 8,
@@ -96,8 +99,23 @@ def predict(
     overwrite: Overwrite = False,
     strict: Strict = False,
     device: Device = "auto",
+    engine: Annotated[
+        str | None, typer.Option(help="local or ray: for huge collections on any storage; see docs/scale.md.")
+    ] = None,
+    to: Annotated[str, typer.Option("--to", help="With --engine: parquet (run lengths) or png.")] = "parquet",
+    workers: Annotated[int | None, typer.Option(min=1, help="With --engine ray. [default: one a core]")] = None,
 ) -> None:
     """Write masks of photographs without tags."""
+    if engine is not None:
+        given: dict[str, object] = {
+            "--overlays": overlays,
+            "--confidence": confidence,
+            "--image-size": image_size,
+            "--tile": tile,
+        }
+        given |= {"--set": set_, "--overwrite": overwrite, "--strict": strict}
+        _predict_bulk(run, images, out, engine, to, workers, [name for name, value in given.items() if value])
+        return
     from tag2mask.api import predict as run_prediction
 
     with bar("masks") as progress_of:
@@ -114,6 +132,24 @@ def predict(
             device=device,
             mask_progress=progress_of,
         )
+    report_failures(outcome.failures)
+    say(outcome.summary())
+    finish(len(outcome.failures))
+
+
+def _predict_bulk(
+    run: Path, images: str, out: str, engine: str, to: str, workers: int | None, unused: list[str]
+) -> None:
+    """Masks of a huge collection."""
+    from tag2mask.bulk import bulk_predict
+
+    if unused:
+        raise ConfigError(f"{', '.join(unused)}: not with --engine; settings of prediction are those of the run")
+    if engine not in ("local", "ray"):
+        raise ConfigError(f"--engine {engine}: expected local or ray")
+    if to not in ("parquet", "png"):
+        raise ConfigError(f"--to {to}: expected parquet or png")
+    outcome = bulk_predict(run, images, out, engine=cast(Any, engine), form=cast(Any, to), workers=workers, report=say)
     report_failures(outcome.failures)
     say(outcome.summary())
     finish(len(outcome.failures))
