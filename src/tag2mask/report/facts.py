@@ -91,6 +91,9 @@ def gather(run: RunFolder, *, examples: int = 2, queue: int = 12) -> Facts:
     if pairs:
         errors = {item.name: _error(mask, human, len(collection.classes)) for item, mask, human in pairs}
         groups = _groups(collection, errors, examples, ("Best", "Median", "Worst"), "mean IoU of its classes")
+    elif not ranked:
+        some = [collection.items[round(k)] for k in np.linspace(0, len(collection.items) - 1, 3 * examples)]
+        groups = [Chosen("Examples", [(item, "no mask was made") for item in dict.fromkeys(some)])]
     else:
         certain = ("Most certain", "Median", "Least certain")
         groups = _groups(collection, dict(ranked), examples, certain, "certainty")
