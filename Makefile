@@ -10,10 +10,10 @@ WEIGHTS ?= ../shared/weights
 
 export PYTHONWARNINGS ?= default
 
-.PHONY: help setup demo test tools browser screenshots check format wheel-test bench-crf bench-check bench-animals bench-steel bench-onnx bench-serve clean
+.PHONY: help setup demo test test-all tools browser screenshots check format wheel-test bench-crf bench-check bench-animals bench-steel bench-onnx bench-serve clean
 
 help:
-	@echo "make demo | test | check | format | bench-check | bench-crf | bench-animals | bench-steel | bench-onnx | bench-serve | clean"
+	@echo "make demo | test | test-all | check | format | bench-check | bench-crf | bench-animals | bench-steel | bench-onnx | bench-serve | clean"
 
 setup: $(STAMP)
 
@@ -35,6 +35,10 @@ test: $(STAMP)
 	$(MAKE) browser || echo "Chromium cannot be installed here: tests of pages are skipped"
 	$(BIN)/python -m pytest
 	$(MAKE) wheel-test
+
+# With further cases of what other tests check: some two minutes more.
+test-all: test
+	$(BIN)/python -m pytest -m thorough
 
 # Annotation tools that read what `tag2mask export` writes; they pin older libraries than ours.
 tools: $(TOOLS_VENV)/.installed

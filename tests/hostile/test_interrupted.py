@@ -53,7 +53,14 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.timeout(400)
-@pytest.mark.parametrize(("how", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, None)])
+@pytest.mark.parametrize(
+    ("how", "status"),
+    [
+        (signal.SIGKILL, -9),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough),
+        pytest.param(signal.SIGTERM, None, marks=pytest.mark.thorough),
+    ],
+)
 def test_predict_goes_on_after_it_was_stopped(
     trained: Path, photographs: Path, tmp_path: Path, how: signal.Signals, status: int | None
 ) -> None:

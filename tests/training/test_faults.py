@@ -54,7 +54,9 @@ def epochs_done(out: Path) -> int:
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
-    ("how", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["kill", "int", "term"]
+    ("how", "status"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130), pytest.param(signal.SIGKILL, -9, marks=pytest.mark.thorough)],
+    ids=["term", "int", "kill"],
 )
 def test_a_stopped_training_goes_on_bit_for_bit(
     tiny: TinyCollection, tmp_path: Path, uninterrupted: dict[str, torch.Tensor], how: signal.Signals, status: int
@@ -130,6 +132,7 @@ def test_two_processes_train_one_network(tiny: TinyCollection, tmp_path: Path) -
     assert config == yaml.safe_load((tmp_path / "one" / "config.yaml").read_text())
 
 
+@pytest.mark.thorough
 @pytest.mark.timeout(400)
 def test_together_interrupted_and_alone_to_the_end(tiny: TinyCollection, tmp_path: Path) -> None:
     words = arguments(tiny, tmp_path / "run", 6)
