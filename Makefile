@@ -48,9 +48,12 @@ $(TOOLS_VENV)/.installed: | $(STAMP)
 	$(BIN)/uv pip install --quiet --only-binary :all: --python $(TOOLS_VENV)/bin/python datumaro label-studio-sdk
 	touch $@
 
+APT := -o Acquire::Retries=1 -o Acquire::http::Timeout=20
+
 # Debian's Chromium, for the tests that look at pages.
 browser:
-	command -v chromium >/dev/null || (apt-get update -qq && apt-get install -qq -y --no-install-recommends chromium >/dev/null)
+	command -v chromium >/dev/null || (timeout 60 apt-get $(APT) update -qq \
+	  && timeout 240 apt-get $(APT) install -qq -y --no-install-recommends chromium >/dev/null)
 
 # The wheel, with what it declares and nothing else, takes the demo's first steps.
 wheel-test: $(STAMP)
