@@ -6,12 +6,9 @@ import csv
 import io
 import json
 import os
-import shutil
 import tarfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import numpy as np
 import pytest
@@ -25,24 +22,11 @@ from tag2mask.errors import ConfigError, DataError
 from tag2mask.images import read_image
 from tag2mask.masks_io import read_mask
 from tag2mask.predictor import Predictor
-from tests.helpers import TinyCollection
+from tests.bulk.conftest import COUNT
 
 pytest.importorskip("fsspec", reason="fsspec is not installed")
 pytest.importorskip("pyarrow", reason="pyarrow is not installed")
 pytestmark = pytest.mark.filterwarnings("ignore")
-COUNT = 10
-
-
-@pytest.fixture(scope="module")
-def photographs(shapes: TinyCollection, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten photographs, one of them damaged."""
-    folder = tmp_path_factory.mktemp("bulk") / "photos"
-    (folder / "sub").mkdir(parents=True)
-    for index, path in enumerate(sorted(shapes.images.iterdir())[:COUNT]):
-        shutil.copy(path, folder / ("sub" if index % 2 else ".") / path.name)
-    damaged = next((folder / "sub").iterdir())
-    damaged.write_bytes(damaged.read_bytes()[:200])
-    return folder
 
 
 @pytest.fixture(scope="module")
@@ -126,30 +110,6 @@ def test_tar_shards(trained: Path, photographs: Path, tmp_path: Path, expected: 
     damaged = bulk_predict(trained, str(tmp_path / "shards"), out)
     assert damaged.written >= 1
     assert any("0002.tar" in name for name, _ in damaged.failures)
-
-
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty bucket of an S3 server on loopback."""
-    server: Any = pytest.importorskip("moto.server", reason="moto is not installed")
-    s3fs: Any = pytest.importorskip("s3fs", reason="s3fs is not installed")
-
-    running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    running.start()
-    host, port = running.get_host_and_port()
-    for name, value in (
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-        ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
-    ):
-        monkeypatch.setenv(name, value)
-    s3fs.S3FileSystem.clear_instance_cache()
-    name = f"bucket-{uuid4().hex[:8]}"
-    s3fs.S3FileSystem().mkdir(name)
-    yield f"s3://{name}"
-    s3fs.S3FileSystem.clear_instance_cache()
-    running.stop()
 
 
 @pytest.mark.timeout(300)

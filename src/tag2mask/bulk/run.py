@@ -15,6 +15,7 @@ from typing import Any, Literal
 from tag2mask.api import load
 from tag2mask.bulk.storage import Part, Store, find_parts
 from tag2mask.bulk.table import Row, encode_rows, failure_row, mask_row, read_rows
+from tag2mask.bulk.tags import Tagged, read_tags, tags_from_json, tags_of_parts
 from tag2mask.errors import ConfigError, DataError
 from tag2mask.extras import require
 from tag2mask.images import read_image
@@ -68,13 +69,18 @@ class Worker:
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         """Work on the part that `row` holds; its counts."""
         part, started = Part.from_json(row["part"]), time.monotonic()
+        known = None if row["tags"] is None else tags_from_json(row["tags"])
         rows: list[Row] = []
         written = 0
-        for name, request in self._requests(part):
+        for name, request in self._requests(part, known):
             if isinstance(request, str):
                 rows.append(failure_row(name, request))
                 continue
-            prediction = self.predictor.predict(request.image)
+            try:
+                prediction = self.predictor.predict(request.image, request.tags, maybe=request.maybe)
+            except DataError as error:  # tags beside it in a shard may be anything
+                rows.append(failure_row(name, str(error)))
+                continue
             written += 1
             if self.form == "png":
                 content = encode_mask(prediction.mask, classes=len(self.predictor.classes))
@@ -86,19 +92,27 @@ class Worker:
             self.store.write(f"{folder}{part.name}.parquet", encode_rows(rows))
         return {"written": written, "seconds": time.monotonic() - started}
 
-    def _requests(self, part: Part) -> Iterator[tuple[str, Request | str]]:
-        """Decoded photographs, or why they are not."""
+    def _requests(self, part: Part, known: dict[str, Tagged] | None) -> Iterator[tuple[str, Request | str]]:
+        """Decoded photographs, with their tags if `known` is not None, or why they are not."""
         with tempfile.TemporaryDirectory(prefix="tag2mask-") as folder:
             path = Path(folder) / "photograph"
-            for name, content in part.photographs():
+            for name, content, beside in part.photographs():
                 if isinstance(content, DataError):
                     yield name, str(content)
                     continue
+                tagged: Tagged | None = None
+                if known is not None:
+                    tagged = known.get(name) or (None if beside is None else Tagged(beside))
+                    if tagged is None:
+                        yield name, f"{name}: no tags for this photograph"
+                        continue
                 path.write_bytes(content)
                 try:
-                    yield name, Request(read_image(path))
+                    image = read_image(path)
                 except DataError as error:
                     yield name, str(error).replace(str(path), name)
+                    continue
+                yield name, Request(image) if tagged is None else Request(image, tagged.tags, tagged.maybe)
 
 
 def bulk_predict(
@@ -108,6 +122,7 @@ def bulk_predict(
     *,
     engine: Literal["local", "ray"] = "local",
     form: Form = "parquet",
+    tags: str | Path | bool = False,
     workers: int | None = None,
     part_size: int = 64,
     report: Callable[[str], None] = lambda line: None,
@@ -120,20 +135,37 @@ def bulk_predict(
         out: folder for the results, local or an address.
         engine: 'local': this process; 'ray': Ray Data, on the cluster of RAY_ADDRESS or on this machine.
         form: 'parquet': tables with run lengths; 'png': palette PNGs.
+        tags: False: the network says what is there. A file of tags, local or an address, with the photographs' names
+            below `source` (`SHARD/MEMBER` in shards): only tagged classes get pixels, and photographs without tags
+            no mask. True: tags are in the shards, as the list `tags` of the `.json` beside each photograph.
         workers: with Ray, processes at work; None: one a core.
         part_size: photographs that are written at once: what an interruption loses at most, per worker.
         report: called with lines for people.
 
     Raises:
-        ConfigError: `out` holds results of another network.
-        DataError: there is no photograph, or the storage fails.
+        ConfigError: `out` holds results of another network, or with tags where these are without.
+        DataError: there is no photograph, the file of tags makes no sense, or the storage fails.
     """
     store = Store(out)
-    _claim(store, load(str(model)))
-    parts, kept = find_parts(str(source), _done(store, form), size=part_size)
+    predictor = load(str(model))
+    known: dict[str, Tagged] | None = {} if tags else None
+
+    def choose(names: list[str] | None) -> list[str]:
+        if isinstance(tags, bool):
+            if tags and names is not None:
+                raise DataError(
+                    f"{source}: no tags; give the file of tags with --tags (only shards may hold their own)"
+                )
+            return names or []
+        assert known is not None
+        known.update(read_tags(str(tags), str(source), names, predictor.classes, report))
+        return list(known)
+
+    parts, kept = find_parts(str(source), _done(store, form), size=part_size, choose=choose)
+    _claim(store, predictor, tagged=bool(tags))
     outcome = BulkOutcome(out, kept=kept)
     report(f"{len(parts)} parts to do, {kept} photographs or shards done already")
-    for number, result in enumerate(_results(parts, str(model), out, form, engine, workers), start=1):
+    for number, result in enumerate(_results(parts, known, str(model), out, form, engine, workers), start=1):
         outcome.written += int(result["written"])
         outcome.seconds += float(result["seconds"])
         if number == len(parts) or number % max(1, len(parts) // 20) == 0:
@@ -147,9 +179,16 @@ def bulk_predict(
 
 
 def _results(
-    parts: Sequence[Part], model: str, out: str, form: Form, engine: str, workers: int | None
+    parts: Sequence[Part],
+    known: dict[str, Tagged] | None,
+    model: str,
+    out: str,
+    form: Form,
+    engine: str,
+    workers: int | None,
 ) -> Iterator[dict[str, Any]]:
-    rows = [{"part": part.to_json()} for part in parts]
+    tags = [None] * len(parts) if known is None else tags_of_parts(parts, known)
+    rows = [{"part": part.to_json(), "tags": some} for part, some in zip(parts, tags, strict=True)]
     if not rows:
         return
     if engine == "local":
@@ -176,12 +215,17 @@ def _results(
     yield from results.iter_rows()
 
 
-def _claim(store: Store, predictor: MaskMaker) -> None:
-    """Record which network the results come from; refuse to mix two."""
-    about = {"network": predictor.fingerprint(), "classes": list(predictor.classes)}
+def _claim(store: Store, predictor: MaskMaker, *, tagged: bool) -> None:
+    """Record which network the results come from, and whether tags were given; refuse to mix two."""
+    about: dict[str, Any] = {"network": predictor.fingerprint(), "classes": list(predictor.classes)}
+    if tagged:
+        about["tags"] = "given"
     if ABOUT in store.names(ABOUT):
         if json.loads(store.read(ABOUT)) != about:
-            raise ConfigError(f"{store.url}: results of other weights or settings are here; choose another --out")
+            raise ConfigError(
+                f"{store.url}: results of other weights or settings, or with tags where these "
+                "are without, are here; choose another --out"
+            )
         return
     store.write(ABOUT, json.dumps(about, ensure_ascii=False, indent=1).encode())
     store.write("classes.txt", "".join(f"{name}\n" for name in predictor.classes).encode())

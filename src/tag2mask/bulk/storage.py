@@ -8,11 +8,13 @@ import tarfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from tag2mask.collection.names import is_image_name
 from tag2mask.errors import ConfigError, DataError
 from tag2mask.extras import require
+
+_MOST_JSON = 1 << 20
 
 
 class Store:
@@ -105,15 +107,16 @@ class Part:
         tree = json.loads(text)
         return cls(tree["source"], tuple(tree["names"]), tree["shard"])
 
-    def photographs(self) -> Iterator[tuple[str, bytes | DataError]]:
-        """Names and contents of its photographs, one at a time; in place of a content why there is none."""
+    def photographs(self) -> Iterator[Photograph]:
+        """Its photographs, one at a time."""
         store = Store(self.source)
         if self.shard is None:
             for name in self.names:
+                shown = name or PurePosixPath(store.root).name
                 try:
-                    yield name, store.read(name)
+                    yield Photograph(shown, store.read(name))
                 except DataError as error:
-                    yield name, error
+                    yield Photograph(shown, error)
             return
         prefix = self.shard or PurePosixPath(store.root).name
         try:
@@ -121,22 +124,78 @@ class Part:
                 store.fs.open(store.path(self.shard), "rb") as stream,
                 tarfile.open(fileobj=stream, mode="r|*") as shard,
             ):
-                for member in shard:
-                    if member.isfile() and is_image_name(member.name):
-                        content = shard.extractfile(member)
-                        assert content is not None
-                        yield f"{prefix}/{member.name}", content.read()
+                for sample in _samples(shard):
+                    yield sample._replace(name=f"{prefix}/{sample.name}")
         except (tarfile.TarError, OSError, EOFError) as error:
-            yield prefix, DataError(f"{prefix}: the shard is damaged ({error})")
+            yield Photograph(prefix, DataError(f"{prefix}: the shard is damaged ({error})"))
 
 
-def find_parts(source: str, is_done: Callable[[str], bool], *, size: int) -> tuple[list[Part], int]:
+class Photograph(NamedTuple):
+    """A photograph as it comes from storage.
+
+    Attributes:
+        name: below the source.
+        content: the file, or why it cannot be had.
+        tags: names of its classes from the JSON beside it in a shard; None without.
+    """
+
+    name: str
+    content: bytes | DataError
+    tags: tuple[str, ...] | None = None
+
+
+def _samples(shard: tarfile.TarFile) -> Iterator[Photograph]:
+    """Photographs of a shard with the tags beside them: members that follow each other and have one stem."""
+    held: list[Photograph] = []
+    stem, tags = "", None
+    for member in shard:
+        path = PurePosixPath(member.name)
+        now = str(path.with_name(path.name.split(".")[0]))
+        if now != stem:
+            yield from (one._replace(tags=tags) for one in held)
+            held, stem, tags = [], now, None
+        if not member.isfile():
+            continue
+        if is_image_name(member.name):
+            held.append(Photograph(member.name, _content(shard, member)))
+        elif path.suffix == ".json" and member.size < _MOST_JSON:
+            tags = _tags_of(_content(shard, member))
+    yield from (one._replace(tags=tags) for one in held)
+
+
+def _content(shard: tarfile.TarFile, member: tarfile.TarInfo) -> bytes:
+    stream = shard.extractfile(member)
+    assert stream is not None
+    return stream.read()
+
+
+def _tags_of(content: bytes) -> tuple[str, ...] | None:
+    """The list under `tags` of a JSON object, or None."""
+    try:
+        tree = json.loads(content)
+    except ValueError:
+        return None
+    found = tree.get("tags") if isinstance(tree, dict) else None
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        return None
+    return tuple(found)
+
+
+def find_parts(
+    source: str,
+    is_done: Callable[[str], bool],
+    *,
+    size: int,
+    choose: Callable[[list[str] | None], list[str]] = lambda names: names or [],
+) -> tuple[list[Part], int]:
     """The work that is left.
 
     Args:
         source: address of a folder of photographs, of a folder of tar shards, or of one of either.
         is_done: whether a photograph, or the part of a shard, of that name has its results.
         size: photographs of a part.
+        choose: from the names of all photographs to those that are wanted; called with None for shards, whose
+            photographs are not known.
 
     Returns:
         Parts, and how many photographs (or shards) are done already.
@@ -146,12 +205,18 @@ def find_parts(source: str, is_done: Callable[[str], bool], *, size: int) -> tup
     """
     store = Store(source)
     if shards := store.names(".tar"):
+        choose(None)
         parts = [Part(source, shard=name) for name in shards]
         left = [part for part in parts if not is_done(part.name)]
         return left, len(parts) - len(left)
     names = [name for name in store.names() if is_image_name(name or store.root)]
     if not names:
         raise DataError(f"{source}: no photograph and no .tar shard here; check the address")
+    if names == [""]:
+        alone = PurePosixPath(store.root).name
+        names = ["" for _ in choose([alone])]
+    else:
+        names = choose(names)
     todo = [name for name in names if not is_done(name or PurePosixPath(store.root).name)]
     parts = [Part(source, tuple(todo[start : start + size])) for start in range(0, len(todo), size)]
     return parts, len(names) - len(todo)

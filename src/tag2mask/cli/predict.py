@@ -12,16 +12,13 @@ from tag2mask.cli.common import (
     ConfidenceBits,
     Device,
     Format,
-    Images,
     ImageSize,
-    Out,
     Overlays,
     Overwrite,
     PredictionSet,
     Run,
     Split,
     Strict,
-    Tags,
     Tile,
     app,
     bar,
@@ -32,13 +29,30 @@ from tag2mask.cli.common import (
 )
 from tag2mask.errors import ConfigError
 
+AnyOut = Annotated[str, typer.Option("--out", help="Folder to write to; with --engine also an address.")]
+Engine = Annotated[
+    str | None, typer.Option(help="local or ray: for huge collections on any storage; see docs/scale.md.")
+]
+To = Annotated[str, typer.Option("--to", help="With --engine: parquet (run lengths) or png.")]
+Workers = Annotated[int | None, typer.Option(min=1, help="With --engine ray. [default: one a core]")]
+
 
 @app.command()
 def masks(
     run: Run,
-    images: Images,
-    out: Out,
-    tags: Tags = None,
+    images: Annotated[
+        str,
+        typer.Argument(
+            help="Folder of the images, or of the whole collection; with --engine also an address or shards."
+        ),
+    ],
+    out: AnyOut,
+    tags: Annotated[
+        str | None,
+        typer.Option(
+            "--tags", help="File of tags: CSV, COCO, CVAT, Label Studio or JSON Lines; with --engine also an address."
+        ),
+    ] = None,
     format: Format = "auto",
     split: Split = None,
     overlays: Overlays = None,
@@ -50,8 +64,23 @@ def masks(
     overwrite: Overwrite = False,
     strict: Strict = False,
     device: Device = "auto",
+    engine: Engine = None,
+    to: To = "parquet",
+    workers: Workers = None,
 ) -> None:
     """Write masks of tagged photographs; the tags say which classes may get pixels."""
+    if engine is not None:
+        given: dict[str, object] = {
+            "--format": format != "auto",
+            "--split": split,
+            "--overlays": overlays,
+            "--confidence": confidence,
+            "--image-size": image_size,
+            "--tile": tile,
+        }
+        given |= {"--set": set_, "--overwrite": overwrite, "--strict": strict}
+        _bulk(run, images, out, tags or True, engine, to, workers, [name for name, value in given.items() if value])
+        return
     from tag2mask.api import make_masks
 
     reported: list[str] = []
@@ -89,7 +118,7 @@ def predict(
     images: Annotated[
         str, typer.Argument(help="A photograph or a folder of them; with --engine also an address or tar shards.")
     ],
-    out: Annotated[str, typer.Option("--out", help="Folder to write to; with --engine also an address.")],
+    out: AnyOut,
     overlays: Overlays = None,
     confidence: Confidence = None,
     confidence_bits: ConfidenceBits = 8,
@@ -99,11 +128,9 @@ def predict(
     overwrite: Overwrite = False,
     strict: Strict = False,
     device: Device = "auto",
-    engine: Annotated[
-        str | None, typer.Option(help="local or ray: for huge collections on any storage; see docs/scale.md.")
-    ] = None,
-    to: Annotated[str, typer.Option("--to", help="With --engine: parquet (run lengths) or png.")] = "parquet",
-    workers: Annotated[int | None, typer.Option(min=1, help="With --engine ray. [default: one a core]")] = None,
+    engine: Engine = None,
+    to: To = "parquet",
+    workers: Workers = None,
 ) -> None:
     """Write masks of photographs without tags."""
     if engine is not None:
@@ -114,7 +141,7 @@ def predict(
             "--tile": tile,
         }
         given |= {"--set": set_, "--overwrite": overwrite, "--strict": strict}
-        _predict_bulk(run, images, out, engine, to, workers, [name for name, value in given.items() if value])
+        _bulk(run, images, out, False, engine, to, workers, [name for name, value in given.items() if value])
         return
     from tag2mask.api import predict as run_prediction
 
@@ -137,8 +164,15 @@ def predict(
     finish(len(outcome.failures))
 
 
-def _predict_bulk(
-    run: Path, images: str, out: str, engine: str, to: str, workers: int | None, unused: list[str]
+def _bulk(
+    run: Path,
+    images: str,
+    out: str,
+    tags: str | bool,
+    engine: str,
+    to: str,
+    workers: int | None,
+    unused: list[str],
 ) -> None:
     """Masks of a huge collection."""
     from tag2mask.bulk import bulk_predict
@@ -149,7 +183,9 @@ def _predict_bulk(
         raise ConfigError(f"--engine {engine}: expected local or ray")
     if to not in ("parquet", "png"):
         raise ConfigError(f"--to {to}: expected parquet or png")
-    outcome = bulk_predict(run, images, out, engine=cast(Any, engine), form=cast(Any, to), workers=workers, report=say)
+    outcome = bulk_predict(
+        run, images, out, engine=cast(Any, engine), form=cast(Any, to), tags=tags, workers=workers, report=say
+    )
     report_failures(outcome.failures)
     say(outcome.summary())
     finish(len(outcome.failures))

@@ -19,7 +19,7 @@ from tag2mask.collection.names import (
     normalise_name,
     without_suffix,
 )
-from tag2mask.collection.sources import FILES, read_source
+from tag2mask.collection.sources import FILES, read_source, recognise_file
 from tag2mask.errors import DataError
 from tag2mask.images import image_size, read_image
 from tag2mask.types import Item
@@ -86,6 +86,33 @@ def load_collection(
     if strict and warnings:
         raise DataError(f"{images}: {len(warnings)} problems, and strict is on{_listed(warnings)}")
     return Collection(listing.index.root, names, tuple(items), tuple(problems), listing.source)
+
+
+def tags_of_names(
+    names: Iterable[str] | None, tags: Path, classes: Sequence[str], *, where: str
+) -> tuple[dict[str, Item], list[Problem]]:
+    """Tags of photographs that are elsewhere, such as in an object store, from a file of tags.
+
+    Args:
+        names: of the photographs that there are; None where that is not known: then the file's names are taken
+            as they are.
+        tags: the file, in one of the formats `sources.FILES`.
+        classes: the names that count.
+        where: what the names are relative to, for messages.
+
+    Returns:
+        Items by name, and the problems with the others.
+
+    Raises:
+        DataError: the file makes no sense, or tags contradict each other.
+    """
+    index = FolderIndex.of_names(Path(where), names or ())
+    listing = FILES[recognise_file(tags)](tags, index, classes)
+    if names is None:
+        listing.index = FolderIndex.of_names(Path(where), (row.name for row in listing.rows))
+    problems = listing.problems
+    items = _items(listing, tuple(classes), True, True, problems)
+    return {item.name: item for item in items}, problems
 
 
 def _class_names(listing: Listing, chosen: tuple[str, ...] | None) -> tuple[str, ...]:

@@ -67,6 +67,16 @@ class FolderIndex:
         self._loose: dict[str, list[str]] | None = None
         self._by_base: dict[str, list[str]] | None = None
 
+    @classmethod
+    def of_names(cls, root: Path, names: Iterable[str]) -> FolderIndex:
+        """An index of files that are elsewhere, such as in an object store, from their names below `root`."""
+        index = cls.__new__(cls)
+        index.root = root
+        index.files = {unicodedata.normalize("NFC", name): root / name for name in names}
+        index.refused = {}
+        index._loose = index._by_base = None
+        return index
+
     def images(self) -> list[str]:
         """Names of all files with an image suffix, sorted."""
         return sorted(name for name in self.files if is_image_name(name))
