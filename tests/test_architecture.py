@@ -17,7 +17,7 @@ SOURCE = Path(tag2mask.__file__).parent
 ORDER = [
     {"types", "errors", "machine"},
     {"files", "extras"},
-    {"config", "images", "metrics", "crf", "blocks", "doubt"},
+    {"config", "images", "metrics", "crf", "blocks", "doubt", "gating"},
     {"masks_io", "precision", "refining"},
     {"prediction", "large", "review"},
     {"collection", "visualize"},

@@ -123,6 +123,11 @@ class MaskConfig(_Section):
     teacher_weight: Fraction = Field(
         0.5, description="share of the segmentation stream in the stack, from half of the joint phase on; 0: the paper"
     )
+    reassign: Fraction = Field(
+        1.0,
+        description="where the segmentation stream sees a class that the tags exclude: 1: its probability goes to the "
+        "tagged classes; 0: to whichever is likeliest of them and background",
+    )
     confidence: Fraction = Field(0.0, description="marginals below this become 255 in training masks; 0: off")
     stride: int = Field(2, ge=1, le=32, description="image or crop size / size of the training mask")
     refresh: int = Field(
@@ -142,6 +147,11 @@ class TrainingConfig(_Section):
     epochs: int | None = Field(None, ge=1, le=100_000, description="empty: about `samples` images in all")
     samples: int = Field(12_000, ge=1, description="images seen in all where `epochs` is empty (at least 4 epochs)")
     warmup: Fraction = Field(0.2, description="share of the epochs with the tag loss alone")
+    probe: bool = Field(
+        True,
+        description="start the tag classifier from a logistic regression on the pretrained features, not at random; "
+        "without effect where there is a CAM convolution or the weights are 'none'",
+    )
     batch_size: int = Field(16, ge=1, le=65_536)
     learning_rate: Positive = Field(3e-4, description="of the backbone, at its peak")
     head_factor: Positive = Field(10.0, description="learning rate of the heads / of the backbone")
@@ -172,6 +182,11 @@ class PredictionConfig(_Section):
     """From scores to a mask."""
 
     gate: Fraction = Field(0.05, description="classes whose tag probability is below this get no pixel; 0: off")
+    reassign: Fraction = Field(
+        1.0,
+        description="where the network sees a class that is gated or not among the given tags: 1: its probability goes "
+        "to the other classes; 0: to whichever is likeliest of them and background",
+    )
     image_size: int | None = Field(
         None,
         ge=0,

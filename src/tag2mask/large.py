@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from tag2mask.blocks import CRF_PIXELS, Block, blocks, values_at
 from tag2mask.config import CrfConfig
+from tag2mask.gating import gated_softmax
 from tag2mask.machine import usable_cores
 from tag2mask.refining import refine
 
@@ -26,18 +27,18 @@ class Coarse(NamedTuple):
         logits: (C + 1, h, w) of the segmentation stream.
         stack: (C + 1, h', w') of the class-specific masks, or None.
         weight: share of the stack in the scores.
+        reassign: as in `tag2mask.prior.gated_probs`.
     """
 
     channels: NDArray[np.intp]
     logits: NDArray[np.float32]
     stack: NDArray[np.float32] | None
     weight: float
+    reassign: float = 0.0
 
     def probs_at(self, size: tuple[int, int], block: Block) -> NDArray[np.float32]:
         """Probabilities (K, rows, columns) of the channels on a block of a grid (H, W)."""
-        scores: NDArray[np.float32] = values_at(self.logits[self.channels], size, *block.outer)
-        scores = np.asarray(np.exp(scores - scores.max(axis=0)), dtype=np.float32)
-        scores /= scores.sum(axis=0)
+        scores = gated_softmax(values_at(self.logits, size, *block.outer), self.channels, self.reassign)
         if self.stack is not None:
             stack = values_at(self.stack[self.channels], size, *block.outer)
             scores += np.float32(self.weight) * (stack - scores)

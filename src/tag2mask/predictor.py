@@ -115,7 +115,7 @@ class Predictor(MaskMaker):
         settings = settings or self.config.prediction
         evidence = self._evidence(request, settings)
         shape = size or (request.image.shape[0], request.image.shape[1])
-        probs = gated_probs(evidence.logits, evidence.allowed, shape)
+        probs = gated_probs(evidence.logits, evidence.allowed, shape, reassign=settings.reassign)
         if evidence.stack is not None:
             stack = F.interpolate(evidence.stack, shape, mode="bilinear", align_corners=False)
             probs = torch.lerp(probs, stack, settings.prior_weight)
@@ -152,15 +152,21 @@ class Predictor(MaskMaker):
         if settings.prior_weight and self.config.training.supervision == "tags":
             grid = stack_grid(size, self.config.masks.stride, len(self.classes))
             stack = averaged_stack(passes, allowed.to(torch.int8), grid, self.config.masks)
-        doubt = self._doubt(views, stack, allowed, tag_probs, request)
+        doubt = self._doubt(views, stack, allowed, tag_probs, request, settings)
         return _Evidence(total / len(settings.scales), stack, allowed, tag_probs, doubt)
 
     def _doubt(
-        self, views: Sequence[Tensor], stack: Tensor | None, allowed: Tensor, tag_probs: Tensor, request: Request
+        self,
+        views: Sequence[Tensor],
+        stack: Tensor | None,
+        allowed: Tensor,
+        tag_probs: Tensor,
+        request: Request,
+        settings: PredictionConfig,
     ) -> Doubt:
         """How uncertain the scores are, on a coarse grid."""
         size = (views[0].shape[-2], views[0].shape[-1])
-        fields = [gated_probs(view, allowed, size)[0].cpu().numpy() for view in views]
+        fields = [gated_probs(view, allowed, size, reassign=settings.reassign)[0].cpu().numpy() for view in views]
         other = None if stack is None else F.interpolate(stack, size, mode="area")[0].cpu().numpy()
         return doubt_of(fields, other, self._tag_doubt(tag_probs[0].cpu().numpy(), request))
 
@@ -188,6 +194,7 @@ class Predictor(MaskMaker):
             logits=evidence.logits[0].cpu().numpy(),
             stack=None if evidence.stack is None else evidence.stack[0].cpu().numpy(),
             weight=settings.prior_weight,
+            reassign=settings.reassign,
         )
         scale = max(size) / seen_side((request.image.shape[0], request.image.shape[1]), settings, self.config)
         mask, probs = mask_by_blocks(request.image, coarse, size, settings.crf, pixel_scale=scale)

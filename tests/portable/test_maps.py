@@ -12,7 +12,7 @@ import torch
 from tag2mask.config import MaskConfig
 from tag2mask.models import Recognition
 from tag2mask.models.contrast import Contrast
-from tag2mask.portable.maps import contrast_stack, deep_stack, resize_maps, softmax
+from tag2mask.portable.maps import contrast_stack, deep_stack, resize_maps
 from tag2mask.prior import mask_steps
 from tag2mask.types import Tag
 
@@ -58,7 +58,3 @@ def test_contrast_stack(present: list[int], places: tuple[int, int]) -> None:
     expected = mask_steps(recognition, states(present), (24, 36), MaskConfig()).stack[0].numpy()
     found = contrast_stack(logits[0].numpy()[present], prior[0].numpy(), (24, 36), MaskConfig())
     np.testing.assert_allclose(found, expected[[0, *(k + 1 for k in present)]], atol=1e-4)
-
-
-def test_softmax_of_large_logits() -> None:
-    np.testing.assert_allclose(softmax(np.array([[1000.0], [1000.0]], dtype=np.float32)), 0.5)

@@ -107,6 +107,31 @@ def test_gated_probs_sum_to_one_over_what_is_allowed() -> None:
     assert float(probs[1, 0].min()) == 1
 
 
+def test_a_place_that_looks_like_an_absent_class_stays_foreground_when_reassigned() -> None:
+    logits = torch.zeros(1, 4, 1, 2)
+    logits[0, :, 0, 0] = torch.tensor([1.0, -2.0, 6.0, -3.0])  # looks like the second class, which is not there
+    logits[0, :, 0, 1] = torch.tensor([8.0, 0.0, 0.0, 0.0])
+    allowed = torch.tensor([[True, False, True]])
+    without = gated_probs(logits, allowed, (1, 2))[0, :, 0]
+    probs = gated_probs(logits, allowed, (1, 2), reassign=1.0)[0, :, 0]
+    assert without[:, 0].argmax() == 0
+    torch.testing.assert_close(probs[0], logits.softmax(dim=1)[0, 0, 0])
+    assert probs[:, 0].argmax() == 1
+    torch.testing.assert_close(probs[1, 0] / probs[3, 0], without[1, 0] / without[3, 0])
+    torch.testing.assert_close(probs.sum(dim=0), torch.ones(2))
+    assert probs[:, 1].argmax() == 0
+    half = gated_probs(logits, allowed, (1, 2), reassign=0.5)[0, :, 0]
+    torch.testing.assert_close(half[0], (probs[0] + without[0]) / 2)
+
+
+def test_reassigning_changes_nothing_where_every_class_or_none_is_allowed() -> None:
+    logits = torch.randn(1, 4, 3, 3)
+    for allowed in (torch.ones(1, 3, dtype=torch.bool), torch.zeros(1, 3, dtype=torch.bool)):
+        torch.testing.assert_close(
+            gated_probs(logits, allowed, (3, 3), reassign=1.0), gated_probs(logits, allowed, (3, 3))
+        )
+
+
 def test_confidence_leaves_the_doubtful_out() -> None:
     marginals = np.array([[[0.9, 0.55]], [[0.1, 0.45]]], dtype=np.float32)
     assert to_mask(marginals).tolist() == [[0, 0]]

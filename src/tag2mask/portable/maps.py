@@ -29,13 +29,6 @@ def resize_maps(maps: Array, size: tuple[int, int]) -> Array:
     return out
 
 
-def softmax(logits: Array) -> Array:
-    """Softmax over the first axis."""
-    powers = np.exp(logits - logits.max(axis=0))
-    result: Array = powers / powers.sum(axis=0)
-    return result
-
-
 def deep_stack(cams: Array, energies: Sequence[Array], size: tuple[int, int], config: MaskConfig) -> Array:
     """Stack from class activation maps and the energy of features.
 

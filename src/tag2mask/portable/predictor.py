@@ -15,9 +15,10 @@ from tag2mask.config import PredictionConfig
 from tag2mask.doubt import doubt_of
 from tag2mask.errors import ConfigError, DataError, WeightsError
 from tag2mask.extras import require
+from tag2mask.gating import gated_softmax
 from tag2mask.images import scaled_size
 from tag2mask.machine import usable_cores
-from tag2mask.portable.maps import contrast_stack, deep_stack, resize_maps, softmax
+from tag2mask.portable.maps import contrast_stack, deep_stack, resize_maps
 from tag2mask.portable.metadata import INPUT, MULTIPLE, Metadata
 from tag2mask.prediction import MaskMaker, Request, Scores, check_image, seen_side
 
@@ -100,11 +101,12 @@ class OnnxPredictor(MaskMaker):
         kept = np.flatnonzero(self._allowed(request, tag_probs, settings.gate))
         channels = np.concatenate([[0], kept + 1])
         grid = (size[0] // 8, size[1] // 8)
-        sides = [[resize_maps(one, grid) for one in p["pixel_logits"][:, channels]] for p in passes]
+        sides = [[resize_maps(one, grid) for one in p["pixel_logits"]] for p in passes]
         logits = [_unflip(maps) for maps in sides]
-        views = [softmax(maps if side == 0 else maps[:, :, ::-1]) for both in sides for side, maps in enumerate(both)]
+        turned = [maps if side == 0 else maps[:, :, ::-1] for both in sides for side, maps in enumerate(both)]
+        views = [gated_softmax(maps, channels, settings.reassign) for maps in turned]
         coarse: Array | None = None
-        some = softmax(resize_maps(np.mean(logits, axis=0), target))
+        some = gated_softmax(resize_maps(np.mean(logits, axis=0), target), channels, settings.reassign)
         if settings.prior_weight and len(self._names) > 2 and self.config.training.supervision == "tags":
             stride = self.config.masks.stride
             stacks = [self._stack(one, kept, (size[0] // stride, size[1] // stride)) for one in passes]

@@ -66,7 +66,7 @@ def mask_steps(
     present = tags == Tag.PRESENT
     steps = (_deep_steps if recognition.contrast is None else _contrast_steps)(recognition, present, size, config)
     if pixel_logits is not None and teacher_weight > 0:
-        probs = gated_probs(pixel_logits, present, size)
+        probs = gated_probs(pixel_logits, present, size, reassign=config.reassign)
         return steps._replace(stack=torch.lerp(steps.stack, probs, teacher_weight))
     return steps
 
@@ -148,20 +148,31 @@ def unflip(maps: Tensor) -> Tensor:
     return (maps[:1] + maps[1:].flip(-1)) / 2
 
 
-def gated_probs(pixel_logits: Tensor, allowed: Tensor, size: tuple[int, int]) -> Tensor:
-    """Softmax over background and the allowed classes alone.
+def gated_probs(pixel_logits: Tensor, allowed: Tensor, size: tuple[int, int], *, reassign: float = 0.0) -> Tensor:
+    """Probabilities of background and the allowed classes alone.
+
+    Where the network sees a class that is not allowed, say a horse though the tags name a cow, a softmax
+    over background and the allowed classes takes that place for background. With `reassign` it stays
+    foreground: its probability goes to the allowed classes, shared out as the network ranks them there.
 
     Args:
         pixel_logits: (B, C + 1, h, w).
         allowed: (B, C) bool.
         size: (H, W) of the result.
+        reassign: 0 for the softmax over what is allowed, 1 for the background of the softmax over all
+            classes; in between, both backgrounds by weight.
 
     Returns:
-        (B, C + 1, H, W), zero for classes that are not allowed.
+        (B, C + 1, H, W), summing to 1 over dimension 1, zero for classes that are not allowed.
     """
     states = torch.where(allowed, Tag.PRESENT, Tag.UNKNOWN)
     logits = F.interpolate(pixel_logits.float(), size, mode="bilinear", align_corners=False)
-    probs = without_unknown(logits, states).softmax(dim=1)
+    gated = without_unknown(logits, states)
+    probs = gated.softmax(dim=1)
+    if reassign:
+        some = allowed.any(dim=1)[:, None, None, None]
+        background = torch.where(some, torch.lerp(probs[:, :1], logits.softmax(dim=1)[:, :1], reassign), 1.0)
+        probs = torch.cat([background, (1 - background) * gated[:, 1:].softmax(dim=1)], dim=1)
     keep = torch.cat([torch.ones_like(allowed[:, :1]), allowed], dim=1)
     return probs * keep[:, :, None, None]
 

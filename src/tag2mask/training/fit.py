@@ -30,6 +30,7 @@ from tag2mask.precision import resolve_precision
 from tag2mask.runs import RunFolder, save_model
 from tag2mask.training.logs import MaskPictures, make_loggers
 from tag2mask.training.module import JointTraining
+from tag2mask.training.probe import is_probed, start_classifier
 from tag2mask.training.ranks import Devices, agree, rank_here
 from tag2mask.training.refresh import MaskRefresh
 
@@ -98,6 +99,9 @@ def fit(
         made_masks=refresh.path if refresh else None,
         read=read,
     )
+    last = str(run.last_checkpoint) if resume and run.last_checkpoint.is_file() else None
+    if is_probed(config) and last is None:
+        start_classifier(network, collection, config, read, device=device)
     loader = make_loader(dataset, sampler, batch_size=batch_size, workers=config.data.workers)
     names = [item.name for item in collection.items]
     module = JointTraining(network, config, names, epochs=epochs, steps_per_epoch=len(loader))
@@ -130,7 +134,6 @@ def fit(
             gradient_clip_val=5.0,
             default_root_dir=out,
         )
-        last = str(run.last_checkpoint) if resume and run.last_checkpoint.is_file() else None
         _run(trainer, module, loader, last)
     if not trainer.is_global_zero:
         return run

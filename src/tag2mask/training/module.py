@@ -18,6 +18,7 @@ from tag2mask.errors import DataError
 from tag2mask.losses import image_level_loss, pixel_loss, tag_loss
 from tag2mask.models import TagSegmenter
 from tag2mask.prior import mask_steps, training_masks
+from tag2mask.training.probe import is_probed
 from tag2mask.types import IGNORE_INDEX, Tag
 
 
@@ -107,7 +108,8 @@ class JointTraining(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a higher rate for the heads; linear decay after a short linear rise."""
-        optimizer = torch.optim.AdamW(_parameter_groups(self.network, self.config))
+        fused = self.device.type == "cpu"  # elsewhere the default is as fast, and scaled gradients can be clipped
+        optimizer = torch.optim.AdamW(_parameter_groups(self.network, self.config), fused=fused or None)
         total = max(1, self.epochs * self.steps_per_epoch)
         rise = max(1, min(100, total // 20))
 
@@ -194,14 +196,15 @@ def warmup_epochs(config: Config, epochs: int) -> int:
 
 
 def _parameter_groups(network: nn.Module, config: Config) -> list[dict[str, Any]]:
-    """Heads learn faster than the backbone; one-dimensional parameters are not decayed."""
+    """Heads learn faster than the backbone and a probed classifier; one-dimensional parameters are not decayed."""
     training = config.training
     groups: dict[tuple[float, float], list[nn.Parameter]] = {}
     for name, parameter in network.named_parameters():
         if not parameter.requires_grad:
             continue
         of_backbone = name.startswith(("backbone.", "own_backbone."))
-        rate = training.learning_rate * (1.0 if of_backbone else training.head_factor)
+        slow = of_backbone or (is_probed(config) and name.startswith("recognition.classifier."))
+        rate = training.learning_rate * (1.0 if slow else training.head_factor)
         decay = training.weight_decay if parameter.ndim > 1 else 0.0
         groups.setdefault((rate, decay), []).append(parameter)
     return [{"params": group, "lr": rate, "weight_decay": decay} for (rate, decay), group in groups.items()]
