@@ -108,8 +108,7 @@ class JointTraining(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """AdamW with a higher rate for the heads; linear decay after a short linear rise."""
-        fused = self.device.type == "cpu"  # elsewhere the default is as fast, and scaled gradients can be clipped
-        optimizer = torch.optim.AdamW(_parameter_groups(self.network, self.config), fused=fused or None)
+        optimizer = torch.optim.AdamW(_parameter_groups(self.network, self.config))
         total = max(1, self.epochs * self.steps_per_epoch)
         rise = max(1, min(100, total // 20))
 
