@@ -55,6 +55,7 @@ def test_ablation_writes_tables_and_goes_on_where_it_was(file: Path, shapes: Tin
     assert float(rows[0]["spread"]) == pytest.approx(100 * np.std(full, ddof=1), abs=0.01)
     assert "| full | " in (out / "table.md").read_text()
     assert "Rank correlation" in (out / "table.md").read_text()
+    assert all(0 < record["consensus"] <= 1 for record in records if record["part"] != "ceiling")
     with Image.open(out / "sheet.png") as picture:
         assert picture.width > 600
     # What differs in prediction alone is scored on the full method's network.
@@ -72,6 +73,19 @@ def test_ablation_writes_tables_and_goes_on_where_it_was(file: Path, shapes: Tin
     stored.write_text(stored.read_text().replace('"stride": 2', '"stride": 8'))
     with pytest.raises(ConfigError, match="made with other settings; remove this folder"):
         run_ablation(ablation, out, device="cpu", report=lines.append)
+
+
+def test_without_human_masks_the_vote_ranks(file: Path, shapes: TinyCollection, tmp_path: Path) -> None:
+    tree = yaml.safe_load(file.read_text())
+    del tree["train"]["masks"], tree["val"]["masks"]
+    parts = {"no CRF": {"prediction.crf.enabled": False}, "no gate": {"prediction.gate": 0.0}}
+    file.write_text(yaml.safe_dump({**tree, "parts": parts, "seeds": [0]}))
+    out = tmp_path / "out"
+    records = run_ablation(load_ablation(file, {"ROOT": str(shapes.root)}), out, device="cpu", report=lambda line: None)
+    assert [record["part"] for record in records] == ["full", "no CRF", "no gate"]
+    assert all(record["miou"] is None and 0 < record["consensus"] <= 1 for record in records)
+    assert "Rank correlation" not in (out / "table.md").read_text()
+    assert (out / "sheet.png").is_file()
 
 
 def test_mistakes_in_the_file(file: Path, shapes: TinyCollection, tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ ORDER = [
     {"types", "errors", "machine"},
     {"files", "extras"},
     {"config", "images", "metrics", "crf", "blocks", "doubt", "gating"},
+    {"consensus"},
     {"masks_io", "precision", "refining"},
     {"prediction", "large", "review"},
     {"collection", "visualize"},

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ from tag2mask.collection import load_collection
 from tag2mask.errors import DataError
 from tag2mask.label_free import label_free_score
 from tag2mask.predictor import Predictor
+from tag2mask.runs import RunFolder, load_model, save_model
 from tests.helpers import TinyCollection
 
 
@@ -41,3 +44,30 @@ def test_the_command(shapes: TinyCollection, trained: Path) -> None:
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0
     assert '"consistency"' in result.stdout
+
+
+def test_runs_are_ranked_by_each_other_s_vote(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:
+    spoilt = tmp_path / "spoilt"
+    shutil.copytree(trained, spoilt)
+    network, classes, config = load_model(RunFolder(trained))
+    torch.manual_seed(0)
+    for parameter in network.segmentation.parameters():
+        parameter.data = torch.randn_like(parameter)
+    worse = config.override({"prediction.prior_weight": 0.0})
+    save_model(RunFolder(spoilt), network, classes, worse)
+    words = ["score", str(spoilt), str(shapes.images), "--tags", str(shapes.tags), "--limit", "8"]
+    words += ["--against", str(trained)]
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, DataError)
+    assert "a vote needs at least three networks, got 2" in str(result.exception)
+    other = tmp_path / "other"
+    shutil.copytree(trained, other)
+    save_model(RunFolder(other), load_model(RunFolder(trained))[0], classes, config.override({"prediction.gate": 0.2}))
+    result = CliRunner().invoke(app, [*words, "--against", str(other), "--json"])
+    assert result.exit_code == 0, result.output
+    near = {Path(one["run"]).name: one["consensus"] for one in json.loads(result.stdout)}
+    assert near["spoilt"] < min(near[trained.name], near["other"]) - 0.1
+    result = CliRunner().invoke(app, [*words, "--against", str(other)])
+    lines = [line for line in result.stdout.splitlines() if "near the others' vote" in line]
+    assert len(lines) == 3
+    assert str(spoilt) in lines[-1]

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from tag2mask.api import TrainResult, predict, train
 from tag2mask.collection import Collection, load_collection
 from tag2mask.config import Config, load_config, load_yaml
+from tag2mask.consensus import Consensus
 from tag2mask.errors import ConfigError, DataError
 from tag2mask.evaluation import evaluate
 from tag2mask.files import atomic_path, make_folder, write_text
@@ -36,13 +37,13 @@ CEILING = "ceiling"
 
 
 class Source(BaseModel):
-    """A collection with human masks to score by. Paths are relative to the folder of the file."""
+    """A collection, with human masks to score by where there are any. Paths are relative to the folder of the file."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     images: Path
     tags: Path | None = None
-    masks: Path
+    masks: Path | None = None
 
 
 class Ablation(BaseModel):
@@ -50,14 +51,14 @@ class Ablation(BaseModel):
 
     Attributes:
         train: the collection to train on; its masks score pseudo masks and train the ceiling.
-        val: photographs to score on.
+        val: photographs to score on; without masks the runs are ranked by their consensus alone.
         classes: file of class names.
         limit: train on the first so many images after a shuffle with seed 0.
         config: configuration file or preset of the full method; empty: the defaults.
         settings: settings on top of it, for all runs.
         parts: by name, the settings that take one part away from the full method (or add one).
         seeds: each run is done once a seed.
-        ceiling: also train on human masks.
+        ceiling: also train on human masks, where `train` has them.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -110,10 +111,12 @@ def run_ablation(
     Writes `table.md`, `table.csv` and `runs.json` into `out`, anew after each run, and `sheet.png` at the end.
 
     Returns:
-        A record a run: part, seed, mIoU, IoU, pseudo mask mIoU, label-free signs, minutes.
+        A record a run: part, seed, mIoU and IoU (None without human masks), pseudo mask mIoU, label-free signs,
+        nearness to the vote of the other parts, minutes.
     """
+    top = ablation.ceiling and ablation.train.masks is not None
     base = (load_config(ablation.config) if ablation.config else Config()).override(ablation.settings)
-    parts = {FULL: {}, **ablation.parts, **({CEILING: {"training.supervision": "masks"}} if ablation.ceiling else {})}
+    parts = {FULL: {}, **ablation.parts, **({CEILING: {"training.supervision": "masks"}} if top else {})}
     configs = {name: base.override(settings) for name, settings in parts.items()}  # all checked before the first run
     val = load_collection(ablation.val.images, ablation.val.tags, masks=ablation.val.masks, classes=ablation.classes)
     make_folder(out)
@@ -131,6 +134,8 @@ def run_ablation(
             record = _run(ablation, name, config, folder, val, device, report, trained)
         records.append(record)
         _write_results(out, records, list(parts))
+    _add_consensus(records, out, val)
+    _write_results(out, records, list(parts))
     write_ablation_sheet(out / "sheet.png", ablation, out, list(parts), val)
     return records
 
@@ -138,7 +143,7 @@ def run_ablation(
 def summarise(records: list[dict[str, Any]], parts: list[str]) -> list[dict[str, Any]]:
     """A row a part: mean and spread over seeds, and the mean difference to the full method, seed by seed.
 
-    mIoU times 100; the spread is the standard deviation of the sample, None for one seed.
+    mIoU times 100, None without human masks; the spread is the standard deviation of the sample, None for one seed.
     """
     full = {record["seed"]: record["miou"] for record in records if record["part"] == FULL}
     rows = []
@@ -146,20 +151,23 @@ def summarise(records: list[dict[str, Any]], parts: list[str]) -> list[dict[str,
         own = [record for record in records if record["part"] == name]
         if not own:
             continue
-        values = [100 * record["miou"] for record in own]
-        differences = [100 * (record["miou"] - full[record["seed"]]) for record in own if record["seed"] in full]
+        scored = [record for record in own if record["miou"] is not None]
+        values = [100 * record["miou"] for record in scored]
+        differences = [100 * (record["miou"] - full[record["seed"]]) for record in scored if record["seed"] in full]
         pseudo = [100 * record["pseudo_miou"] for record in own if record["pseudo_miou"] is not None]
         free = [100 * record["label_free"]["score"] for record in own if record["label_free"]]
+        near = [100 * record["consensus"] for record in own if record.get("consensus") is not None]
         rows.append(
             {
                 "part": name,
                 "seeds": len(own),
-                "miou": statistics.mean(values),
+                "miou": statistics.mean(values) if values else None,
                 "spread": statistics.stdev(values) if len(values) > 1 else None,
                 "difference": statistics.mean(differences) if differences and name != FULL else None,
                 "difference_spread": statistics.stdev(differences) if len(differences) > 1 and name != FULL else None,
                 "pseudo_miou": statistics.mean(pseudo) if pseudo else None,
                 "label_free": statistics.mean(free) if free else None,
+                "consensus": statistics.mean(near) if near else None,
                 "minutes": statistics.mean(record["minutes"] for record in own),
             }
         )
@@ -184,18 +192,18 @@ def write_ablation_sheet(
     path: Path, ablation: Ablation, out: Path, parts: list[str], val: Collection, *, rows: int = 5
 ) -> None:
     """The same photographs under each part, from the first seed."""
-    items = [item for item in val.items if item.gt_mask is not None]
+    items = [item for item in val.items if item.gt_mask is not None] or val.items
     items = [items[round(index)] for index in np.linspace(0, len(items) - 1, min(rows, len(items)))]
     seed = ablation.seeds[0]
     cells = []
     for item in items:
         image = read_image(item.image)
         made = [read_mask(mask_path(out / _slug(name) / f"seed{seed}" / "val", item.name)) for name in parts]
-        assert item.gt_mask is not None
-        cells.append([image, *(overlay(image, mask) for mask in made), overlay(image, read_mask(item.gt_mask))])
+        human = [overlay(image, read_mask(item.gt_mask))] if item.gt_mask else []
+        cells.append([image, *(overlay(image, mask) for mask in made), *human])
     picture = sheet(
         cells,
-        titles=["photo", *parts, "human mask"],
+        titles=["photo", *parts, "human mask"][: len(cells[0])],
         captions=[", ".join(sorted(item.tags)) for item in items],
         cell=(140, 170),
         legend=val.classes,
@@ -225,21 +233,34 @@ def _run(
     network, classes, _ = load_model(trained)
     predictor = Predictor(network, classes, config, device=device)
     predict(predictor, ablation.val.images, out=folder / "val", overwrite=True)
-    score = evaluate(folder / "val", ablation.val.masks, ablation.classes)
+    score = evaluate(folder / "val", ablation.val.masks, ablation.classes) if ablation.val.masks else None
     signs = label_free_score(predictor, val) if any(item.tags for item in val.items) and not supervised else None
     record = {
         "part": name,
         "seed": config.training.seed,
-        "miou": score.miou,
-        "iou": score.to_dict()["IoU"],
+        "miou": score.miou if score else None,
+        "iou": score.to_dict()["IoU"] if score else None,
         "pseudo_miou": pseudo,
         "label_free": signs.to_dict() if signs else None,
         "minutes": round(minutes, 2),
         "config": config.model_dump(mode="json"),
     }
     write_text(folder / "result.json", json.dumps(record, indent=1) + "\n")
-    report(f"  {score.summary()}")
+    report(f"  {score.summary() if score else f'done in {minutes:.1f} min'}")
     return record
+
+
+def _add_consensus(records: list[dict[str, Any]], out: Path, val: Collection) -> None:
+    """Add to the records of runs from tags how near their masks are to the vote of the other parts."""
+    voting = [record for record in records if record["part"] != CEILING]
+    if len({record["part"] for record in voting}) < 3:
+        return
+    consensus = Consensus([record["part"] for record in voting], len(val.classes))
+    folders = [out / _slug(record["part"]) / f"seed{record['seed']}" / "val" for record in voting]
+    for item, tags in zip(val.items, val.tags(), strict=True):
+        consensus.add([read_mask(mask_path(folder, item.name)) for folder in folders], tags)
+    for record, score in zip(voting, consensus.scores(), strict=True):
+        record["consensus"] = score
 
 
 def _train(ablation: Ablation, config: Config, folder: Path, device: str, report: Report) -> TrainResult:
@@ -282,8 +303,8 @@ def _write_results(out: Path, records: list[dict[str, Any]], parts: list[str]) -
     writer.writerows({key: round(v, 2) if isinstance(v, float) else v for key, v in row.items()} for row in rows)
     write_text(out / "table.csv", table.getvalue())
     lines = [
-        "| | mIoU | against full | pseudo masks | label-free | minutes | seeds |",
-        "|---|---|---|---|---|---|---|",
+        "| | mIoU | against full | pseudo masks | label-free | consensus | minutes | seeds |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
         cells = (
@@ -292,22 +313,31 @@ def _write_results(out: Path, records: list[dict[str, Any]], parts: list[str]) -
             _with_spread(row["difference"], row["difference_spread"], signed=True),
             _with_spread(row["pseudo_miou"], None),
             _with_spread(row["label_free"], None),
+            _with_spread(row["consensus"], None),
             f"{row['minutes']:.1f}",
             str(row["seeds"]),
         )
         lines.append("| " + " | ".join(cells) + " |")
-    scored = [record for record in records if record["label_free"]]
-    if len(scored) > 2:
-        mious = [record["miou"] for record in scored]
-        ranked = ", ".join(
-            f"{sign} {rank_correlation(mious, [record['label_free'][sign] for record in scored]):.2f}"
-            for sign in ("score", "consistency", "agreement", "stability")
-        )
-        lines += [
-            "",
-            f"Rank correlation (Spearman) of the label-free signs with mIoU over {len(scored)} runs: {ranked}.",
-        ]
+    lines += _rank_lines(records)
     write_text(out / "table.md", "\n".join(lines) + "\n")
+
+
+def _rank_lines(records: list[dict[str, Any]]) -> list[str]:
+    """How the signs that need no human mask rank the runs, where mIoU is there to compare with."""
+    signs: dict[str, Callable[[dict[str, Any]], float | None]] = {
+        "consensus": lambda record: record.get("consensus"),
+        "label-free score": lambda record: (record["label_free"] or {}).get("score"),
+        "tag consistency": lambda record: (record["label_free"] or {}).get("consistency"),
+        "agreement of streams": lambda record: (record["label_free"] or {}).get("agreement"),
+        "stability": lambda record: (record["label_free"] or {}).get("stability"),
+    }
+    known = [record for record in records if record["miou"] is not None]
+    ranked = []
+    for name, sign in signs.items():
+        pairs = [(record["miou"], value) for record in known if (value := sign(record)) is not None]
+        if len(pairs) > 2:
+            ranked.append(f"{name} {rank_correlation(*map(list, zip(*pairs, strict=True))):.2f} ({len(pairs)} runs)")
+    return ["", f"Rank correlation (Spearman) with mIoU: {', '.join(ranked)}."] if ranked else []
 
 
 def _with_spread(value: float | None, spread: float | None, *, signed: bool = False) -> str:
@@ -333,7 +363,7 @@ def _resolved(ablation: Ablation, folder: Path) -> Ablation:
 
     def source(one: Source) -> Source:
         tags = folder / one.tags if one.tags else None
-        return Source(images=folder / one.images, tags=tags, masks=folder / one.masks)
+        return Source(images=folder / one.images, tags=tags, masks=folder / one.masks if one.masks else None)
 
     return ablation.model_copy(
         update={

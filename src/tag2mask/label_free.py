@@ -6,23 +6,26 @@ Three signs, each in 0..1, higher is better:
 - agreement: mIoU between the masks of the two streams, both made with the tags given;
 - stability: mIoU between masks of a photograph seen at the usual size and at three quarters of it.
 
-Their mean does not estimate mIoU, and how well it ranks settings is open: `docs/experiments.md` has
-what was measured. Use tagged photographs that were not trained on.
+Their mean does not estimate mIoU. Where there are several networks, their nearness to each other's
+vote ranks them better (`consensus_scores`): `docs/experiments.md` has what was measured. Use tagged
+photographs that were not trained on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.collection import Collection
+from tag2mask.consensus import Consensus
 from tag2mask.errors import DataError
 from tag2mask.images import read_image
 from tag2mask.metrics import confusion_matrix, mean_iou
 from tag2mask.predictor import Prediction, Predictor, Request
+from tag2mask.types import Item
 
 SMALLER = 0.75
 SHOWN = 0.005
@@ -73,28 +76,17 @@ def label_free_score(predictor: Predictor, collection: Collection, *, limit: int
     Raises:
         DataError: the collection is empty or has other classes.
     """
-    if not collection.items or tuple(collection.classes) != predictor.classes:
-        raise DataError(
-            f"the label-free score needs photographs with tags of the classes {', '.join(predictor.classes)}; "
-            f"got {len(collection.items)} with {', '.join(collection.classes)}"
-        )
-    count = min(limit, len(collection.items))
-    items = [collection.items[round(index)] for index in np.linspace(0, len(collection.items) - 1, count)]
+    items = _chosen(predictor, collection, limit)
     prediction = predictor.config.prediction
     plain = prediction.model_copy(update={"prior_weight": 0.0})
     prior = prediction.model_copy(update={"prior_weight": 1.0})
 
     smaller = prediction.model_copy(update={"scales": tuple(SMALLER * scale for scale in prediction.scales)})
 
-    def requests(*, tagged: bool) -> Iterator[Request]:
-        for item in items:
-            image = read_image(item.image)
-            yield Request(image, sorted(item.tags) if tagged else None, sorted(item.unknown) if tagged else ())
-
-    free = [_small(one) for one in predictor.predict_many(requests(tagged=False))]
-    shrunk = [_small(one) for one in predictor.predict_many(requests(tagged=False), settings=smaller)]
-    one_stream = [_small(one) for one in predictor.predict_many(requests(tagged=True), settings=plain)]
-    other_stream = [_small(one) for one in predictor.predict_many(requests(tagged=True), settings=prior)]
+    free = [_small(one) for one in predictor.predict_many(_requests(items, tagged=False))]
+    shrunk = [_small(one) for one in predictor.predict_many(_requests(items, tagged=False), settings=smaller)]
+    one_stream = [_small(one) for one in predictor.predict_many(_requests(items, tagged=True), settings=plain)]
+    other_stream = [_small(one) for one in predictor.predict_many(_requests(items, tagged=True), settings=prior)]
     size = len(predictor.classes) + 1
     right = wrong = missed = 0
     for item, mask in zip(items, free, strict=True):
@@ -104,7 +96,50 @@ def label_free_score(predictor: Predictor, collection: Collection, *, limit: int
         wrong += len(shown - item.tags)
         missed += len(item.tags - shown)
     f1 = 2 * right / max(1, 2 * right + wrong + missed)
-    return LabelFree(f1, _overlap(one_stream, other_stream, size), _overlap(free, shrunk, size), count)
+    return LabelFree(f1, _overlap(one_stream, other_stream, size), _overlap(free, shrunk, size), len(items))
+
+
+def consensus_scores(predictors: Sequence[Predictor], collection: Collection, *, limit: int = 100) -> list[float]:
+    """Compare networks on tagged photographs by how near each is to the vote of the others.
+
+    Args:
+        predictors: at least three trained networks of the same classes.
+        collection: photographs with tags of those classes, in their order.
+        limit: at most so many of them, spread evenly over the collection.
+
+    Returns:
+        For each network the mIoU, in 0..1, of its masks, made without tags, against the others' vote.
+
+    Raises:
+        DataError: fewer than three networks, no photographs, or other classes.
+    """
+    if len(predictors) < 3:
+        raise DataError(f"a vote needs at least three networks, got {len(predictors)}; name more of them")
+    for predictor in predictors:  # all are checked before the first is used
+        items = _chosen(predictor, collection, limit)
+    consensus = Consensus([str(k) for k in range(len(predictors))], len(collection.classes))
+    masks = [predictor.predict_many(_requests(items, tagged=False)) for predictor in predictors]
+    tags = {item.name: row for item, row in zip(collection.items, collection.tags(), strict=True)}
+    for item, *one in zip(items, *masks, strict=True):
+        consensus.add([_small(prediction) for prediction in one], tags[item.name])
+    return consensus.scores()
+
+
+def _chosen(predictor: Predictor, collection: Collection, limit: int) -> list[Item]:
+    """At most `limit` items of the collection, spread evenly over it."""
+    if not collection.items or tuple(collection.classes) != predictor.classes:
+        raise DataError(
+            f"the label-free score needs photographs with tags of the classes {', '.join(predictor.classes)}; "
+            f"got {len(collection.items)} with {', '.join(collection.classes)}"
+        )
+    count = min(limit, len(collection.items))
+    return [collection.items[round(index)] for index in np.linspace(0, len(collection.items) - 1, count)]
+
+
+def _requests(items: Sequence[Item], *, tagged: bool) -> Iterator[Request]:
+    for item in items:
+        image = read_image(item.image)
+        yield Request(image, sorted(item.tags) if tagged else None, sorted(item.unknown) if tagged else ())
 
 
 def _overlap(masks: list[NDArray[np.uint8]], others: list[NDArray[np.uint8]], size: int) -> float:

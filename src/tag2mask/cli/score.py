@@ -44,6 +44,9 @@ def score(
     run: Run,
     images: Images,
     tags: Tags = None,
+    against: Annotated[
+        list[Path] | None, typer.Option(help="Another run, to be ranked with the first. Twice or more.")
+    ] = None,
     limit: Annotated[int, typer.Option(min=1, help="At most so many photographs.")] = 100,
     format: Format = "auto",
     split: Split = None,
@@ -54,13 +57,26 @@ def score(
     from tempfile import TemporaryDirectory
 
     from tag2mask.collection import load_collection
-    from tag2mask.label_free import label_free_score
+    from tag2mask.label_free import consensus_scores, label_free_score
     from tag2mask.predictor import Predictor
 
-    predictor = Predictor.load(run, device=device)
+    runs = [run, *(against or [])]
+    predictors = [Predictor.load(one, device=device) for one in runs]
     with TemporaryDirectory(prefix="tag2mask-") as folder:
         collection = load_collection(
-            images, tags, classes=predictor.classes, format=format, split=split, unpack=Path(folder)
+            images, tags, classes=predictors[0].classes, format=format, split=split, unpack=Path(folder)
         )
-        result = label_free_score(predictor, collection, limit=limit)
-    typer.echo(json.dumps(result.to_dict(), indent=1)) if as_json else say(result.summary())
+        near = consensus_scores(predictors, collection, limit=limit) if against else []
+        results = [label_free_score(predictor, collection, limit=limit) for predictor in predictors]
+    if as_json:
+        both = [
+            {"run": str(one), **result.to_dict(), **({"consensus": near[k]} if near else {})}
+            for k, (one, result) in enumerate(zip(runs, results, strict=True))
+        ]
+        typer.echo(json.dumps(both if against else results[0].to_dict(), indent=1))
+        return
+    if not near:
+        say(results[0].summary())
+        return
+    for k in sorted(range(len(runs)), key=lambda k: -near[k]):
+        say(f"{100 * near[k]:5.1f} near the others' vote: {runs[k]}; {results[k].summary()}")
