@@ -24,6 +24,7 @@ TINY_OPTIONS = {
     "masks.crf.bilateral_xy": 10,
     "prediction.crf.bilateral_xy": 10,
     "training.average": 0.9,
+    "training.warmup": 0.2,
     "training.learning_rate": 3e-3,
     "training.head_factor": 2.0,
     "training.batch_size": 8,

@@ -112,11 +112,11 @@ class MaskConfig(_Section):
         "positive", description="class maps to [0, 1] by their maximum, negatives cut off; or by minimum and maximum"
     )
     background_power: Positive = Field(1.0, description="exponent of the background map for 'prior' and 'cams'")
-    soft_prior: Fraction = Field(0.8, description="'soft': share of the prior in the evidence, class maps the rest")
-    soft_threshold: Fraction = Field(0.3, description="'soft': evidence at which foreground and background are even")
+    soft_prior: Fraction = Field(0.6, description="'soft': share of the prior in the evidence, class maps the rest")
+    soft_threshold: Fraction = Field(0.25, description="'soft': evidence at which foreground and background are even")
     soft_slope: Positive = Field(8.0, description="'soft': how sharply evidence turns into probability")
     prior_layers: tuple[int, ...] = Field(
-        (-2, -1), description="backbone stages that feed the foreground prior; -1 is the last"
+        (-1,), description="backbone stages that feed the foreground prior; -1 is the last"
     )
     prior_hard_threshold: Fraction = 0.3
     cams_hard_threshold: Fraction = 0.2
@@ -146,7 +146,9 @@ class TrainingConfig(_Section):
 
     epochs: int | None = Field(None, ge=1, le=100_000, description="empty: about `samples` images in all")
     samples: int = Field(12_000, ge=1, description="images seen in all where `epochs` is empty (at least 4 epochs)")
-    warmup: Fraction = Field(0.2, description="share of the epochs with the tag loss alone")
+    warmup: Fraction = Field(
+        0.07, description="share of the epochs with the tag loss alone, at least one epoch; longer without `probe`"
+    )
     probe: bool = Field(
         True,
         description="start the tag classifier from a logistic regression on the pretrained features, not at random; "
@@ -159,7 +161,7 @@ class TrainingConfig(_Section):
     tag_loss: NonNegative = Field(1.0, description="weight of the tag loss")
     pixel_loss: NonNegative = Field(1.0, description="weight of the pixel loss")
     background_weight: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        0.35, description="weight of background in the pixel loss on made masks, against 1 of objects"
+        0.65, description="weight of background in the pixel loss on made masks, against 1 of objects"
     )
     fallback_loss: NonNegative = Field(0.1, description="weight of the image-level loss of masks without foreground")
     average: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
