@@ -40,10 +40,14 @@ def main() -> int:
         {"model.weights": str(args.weights), "training.seed": args.seed, **parse_settings(args.set or [])}
     )
     out: Path = args.out or Path("runs") / f"bench-{args.name}-{args.limit or 'all'}-seed{args.seed}"
-    shutil.rmtree(out, ignore_errors=True)
+    shutil.rmtree(out / "ceiling" if args.ceiling_only else out, ignore_errors=True)
     common: dict[str, Any] = {"limit": args.limit, "report": lambda line: print(f"  {line}", flush=True)}
-    print("training from tags", flush=True)
     images, tags = folder / "train" / "images", folder / "train" / "tags.csv"
+    if args.ceiling_only:
+        top = _ceiling(folder, out, config, common)
+        print(f"ceiling, seed {args.seed}: mIoU {100 * top['mIoU']:.1f}; {_by_class(top)}")
+        return 0
+    print("training from tags", flush=True)
     result = train(
         images, tags, masks=folder / "train" / "masks", classes=folder / "classes.txt",
         out=out / "tags", config=config, make_masks=not args.no_pseudo, **common,
@@ -58,14 +62,7 @@ def main() -> int:
     tag = _score(predictor, folder, out / "val-tags")
     val = load_collection(folder / "val" / "images", folder / "val" / "tags.csv", masks=folder / "val" / "masks")
     cam, threshold = thresholded_cam(predictor, val)
-    ceiling = None
-    if not args.no_ceiling:
-        print("training the ceiling on human masks", flush=True)
-        top = train(
-            images, tags, masks=folder / "train" / "masks", classes=folder / "classes.txt",
-            out=out / "ceiling", config=config.override({"training.supervision": "masks"}), make_masks=False, **common,
-        )  # fmt: skip
-        ceiling = _score(Predictor.load(top.run), folder, out / "val-ceiling")
+    ceiling = None if args.no_ceiling else _ceiling(folder, out, config, common)
     _print_table(args, result.score, tag, cam, threshold, ceiling)
     minutes = (time.monotonic() - started) / 60
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
@@ -87,7 +84,23 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--no-ceiling", action="store_true")
     parser.add_argument("--no-pseudo", action="store_true")
+    parser.add_argument("--ceiling-only", action="store_true")
     return parser.parse_args()
+
+
+def _ceiling(folder: Path, out: Path, config: Config, common: dict[str, Any]) -> dict[str, Any]:
+    """Train on human masks and score on val."""
+    print("training the ceiling on human masks", flush=True)
+    top = train(
+        folder / "train" / "images", folder / "train" / "tags.csv", masks=folder / "train" / "masks",
+        classes=folder / "classes.txt", out=out / "ceiling", make_masks=False,
+        config=config.override({"training.supervision": "masks"}), **common,
+    )  # fmt: skip
+    return _score(Predictor.load(top.run), folder, out / "val-ceiling")
+
+
+def _by_class(score: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {100 * value:.1f}" for name, value in score["IoU"].items())
 
 
 def _mask_share(metrics: Path) -> float:

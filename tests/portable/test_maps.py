@@ -37,7 +37,9 @@ def test_resizing_is_that_of_torch(size: tuple[int, int]) -> None:
     ("background", "scaling", "present"), list(product(BACKGROUNDS, ("positive", "min_max"), PRESENT))
 )
 def test_deep_stack(background: Any, scaling: Any, present: list[int]) -> None:
-    config = MaskConfig(background=background, map_scaling=scaling, background_power=1.5, soft_prior=0.6)
+    config = MaskConfig(
+        background=background, map_scaling=scaling, background_power=1.5, soft_prior=0.6, prior_layers=(-2, -1)
+    )
     draw = torch.Generator().manual_seed(2)
     cams = torch.randn(1, 4, 6, 9, generator=draw)
     features = [torch.randn(1, 5, 12, 18, generator=draw), torch.randn(1, 8, 6, 9, generator=draw)]

@@ -101,6 +101,8 @@ def fit(
     )
     last = str(run.last_checkpoint) if resume and run.last_checkpoint.is_file() else None
     if is_probed(config) and last is None:
+        if rank_here() == 0:
+            report("fitting the tag classifier to the pretrained features")
         start_classifier(network, collection, config, read, device=device)
     loader = make_loader(dataset, sampler, batch_size=batch_size, workers=config.data.workers)
     names = [item.name for item in collection.items]
