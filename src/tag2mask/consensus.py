@@ -1,7 +1,7 @@
 """Which of several networks has the best masks, told without any human mask: by the vote of the others.
 
 Errors of different settings differ more than what they get right, so that a majority is better than most
-of those that vote, and nearness to it ranks them. Each setting is compared with the vote of all other
+of those that vote, and nearness to it may rank them. Each setting is compared with the vote of all other
 settings, corrected by the tags. How well this ranks is measured in `docs/experiments.md`.
 """
 

@@ -6,8 +6,8 @@ Three signs, each in 0..1, higher is better:
 - agreement: mIoU between the masks of the two streams, both made with the tags given;
 - stability: mIoU between masks of a photograph seen at the usual size and at three quarters of it.
 
-Their mean does not estimate mIoU. Where there are several networks, their nearness to each other's
-vote ranks them better (`consensus_scores`): `docs/experiments.md` has what was measured. Use tagged
+Their mean does not estimate mIoU. Where there are several networks, `consensus_scores` has their nearness
+to each other's vote. How well either ranks is open: `docs/experiments.md` has what was measured. Use tagged
 photographs that were not trained on.
 """
 
