@@ -113,7 +113,14 @@ class MaskConfig(_Section):
     )
     background_power: Positive = Field(1.0, description="exponent of the background map for 'prior' and 'cams'")
     soft_prior: Fraction = Field(0.6, description="'soft': share of the prior in the evidence, class maps the rest")
-    soft_threshold: Fraction = Field(0.25, description="'soft': evidence at which foreground and background are even")
+    soft_threshold: Literal["otsu"] | Fraction = Field(
+        0.25,
+        description="'soft': evidence at which foreground and background are even; 'otsu': for each image the one that "
+        "parts its evidence best",
+    )
+    soft_factor: Positive = Field(
+        1.0, description="'otsu': factor on that threshold; under 1 makes masks larger, above 1 smaller"
+    )
     soft_slope: Positive = Field(8.0, description="'soft': how sharply evidence turns into probability")
     prior_layers: tuple[int, ...] = Field(
         (-1,), description="backbone stages that feed the foreground prior; -1 is the last"
@@ -128,6 +135,11 @@ class MaskConfig(_Section):
         description="where the segmentation stream sees a class that the tags exclude: 1: its probability goes to the "
         "tagged classes; 0: to whichever is likeliest of them and background",
     )
+    share_power: Annotated[float, Field(ge=1.0, le=100.0)] = Field(
+        1.0,
+        description="where classes share a place: power of their shares of the foreground before the CRF, so that "
+        "background does not win because they split it; 1: off",
+    )
     confidence: Fraction = Field(0.0, description="marginals below this become 255 in training masks; 0: off")
     stride: int = Field(2, ge=1, le=32, description="image or crop size / size of the training mask")
     refresh: int = Field(
@@ -135,6 +147,11 @@ class MaskConfig(_Section):
         ge=0,
         description="epochs after which the training masks are made anew, on whole images; "
         "0: at every step, on its crops, as the paper",
+    )
+    hold_size: Fraction = Field(
+        0.0,
+        description="with refresh > 0: how firmly the masks made anew are held to the share of foreground that the "
+        "first ones had, over all images; 0: not at all",
     )
     scales: tuple[Positive, ...] = Field((1.25,), min_length=1, description="scales averaged, with refresh > 0")
     flip: bool = Field(False, description="average with the mirrored image, with refresh > 0")
@@ -189,6 +206,7 @@ class PredictionConfig(_Section):
         description="where the network sees a class that is gated or not among the given tags: 1: its probability goes "
         "to the other classes; 0: to whichever is likeliest of them and background",
     )
+    share_power: Annotated[float, Field(ge=1.0, le=100.0)] = Field(1.0, description="as that of the masks; 1: off")
     image_size: int | None = Field(
         None,
         ge=0,

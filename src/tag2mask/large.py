@@ -13,7 +13,7 @@ from tag2mask.blocks import CRF_PIXELS, Block, blocks, values_at
 from tag2mask.config import CrfConfig
 from tag2mask.gating import gated_softmax
 from tag2mask.machine import usable_cores
-from tag2mask.refining import refine
+from tag2mask.refining import foreground_first, refine
 
 _CORE = 1024  # pixels a side of what one CRF decides
 _KEPT_VALUES = 32_000_000  # of coarse maps: 128 MB
@@ -28,6 +28,7 @@ class Coarse(NamedTuple):
         stack: (C + 1, h', w') of the class-specific masks, or None.
         weight: share of the stack in the scores.
         reassign: as in `tag2mask.prior.gated_probs`.
+        power: as in `tag2mask.refining.foreground_first`.
     """
 
     channels: NDArray[np.intp]
@@ -35,6 +36,7 @@ class Coarse(NamedTuple):
     stack: NDArray[np.float32] | None
     weight: float
     reassign: float = 0.0
+    power: float = 1.0
 
     def probs_at(self, size: tuple[int, int], block: Block) -> NDArray[np.float32]:
         """Probabilities (K, rows, columns) of the channels on a block of a grid (H, W)."""
@@ -42,7 +44,7 @@ class Coarse(NamedTuple):
         if self.stack is not None:
             stack = values_at(self.stack[self.channels], size, *block.outer)
             scores += np.float32(self.weight) * (stack - scores)
-        return scores
+        return foreground_first(scores, power=self.power)
 
 
 def stack_grid(size: tuple[int, int], stride: int, classes: int) -> tuple[int, int]:

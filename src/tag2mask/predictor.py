@@ -26,6 +26,7 @@ from tag2mask.models import Recognition, TagSegmenter
 from tag2mask.precision import autocast_dtype, resolve_precision
 from tag2mask.prediction import MaskMaker, Prediction, Request, Scores, check_image, seen_side
 from tag2mask.prior import Pass, averaged_stack, gated_probs, mask_steps, unflip
+from tag2mask.refining import foreground_first
 from tag2mask.runs import RunFolder, load_model
 from tag2mask.tiles import Tile, tiled_pass, tiles_of, window_logits
 from tag2mask.types import Tag
@@ -119,7 +120,8 @@ class Predictor(MaskMaker):
         if evidence.stack is not None:
             stack = F.interpolate(evidence.stack, shape, mode="bilinear", align_corners=False)
             probs = torch.lerp(probs, stack, settings.prior_weight)
-        return Scores(probs[0].cpu().numpy(), evidence.tag_probs[0].cpu().numpy(), evidence.doubt)
+        decided = foreground_first(probs[0].cpu().numpy(), power=settings.share_power)
+        return Scores(decided, evidence.tag_probs[0].cpu().numpy(), evidence.doubt)
 
     def _evidence(self, request: Request, settings: PredictionConfig) -> _Evidence:
         """What the network says of a photograph, on coarse grids."""
@@ -195,6 +197,7 @@ class Predictor(MaskMaker):
             stack=None if evidence.stack is None else evidence.stack[0].cpu().numpy(),
             weight=settings.prior_weight,
             reassign=settings.reassign,
+            power=settings.share_power,
         )
         scale = max(size) / seen_side((request.image.shape[0], request.image.shape[1]), settings, self.config)
         mask, probs = mask_by_blocks(request.image, coarse, size, settings.crf, pixel_scale=scale)

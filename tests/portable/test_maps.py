@@ -37,9 +37,17 @@ def test_resizing_is_that_of_torch(size: tuple[int, int]) -> None:
     ("background", "scaling", "present"), list(product(BACKGROUNDS, ("positive", "min_max"), PRESENT))
 )
 def test_deep_stack(background: Any, scaling: Any, present: list[int]) -> None:
-    config = MaskConfig(
-        background=background, map_scaling=scaling, background_power=1.5, soft_prior=0.6, prior_layers=(-2, -1)
-    )
+    check_deep_stack(MaskConfig(background=background, map_scaling=scaling, background_power=1.5), present)
+
+
+@pytest.mark.parametrize("present", PRESENT)
+@pytest.mark.parametrize(("threshold", "factor"), [("otsu", 1.0), ("otsu", 0.7), (0.3, 1.0)])
+def test_thresholds_of_the_deep_stack(threshold: Any, factor: float, present: list[int]) -> None:
+    check_deep_stack(MaskConfig(soft_threshold=threshold, soft_factor=factor, soft_prior=0.6), present)
+
+
+def check_deep_stack(config: MaskConfig, present: list[int]) -> None:
+    config = config.model_copy(update={"prior_layers": (-2, -1)})
     draw = torch.Generator().manual_seed(2)
     cams = torch.randn(1, 4, 6, 9, generator=draw)
     features = [torch.randn(1, 5, 12, 18, generator=draw), torch.randn(1, 8, 6, 9, generator=draw)]

@@ -94,13 +94,35 @@ def test_soft_stack_by_hand() -> None:
     torch.testing.assert_close(halved[0, 0, 0, 1], torch.tensor(0.5))  # (1.0 + 0.75) / 2
 
 
+@given(st.integers(0, 10_000), st.floats(0.05, 1.0))
+def test_otsu_does_not_mind_how_strong_the_evidence_is(seed: int, strength: float) -> None:
+    """Half the evidence everywhere gives the same foreground, which a fixed threshold does not."""
+    rng = np.random.default_rng(seed)
+    disc = torch.from_numpy(np.hypot(*np.mgrid[-20:20, -20:20]) < 9).float()
+    prior = (0.2 + 0.6 * disc + torch.from_numpy(rng.normal(0, 0.03, (40, 40))).float()).clamp(0, 1)
+    maps, present = torch.zeros(1, 1, 40, 40), torch.tensor([[True]])
+    stack = soft_stack(strength * prior[None], maps, present, prior_share=1.0)
+    assert torch.equal(stack[0, 1] > 0.5, disc > 0)
+
+
+def test_the_factor_on_otsu_sizes_the_foreground() -> None:
+    prior = torch.linspace(0, 1, 101)[None, None]
+    maps, present = torch.zeros(1, 1, 1, 101), torch.tensor([[True]])
+    sizes = [
+        int((soft_stack(prior, maps, present, prior_share=1.0, factor=factor)[0, 1] > 0.5).sum())
+        for factor in (0.5, 1.0, 1.5)
+    ]
+    assert sizes == [75, 50, 25]
+
+
 def test_soft_stack_without_tags_is_background() -> None:
     stack = soft_stack(torch.ones(1, 2, 2), torch.zeros(1, 3, 2, 2), torch.zeros(1, 3, dtype=torch.bool))
     assert torch.equal(stack[:, 0], torch.ones(1, 2, 2))
 
 
 def test_a_present_class_without_positive_evidence_still_gets_the_foreground() -> None:
-    stack = soft_stack(torch.ones(1, 2, 2), torch.zeros(1, 2, 2, 2), torch.tensor([[False, True]]))
+    present = torch.tensor([[False, True]])
+    stack = soft_stack(torch.ones(1, 2, 2), torch.zeros(1, 2, 2, 2), present, prior_share=0.8, threshold=0.35)
     assert float(stack[0, 2].min()) > 0.5
     assert float(stack[0, 1].max()) == 0
 

@@ -8,7 +8,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -16,8 +18,10 @@ from safetensors.torch import load_file
 from tag2mask.collection import Collection, load_collection
 from tag2mask.config import Config
 from tag2mask.errors import ConfigError, DataError
+from tag2mask.models import TagSegmenter
 from tag2mask.predictor import Predictor
 from tag2mask.training import choose_epochs, fit, warmup_epochs
+from tag2mask.training.refresh import MaskRefresh
 from tests.helpers import TinyCollection, write_shapes
 
 
@@ -139,6 +143,34 @@ def test_masks_are_made_anew_on_time_and_not_just_before_the_end(tiny: TinyColle
     seconds = [json.loads(line)["mask_seconds"] for line in run.metrics.read_text().splitlines()]
     assert [value > 0 for value in seconds] == [number in (1, 5) for number in range(10)]
     assert not run.training_masks.exists()
+
+
+@pytest.mark.parametrize("hold", [1.0, 0.0])
+def test_masks_are_held_to_the_foreground_of_the_first_ones(
+    tiny: TinyCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: float
+) -> None:
+    shares: list[float] = []
+    shifts: list[float] = []
+    original = MaskRefresh.__call__
+
+    def spied(self: MaskRefresh, network: TagSegmenter, *, shift: float = 0.0, **options: Any) -> float:
+        device, weight = options["device"], options["teacher_weight"]
+        foreground = self.foreground(network, device=device, teacher_weight=weight).astype(np.float64)
+        shares.append(float((np.log(foreground / (1 - foreground)) + shift > 0).mean()))
+        shifts.append(shift)
+        return original(self, network, shift=shift, **options)
+
+    monkeypatch.setattr(MaskRefresh, "__call__", spied)
+    options = {"training.epochs": 8, "masks.refresh": 2, "masks.hold_size": hold, "training.learning_rate": 0.003}
+    fit(collection(tiny), config(**options), tmp_path)
+    assert len(shares) > 2
+    if hold:
+        assert shares == pytest.approx([shares[0]] * len(shares), abs=0.01)
+        assert shifts[0] == 0
+        assert all(shifts[1:])
+    else:
+        assert not any(shifts)
+        assert max(shares) - min(shares) > 0.02  # there is something to hold
 
 
 def test_masks_that_were_taken_away_are_made_again_on_resuming(tiny: TinyCollection, tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tag2mask.collection import load_collection
 from tag2mask.data import EpochSampler, TrainDataset, TrainTransform
 from tag2mask.masks_io import read_mask, write_mask
 from tag2mask.predictor import Predictor
-from tag2mask.training.refresh import MaskRefresh
+from tag2mask.training.refresh import MaskRefresh, shift_to_share
 from tag2mask.types import IGNORE_INDEX
 from tests.helpers import TinyCollection
 
@@ -55,6 +57,29 @@ def test_an_image_whose_mask_would_be_empty_is_left_out_of_the_pixel_loss(
     for index, item in enumerate(collection.items):
         expected = IGNORE_INDEX if item.tags else 0
         assert (read_mask(refresh.path(index)) == expected).all()
+
+
+@given(st.integers(0, 10_000), st.floats(0.05, 0.95))
+def test_a_shift_brings_foreground_to_a_share(seed: int, share: float) -> None:
+    foreground = np.random.default_rng(seed).beta(0.8, 1.5, 4000).astype(np.float32).clip(0.01, 0.99)
+    shift = shift_to_share(foreground, share)
+    assert (np.log(foreground / (1 - foreground)) + shift > 0).mean() == pytest.approx(share, abs=0.03)
+
+
+def test_without_any_tag_there_is_nothing_to_shift() -> None:
+    assert shift_to_share(np.empty(0, np.float32), 0.3) == 0
+
+
+def test_a_shift_makes_masks_larger(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:
+    predictor = Predictor.load(trained, device="cpu")
+    collection = load_collection(shapes.images, shapes.tags, classes=shapes.class_file).subset(range(8))
+    refresh = MaskRefresh(collection, predictor.config, tmp_path)
+    sizes = []
+    for shift in (-1.0, 0.0, 1.0):
+        refresh(predictor.network, device=CPU, teacher_weight=0.5, shift=shift)
+        masks = [read_mask(refresh.path(index)) for index in range(8)]
+        sizes.append(sum(int(((mask > 0) & (mask != IGNORE_INDEX)).sum()) for mask in masks))
+    assert sizes[0] < sizes[1] < sizes[2]
 
 
 def test_the_mode_of_the_network_is_put_back(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ One image at a time, and only the K allowed classes. The equations stand in `tag
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -49,7 +50,7 @@ def deep_stack(cams: Array, energies: Sequence[Array], size: tuple[int, int], co
         maps = maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), _EPS)
     prior = _min_max(np.sum([_min_max(resize_maps(energy[None], size)[0]) for energy in energies], axis=0))
     if config.background == "soft":
-        return _soft_stack(prior, maps, config.soft_prior, config.soft_threshold, config.soft_slope)
+        return _soft_stack(prior, maps, config.soft_prior, config.soft_threshold, config)
     return _stack(_background(prior, maps, config), maps)
 
 
@@ -71,7 +72,7 @@ def contrast_stack(logits: Array, prior: Array, size: tuple[int, int], config: M
     maps = resize_maps(np.sqrt(np.maximum(excess, 0) * prior), size)
     maps = maps / np.maximum(maps.max(initial=0), _EPS)
     best = maps.max(axis=0) if len(maps) else np.zeros(size, np.float32)
-    return _soft_stack(best, maps, 0.0, _otsu_threshold(best), config.soft_slope)
+    return _soft_stack(best, maps, 0.0, "otsu", config)
 
 
 def _min_max(maps: Array) -> Array:
@@ -104,19 +105,22 @@ def _stack(background: Array, maps: Array) -> Array:
     return np.where(total > _EPS, stack / np.maximum(total, _EPS), fallback)
 
 
-def _soft_stack(prior: Array, maps: Array, prior_share: float, threshold: float, slope: float) -> Array:
+def _soft_stack(
+    prior: Array, maps: Array, prior_share: float, threshold: float | Literal["otsu"], config: MaskConfig
+) -> Array:
     background = np.ones((1, *prior.shape), np.float32)
     if not len(maps):
         return background
     shares = maps + np.float32(1e-3)
     shares /= np.maximum(shares.sum(axis=0), _EPS)
     evidence = prior_share * prior + (1 - prior_share) * maps.max(axis=0)
-    foreground = (1 / (1 + np.exp(-slope * (evidence - threshold)))).astype(np.float32)
+    even = threshold if threshold != "otsu" else config.soft_factor * _otsu_threshold(evidence)
+    foreground = (1 / (1 + np.exp(-config.soft_slope * (evidence - even)))).astype(np.float32)
     return np.concatenate([(1 - foreground)[None], foreground * shares])
 
 
-def _otsu_threshold(best: Array, bins: int = 256) -> float:
-    counts = np.bincount(np.rint(best * (bins - 1)).astype(np.int64).ravel(), minlength=bins).astype(np.float64)
+def _otsu_threshold(evidence: Array, bins: int = 256) -> float:
+    counts = np.bincount(np.rint(evidence * (bins - 1)).astype(np.int64).ravel(), minlength=bins).astype(np.float64)
     below, mass = counts.cumsum(), (counts * np.arange(bins)).cumsum()
     above = below[-1] - below
     means = mass / np.maximum(below, 1), (mass[-1] - mass) / np.maximum(above, 1)

@@ -21,6 +21,7 @@ from tag2mask.machine import usable_cores
 from tag2mask.portable.maps import contrast_stack, deep_stack, resize_maps
 from tag2mask.portable.metadata import INPUT, MULTIPLE, Metadata
 from tag2mask.prediction import MaskMaker, Request, Scores, check_image, seen_side
+from tag2mask.refining import foreground_first
 
 Array = NDArray[np.float32]
 
@@ -114,7 +115,7 @@ class OnnxPredictor(MaskMaker):
             some += np.float32(settings.prior_weight) * (resize_maps(stack, target) - some)
             coarse = np.stack([cv2.resize(one, grid[::-1], interpolation=cv2.INTER_AREA) for one in stack])
         probs = np.zeros((len(self.classes) + 1, *target), dtype=np.float32)
-        probs[channels] = some
+        probs[channels] = foreground_first(some, power=settings.share_power)
         return Scores(probs, tag_probs, doubt_of(views, coarse, self._tag_doubt(tag_probs, request)))
 
     def _side(self, shape: tuple[int, int], settings: PredictionConfig) -> int:

@@ -20,11 +20,10 @@ from tag2mask.prior.maps import (
     contrast_maps,
     foreground_prior,
     min_max,
-    otsu_threshold,
     soft_stack,
     stack_maps,
 )
-from tag2mask.refining import refine, to_mask
+from tag2mask.refining import foreground_first, refine, to_mask
 from tag2mask.types import IGNORE_INDEX, Tag
 
 
@@ -82,6 +81,7 @@ def _deep_steps(recognition: Recognition, present: Tensor, size: tuple[int, int]
             present,
             prior_share=config.soft_prior,
             threshold=config.soft_threshold,
+            factor=config.soft_factor,
             slope=config.soft_slope,
         )
         return MaskSteps(maps, prior, stack[:, 0], stack)
@@ -101,8 +101,15 @@ def _contrast_steps(recognition: Recognition, present: Tensor, size: tuple[int, 
     assert recognition.contrast is not None
     maps = contrast_maps(recognition.contrast.logits, recognition.contrast.prior, present, size)
     prior = min_max(F.interpolate(recognition.contrast.prior[:, None], size, mode="bilinear", align_corners=False))
-    threshold = otsu_threshold(maps.amax(dim=1))[:, None, None]
-    stack = soft_stack(prior[:, 0], maps, present, prior_share=0.0, threshold=threshold, slope=config.soft_slope)
+    stack = soft_stack(
+        prior[:, 0],
+        maps,
+        present,
+        prior_share=0.0,
+        threshold="otsu",
+        factor=config.soft_factor,
+        slope=config.soft_slope,
+    )
     return MaskSteps(maps, prior[:, 0], stack[:, 0], stack)
 
 
@@ -201,7 +208,7 @@ def training_masks(
     """
     device = steps.stack.device
     photographs: list[NDArray[np.uint8]] = list(images.permute(0, 2, 3, 1).contiguous().cpu().numpy())
-    stacks: list[NDArray[np.float32]] = list(steps.stack.float().cpu().numpy())
+    stacks = [foreground_first(stack, power=config.share_power) for stack in steps.stack.float().cpu().numpy()]
     marginals = refine(photographs, stacks, config.crf, pixel_scale=pixel_scale, threads=threads)
     masks = torch.from_numpy(np.stack([to_mask(q, confidence=config.confidence) for q in marginals]))
     masks = masks.to(device, torch.int64).masked_fill(outside, IGNORE_INDEX)

@@ -127,8 +127,9 @@ def soft_stack(
     maps: Tensor,
     present: Tensor,
     *,
-    prior_share: float = 0.8,
-    threshold: float | Tensor = 0.35,
+    prior_share: float = 0.7,
+    threshold: float | Literal["otsu"] = "otsu",
+    factor: float = 1.0,
     slope: float = 8.0,
 ) -> Tensor:
     """Stack background and class maps by a soft threshold of the evidence of foreground.
@@ -143,7 +144,9 @@ def soft_stack(
         maps: (B, C, H, W) class maps in [0, 1], zero for absent classes.
         present: (B, C) bool.
         prior_share: weight of the prior in the evidence, in [0, 1].
-        threshold: evidence at which foreground and background are even, in [0, 1]; one, or (B, 1, 1).
+        threshold: evidence at which foreground and background are even, in [0, 1]; 'otsu': for each image
+            the one that parts its evidence into two groups of the least variance.
+        factor: on that of 'otsu'; under 1 makes foreground larger.
         slope: how sharply evidence turns into probability.
 
     Returns:
@@ -153,7 +156,8 @@ def soft_stack(
     shares = maps + floor
     shares = shares / shares.sum(dim=1, keepdim=True).clamp_min(_EPS)
     evidence = prior_share * prior + (1 - prior_share) * maps.amax(dim=1)
-    foreground = torch.sigmoid(slope * (evidence - threshold)) * present.any(dim=1)[:, None, None].to(maps)
+    even = threshold if threshold != "otsu" else factor * otsu_threshold(evidence)[:, None, None]
+    foreground = torch.sigmoid(slope * (evidence - even)) * present.any(dim=1)[:, None, None].to(maps)
     return torch.cat([(1 - foreground)[:, None], foreground[:, None] * shares], dim=1)
 
 

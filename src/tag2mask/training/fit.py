@@ -32,7 +32,7 @@ from tag2mask.training.logs import MaskPictures, make_loggers
 from tag2mask.training.module import JointTraining
 from tag2mask.training.probe import is_probed, start_classifier
 from tag2mask.training.ranks import Devices, agree, rank_here
-from tag2mask.training.refresh import MaskRefresh
+from tag2mask.training.refresh import MaskRefresh, shift_to_share
 
 Report = Callable[[str], None]
 
@@ -179,10 +179,12 @@ def _refresher(refresh: MaskRefresh, module: JointTraining, config: Config, repo
             return
         started = time.monotonic()
         weight = module.teacher_weight(epoch * module.steps_per_epoch)
+        shift = _shift_to_first(refresh, module, config, weight)
         empty = refresh(
             module.teacher,
             device=module.device,
             teacher_weight=weight,
+            shift=shift,
             share=(module.global_rank, module.trainer.world_size),
         )
         if module.trainer.world_size > 1:
@@ -191,9 +193,22 @@ def _refresher(refresh: MaskRefresh, module: JointTraining, config: Config, repo
         module.mask_seconds += seconds
         if not module.trainer.is_global_zero:
             return
-        report(f"training masks made anew in {seconds:.0f} s; without foreground: {empty:.1%}")
+        held = f"; odds of foreground times {math.exp(shift):.2f}" if shift else ""
+        report(f"training masks made anew in {seconds:.0f} s; without foreground: {empty:.1%}{held}")
 
     return before
+
+
+def _shift_to_first(refresh: MaskRefresh, module: JointTraining, config: Config, teacher_weight: float) -> float:
+    """What keeps the share of foreground in all masks at that of the first ones, as `masks.hold_size` wants it."""
+    hold = config.masks.hold_size
+    if not hold:
+        return 0.0
+    foreground = refresh.foreground(module.teacher, device=module.device, teacher_weight=teacher_weight)
+    if torch.isnan(module.foreground_share):
+        module.foreground_share.fill_(float((foreground > 0.5).mean()) if len(foreground) else 0.0)
+        return 0.0
+    return hold * shift_to_share(foreground, float(module.foreground_share))
 
 
 def choose_epochs(config: Config, images: int) -> int:

@@ -39,6 +39,8 @@ class JointTraining(lightning.LightningModule):
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch
         self.mask_seconds = 0.0  # spent on making training masks since it was last set to 0
+        self.foreground_share: Tensor
+        self.register_buffer("foreground_share", torch.tensor(float("nan")))  # of the first training masks
         self.warmup_epochs = warmup_epochs(config, epochs)
         decay = config.training.average
         self.average: AveragedModel | None = None

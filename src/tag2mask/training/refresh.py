@@ -21,9 +21,12 @@ from tag2mask.masks_io import mask_path, write_mask
 from tag2mask.models import TagSegmenter
 from tag2mask.precision import autocast_dtype, resolve_precision
 from tag2mask.prior import Pass, averaged_stack, refine, to_mask
+from tag2mask.refining import foreground_first
 from tag2mask.types import IGNORE_INDEX, Tag
 
 _MULTIPLE = 32
+_SAMPLE = 100  # images and places in each that the share of foreground is measured on
+_PLACES = 1000
 
 
 class MaskRefresh:
@@ -65,6 +68,7 @@ class MaskRefresh:
         *,
         device: torch.device,
         teacher_weight: float,
+        shift: float = 0.0,
         share: tuple[int, int] = (0, 1),
         advance: Callable[[], None] = lambda: None,
     ) -> float:
@@ -74,6 +78,7 @@ class MaskRefresh:
             network: the network that makes them.
             device: where it is.
             teacher_weight: share of the segmentation stream in the stack, in [0, 1].
+            shift: added to the log-odds of foreground everywhere; above 0 masks get larger.
             share: (k, n): make every n-th mask from the k-th on, where n processes work together.
             advance: called once an image.
 
@@ -90,13 +95,42 @@ class MaskRefresh:
             for index, image in zip(wanted, self._images(pool, wanted), strict=True):
                 stack, small = self._stack(network, image, index, device, teacher_weight)
                 tagged += bool((self.tags[index] == Tag.PRESENT).any())
-                pending.append(pool.submit(self._write, index, stack, small))
+                pending.append(pool.submit(self._write, index, stack, small, shift))
                 while len(pending) > 2 * threads:
                     empty += pending.popleft().result()
                 advance()
             empty += sum(future.result() for future in pending)
         network.train(was_training)
         return empty / max(1, tagged)
+
+    @torch.no_grad()
+    def foreground(
+        self, network: TagSegmenter, *, device: torch.device, teacher_weight: float, images: int = _SAMPLE
+    ) -> NDArray[np.float32]:
+        """Probability of foreground before the CRF, at places all over a sample of the tagged images.
+
+        Args:
+            network: as when called.
+            device: as when called.
+            teacher_weight: as when called.
+            images: of the sample, evenly spaced, the same each time.
+
+        Returns:
+            (N,), as many places from each image; empty where no image has a tag.
+        """
+        was_training = network.training
+        network.eval()
+        tagged = [index for index in self._wanted() if bool((self.tags[index] == Tag.PRESENT).any())]
+        places = np.linspace(0, len(tagged) - 1, min(len(tagged), images)).round().astype(int)
+        chosen = [tagged[place] for place in places]
+        found = [np.empty(0, np.float32)]
+        with ThreadPoolExecutor(min(8, usable_cores())) as pool:
+            for index, image in zip(chosen, self._images(pool, chosen), strict=True):
+                stack, _ = self._stack(network, image, index, device, teacher_weight)
+                values = 1 - stack[0].ravel()
+                found.append(values[np.linspace(0, len(values) - 1, _PLACES).round().astype(int)])
+        network.train(was_training)
+        return np.concatenate(found)
 
     def _images(self, pool: ThreadPoolExecutor, wanted: list[int], ahead: int = 4) -> Iterator[NDArray[np.uint8]]:
         """Decode a few images ahead."""
@@ -131,9 +165,10 @@ class MaskRefresh:
         small = small.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
         return stack[0].float().cpu().numpy(), small.cpu().numpy()
 
-    def _write(self, index: int, stack: NDArray[np.float32], small: NDArray[np.uint8]) -> bool:
+    def _write(self, index: int, stack: NDArray[np.float32], small: NDArray[np.uint8], shift: float) -> bool:
         """Refine and write one mask; true if it should hold foreground and does not."""
         masks = self.config.masks
+        stack = foreground_first(stack, power=masks.share_power, shift=shift)
         marginals = refine([small], [stack], masks.crf, pixel_scale=1 / masks.stride)[0]
         mask = to_mask(marginals, confidence=masks.confidence)
         empty = bool((self.tags[index] == Tag.PRESENT).any()) and not ((mask > 0) & (mask != IGNORE_INDEX)).any()
@@ -141,3 +176,11 @@ class MaskRefresh:
             mask[:] = IGNORE_INDEX
         write_mask(self.path(index), mask)
         return empty
+
+
+def shift_to_share(foreground: NDArray[np.float32], share: float) -> float:
+    """What must be added to the log-odds of `foreground` (N,) for `share` of it to exceed even odds."""
+    if not len(foreground):
+        return 0.0
+    even = float(np.clip(np.quantile(foreground, 1 - share), 1e-3, 1 - 1e-3))
+    return -float(np.log(even / (1 - even)))

@@ -1,0 +1,82 @@
+"""Score the very first masks: of a pretrained network whose tag classifier is fitted, and nothing trained yet.
+
+    python benchmarks/bench_first_masks.py BENCH/voc_animals --weights FILE [--size 160 --size 320]
+    python benchmarks/bench_first_masks.py demo
+
+Fits the classifier to tags of `train` (the first --limit images after a shuffle with seed 0) and makes masks
+of `val`, the tags given. For each size and setting: mIoU after the CRF, and how much foreground the masks
+have against the human masks. Takes no training, so it shows in minutes whether settings carry over from one
+size, network or collection to another. `demo` paints its scenes into a temporary folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from bench_masks import look, score
+from tag2mask.cli.common import parse_settings
+from tag2mask.collection import load_collection
+from tag2mask.config import Config
+from tag2mask.demo import BACKBONE, demo_weights
+from tag2mask.demo.scenes import write_collection
+from tag2mask.images import read_image
+from tag2mask.metrics import iou_per_class, mean_iou
+from tag2mask.models import build_network
+from tag2mask.predictor import Predictor
+from tag2mask.training.probe import start_classifier
+
+DEFAULT = [
+    f"masks.prior_layers={layers} masks.soft_threshold={threshold}"
+    for layers in ("[-1]", "[-2,-1]")
+    for threshold in ("0.25", "0.35", "0.45", "otsu")
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("collection", help="folder with train, val and classes.txt, or 'demo'")
+    parser.add_argument("--weights", default="hub", help="safetensors file or 'hub'")
+    parser.add_argument("--backbone", default="resnet18")
+    parser.add_argument("--size", type=int, action="append", help="data.image_size; repeatable; default 160 and 320")
+    parser.add_argument("--limit", type=int, default=400)
+    parser.add_argument("--every", type=int, default=2, help="take every n-th image of val")
+    parser.add_argument("--set", action="append", help="any setting, name=value; repeatable")
+    parser.add_argument("--try", dest="tries", action="append", help="settings of one row; repeatable")
+    args = parser.parse_args()
+    settings: dict[str, Any] = {"model.weights": args.weights, "model.backbone": args.backbone}
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(args.collection)
+        if args.collection == "demo":
+            folder = Path(temporary)
+            write_collection(folder, train=200, val=100, seed=0)
+            settings |= {"model.weights": str(demo_weights()), "model.backbone": BACKBONE, "model.output_stride": 8}
+        for size in args.size or ([160] if args.collection == "demo" else [160, 320]):
+            config = Config().override({"data.image_size": size, **settings, **parse_settings(args.set or [])})
+            report(folder, config, args.limit, args.every, args.tries or DEFAULT)
+
+
+def report(folder: Path, config: Config, limit: int, every: int, tries: list[str]) -> None:
+    """Print a row for each setting."""
+    classes = folder / "classes.txt"
+    train = load_collection(folder / "train" / "images", folder / "train" / "tags.csv", classes=classes)
+    train = train.subset(first=limit)
+    network = build_network(config.model, len(train.classes))
+    start_classifier(network, train, config, read_image, device=torch.device("cpu"))
+    predictor = Predictor(network, train.classes, config, device="cpu")
+    val = folder / "val"
+    seen = look(predictor, val / "images", val / "tags.csv", val / "masks", every)
+    print(f"{config.model.backbone}, {config.data.image_size} pixels, {len(seen)} images of {folder.name}", flush=True)
+    for text in tries:
+        masks = config.override(parse_settings(text.split())).masks
+        _, after = score(seen, masks, len(train.classes) + 1)
+        found, human = after[:, 1:].sum(), after[1:].sum()
+        by_class = " ".join(f"{100 * value:.0f}" for value in iou_per_class(after))
+        print(f"{text:<62} {100 * mean_iou(after):5.1f}  foreground {found / human:.2f}  [{by_class}]", flush=True)
+
+
+if __name__ == "__main__":
+    main()
