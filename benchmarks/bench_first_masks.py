@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+
 from bench_masks import look, score
 from tag2mask.cli.common import parse_settings
 from tag2mask.collection import load_collection

