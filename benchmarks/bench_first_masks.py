@@ -52,7 +52,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(args.collection)
         if args.collection == "demo":
-            folder = Path(temporary)
+            folder = Path(temporary) / "demo"
             write_collection(folder, train=200, val=100, seed=0)
             settings |= {"model.weights": str(demo_weights()), "model.backbone": BACKBONE, "model.output_stride": 8}
         for size in args.size or ([160] if args.collection == "demo" else [160, 320]):

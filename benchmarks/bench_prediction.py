@@ -36,7 +36,7 @@ def main() -> None:
         collection = load_collection(args.images, args.tags, classes=base.classes)
         tags = {item.name: sorted(item.tags) for item in collection.items}
     targets = [read_mask(mask_path(args.masks, name)) for _, name in jobs]
-    print(f"{len(jobs)} images; mIoU, IoU by class")
+    print(f"{len(jobs)} images; mIoU, foreground against that of the human masks, IoU by class")
     for text in ["", *(args.tries or [])]:
         predictor = Predictor(base.network, base.classes, base.config.override(parse_settings(text.split())))
         confusion = np.zeros((len(base.classes) + 1,) * 2, dtype=np.int64)
@@ -44,8 +44,9 @@ def main() -> None:
         predictions = predictor.predict_many(requests)
         for prediction, target in zip(predictions, targets, strict=True):
             confusion += confusion_matrix(prediction.mask, target, len(confusion))
+        size = confusion[:, 1:].sum() / confusion[1:].sum()
         classes = " ".join(f"{100 * value:.0f}" for value in iou_per_class(confusion))
-        print(f"{text or 'as trained':<60} {100 * mean_iou(confusion):5.1f}  [{classes}]", flush=True)
+        print(f"{text or 'as trained':<60} {100 * mean_iou(confusion):5.1f} {size:.2f}  [{classes}]", flush=True)
 
 
 if __name__ == "__main__":

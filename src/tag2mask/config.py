@@ -148,10 +148,10 @@ class MaskConfig(_Section):
         description="epochs after which the training masks are made anew, on whole images; "
         "0: at every step, on its crops, as the paper",
     )
-    hold_size: Fraction = Field(
-        0.0,
-        description="with refresh > 0: how firmly the masks made anew are held to the share of foreground that the "
-        "first ones had, over all images; 0: not at all",
+    hold_size: bool = Field(
+        False,
+        description="with refresh > 0: hold masks made anew to the share of foreground that the first ones had, over "
+        "all images",
     )
     scales: tuple[Positive, ...] = Field((1.25,), min_length=1, description="scales averaged, with refresh > 0")
     flip: bool = Field(False, description="average with the mirrored image, with refresh > 0")

@@ -74,8 +74,10 @@ def foreground_first(probs: NDArray[np.float32], *, power: float = 1.0, shift: f
     Returns:
         As `probs`; the same array if there is nothing to do.
     """
+    if power == 1 and not shift:
+        return probs
     kept = [channel for channel in range(1, len(probs)) if probs[channel].any()]
-    if (power == 1 and not shift) or not kept:
+    if not kept:
         return probs
     result = np.zeros_like(probs)
     foreground = probs[kept].sum(axis=0)

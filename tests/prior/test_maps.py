@@ -101,7 +101,7 @@ def test_otsu_does_not_mind_how_strong_the_evidence_is(seed: int, strength: floa
     disc = torch.from_numpy(np.hypot(*np.mgrid[-20:20, -20:20]) < 9).float()
     prior = (0.2 + 0.6 * disc + torch.from_numpy(rng.normal(0, 0.03, (40, 40))).float()).clamp(0, 1)
     maps, present = torch.zeros(1, 1, 40, 40), torch.tensor([[True]])
-    stack = soft_stack(strength * prior[None], maps, present, prior_share=1.0)
+    stack = soft_stack(strength * prior[None], maps, present, prior_share=1.0, threshold="otsu")
     assert torch.equal(stack[0, 1] > 0.5, disc > 0)
 
 
@@ -109,7 +109,7 @@ def test_the_factor_on_otsu_sizes_the_foreground() -> None:
     prior = torch.linspace(0, 1, 101)[None, None]
     maps, present = torch.zeros(1, 1, 1, 101), torch.tensor([[True]])
     sizes = [
-        int((soft_stack(prior, maps, present, prior_share=1.0, factor=factor)[0, 1] > 0.5).sum())
+        int((soft_stack(prior, maps, present, prior_share=1.0, threshold="otsu", factor=factor)[0, 1] > 0.5).sum())
         for factor in (0.5, 1.0, 1.5)
     ]
     assert sizes == pytest.approx([75, 50, 25], abs=2)

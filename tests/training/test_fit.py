@@ -86,7 +86,12 @@ def test_the_same_seed_gives_the_same_network(tiny: TinyCollection, tmp_path: Pa
 @pytest.mark.parametrize("refresh", [0, 2])
 def test_resuming_after_a_kill_ends_as_if_uninterrupted(tiny: TinyCollection, tmp_path: Path, refresh: int) -> None:
     """A process is killed without warning in the middle; the resumed run has the very same weights."""
-    options = {"training.epochs": 6, "masks.refresh": refresh, "masks.teacher_weight": 0.5}
+    options = {
+        "training.epochs": 6,
+        "masks.refresh": refresh,
+        "masks.teacher_weight": 0.5,
+        "masks.hold_size": True,
+    }
     whole = fit(collection(tiny), config(**options), tmp_path / "whole")
     script = tmp_path / "train.py"
     script.write_text(
@@ -145,9 +150,9 @@ def test_masks_are_made_anew_on_time_and_not_just_before_the_end(tiny: TinyColle
     assert not run.training_masks.exists()
 
 
-@pytest.mark.parametrize("hold", [1.0, 0.0])
+@pytest.mark.parametrize("hold", [True, False])
 def test_masks_are_held_to_the_foreground_of_the_first_ones(
-    tiny: TinyCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: float
+    tiny: TinyCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: bool
 ) -> None:
     shares: list[float] = []
     shifts: list[float] = []

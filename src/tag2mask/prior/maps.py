@@ -127,8 +127,8 @@ def soft_stack(
     maps: Tensor,
     present: Tensor,
     *,
-    prior_share: float = 0.7,
-    threshold: float | Literal["otsu"] = "otsu",
+    prior_share: float = 0.6,
+    threshold: float | Literal["otsu"] = 0.25,
     factor: float = 1.0,
     slope: float = 8.0,
 ) -> Tensor:

@@ -200,15 +200,14 @@ def _refresher(refresh: MaskRefresh, module: JointTraining, config: Config, repo
 
 
 def _shift_to_first(refresh: MaskRefresh, module: JointTraining, config: Config, teacher_weight: float) -> float:
-    """What keeps the share of foreground in all masks at that of the first ones, as `masks.hold_size` wants it."""
-    hold = config.masks.hold_size
-    if not hold:
+    """What keeps the share of foreground in all masks at that of the first ones, where `masks.hold_size` wants it."""
+    if not config.masks.hold_size:
         return 0.0
     foreground = refresh.foreground(module.teacher, device=module.device, teacher_weight=teacher_weight)
-    if torch.isnan(module.foreground_share):
-        module.foreground_share.fill_(float((foreground > 0.5).mean()) if len(foreground) else 0.0)
+    if module.foreground_share is None:
+        module.foreground_share = float((foreground > 0.5).mean()) if len(foreground) else 0.0
         return 0.0
-    return hold * shift_to_share(foreground, float(module.foreground_share))
+    return shift_to_share(foreground, module.foreground_share)
 
 
 def choose_epochs(config: Config, images: int) -> int:

@@ -39,8 +39,7 @@ class JointTraining(lightning.LightningModule):
         self.epochs = epochs
         self.steps_per_epoch = steps_per_epoch
         self.mask_seconds = 0.0  # spent on making training masks since it was last set to 0
-        self.foreground_share: Tensor
-        self.register_buffer("foreground_share", torch.tensor(float("nan")))  # of the first training masks
+        self.foreground_share: float | None = None  # of the first training masks, if it is to be held
         self.warmup_epochs = warmup_epochs(config, epochs)
         decay = config.training.average
         self.average: AveragedModel | None = None
@@ -107,6 +106,14 @@ class JointTraining(lightning.LightningModule):
         """Update the averaged network."""
         if self.average is not None:
             self.average.update_parameters(self.network)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the share of foreground that later masks are held to."""
+        checkpoint["foreground_share"] = self.foreground_share
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it up again."""
+        self.foreground_share = checkpoint.get("foreground_share")
 
     def configure_optimizers(self) -> Any:
         """AdamW with a higher rate for the heads; linear decay after a short linear rise."""

@@ -104,16 +104,13 @@ class MaskRefresh:
         return empty / max(1, tagged)
 
     @torch.no_grad()
-    def foreground(
-        self, network: TagSegmenter, *, device: torch.device, teacher_weight: float, images: int = _SAMPLE
-    ) -> NDArray[np.float32]:
-        """Probability of foreground before the CRF, at places all over a sample of the tagged images.
+    def foreground(self, network: TagSegmenter, *, device: torch.device, teacher_weight: float) -> NDArray[np.float32]:
+        """Probability of foreground before the CRF, at places all over some tagged images, the same each time.
 
         Args:
             network: as when called.
             device: as when called.
             teacher_weight: as when called.
-            images: of the sample, evenly spaced, the same each time.
 
         Returns:
             (N,), as many places from each image; empty where no image has a tag.
@@ -121,7 +118,7 @@ class MaskRefresh:
         was_training = network.training
         network.eval()
         tagged = [index for index in self._wanted() if bool((self.tags[index] == Tag.PRESENT).any())]
-        places = np.linspace(0, len(tagged) - 1, min(len(tagged), images)).round().astype(int)
+        places = np.linspace(0, len(tagged) - 1, min(len(tagged), _SAMPLE)).round().astype(int)
         chosen = [tagged[place] for place in places]
         found = [np.empty(0, np.float32)]
         with ThreadPoolExecutor(min(8, usable_cores())) as pool:
