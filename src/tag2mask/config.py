@@ -7,7 +7,7 @@ error that names the nearest known one. `Config()` holds the defaults.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -263,8 +263,7 @@ def parse_config(tree: Mapping[str, Any], *, source: str = "configuration") -> C
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        lines = [_describe(detail) for detail in error.errors()]
-        raise ConfigError(f"{source}: " + "; ".join(lines)) from None
+        raise ConfigError(f"{source}: " + "; ".join(_describe(error.errors()))) from None
 
 
 PRESETS = Path(__file__).parent / "presets"
@@ -347,8 +346,22 @@ def _suggest(name: str, known: list[str]) -> str:
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
-def _describe(detail: Any) -> str:
-    place = ".".join(str(part) for part in detail["loc"])
-    if detail["type"] == "extra_forbidden":
-        return f"unknown option '{place}'{_suggest(place, _option_names())}"
-    return f"{place}: {detail['msg']} (got {detail['input']!r})" if place else str(detail["msg"])
+def _describe(details: Iterable[Any]) -> list[str]:
+    """A line for each thing that is wrong; one for an option that may be of several kinds and is none of them."""
+    known = _option_names()
+    lines: list[str] = []
+    wrong: dict[str, tuple[list[str], Any]] = {}
+    for detail in details:
+        loc = [str(part) for part in detail["loc"]]
+        place = ".".join(loc)
+        if detail["type"] == "extra_forbidden":
+            lines.append(f"unknown option '{place}'{_suggest(place, known)}")
+            continue
+        kind_tried = ".".join(loc[:-1]) in known and not isinstance(detail["loc"][-1], int)
+        messages, _ = wrong.setdefault(".".join(loc[:-1]) if kind_tried else place, ([], detail["input"]))
+        messages.append(str(detail["msg"]).removeprefix("Value error, "))
+    for place, (messages, value) in wrong.items():
+        text = ", or ".join([messages[0], *(message[:1].lower() + message[1:] for message in messages[1:])])
+        shown = "" if isinstance(value, Mapping) else f" (got {value!r})"
+        lines.append(f"{place}: {text}{shown}" if place else text)
+    return lines
