@@ -10,3 +10,13 @@ def usable_cores() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     together = os.environ.get("LOCAL_WORLD_SIZE", "1")
     return max(1, cores // max(1, int(together) if together.isdigit() else 1))
+
+
+def share_cores() -> None:
+    """Let OpenMP's threads sleep while they wait, for this process and those it starts.
+
+    By default they spin, which takes the cores from any other program that computes: two commands at once
+    slow each other down by more than half. To be called before torch is imported, which reads the variable then;
+    a value that the user has set stays.
+    """
+    os.environ.setdefault("OMP_WAIT_POLICY", "passive")

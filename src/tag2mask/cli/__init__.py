@@ -12,12 +12,14 @@ from tag2mask.cli import check, deploy, export, look, predict, score, serve, tra
 from tag2mask.cli.common import app, err_console, plain
 from tag2mask.errors import Tag2MaskError
 from tag2mask.extras import explain
+from tag2mask.machine import share_cores
 
 __all__ = ["app", "check", "deploy", "export", "look", "main", "predict", "score", "serve", "train"]
 
 
 def main() -> NoReturn:
     """Run the command line; errors that a user can act on are one message and exit status 1."""
+    share_cores()
     try:
         app(standalone_mode=True)
     except Tag2MaskError as error:
