@@ -77,6 +77,16 @@ def test_committed_configurations_load(path: Path) -> None:
     load_config(path)
 
 
+def test_an_option_without_effect_is_refused() -> None:
+    surfaces = load_config("surfaces")
+    with pytest.raises(
+        ConfigError, match=r"masks\.soft_threshold has no effect with model\.contrast_stages.*soft_factor"
+    ):
+        surfaces.override({"masks.soft_threshold": 0.4})
+    surfaces.override({"masks.soft_factor": 0.8})
+    surfaces.override({"masks.soft_threshold": 0.4, "model.contrast_stages": []})
+
+
 def test_a_preset_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_config("surfaces").model.contrast_stages == (0, 1)
     with pytest.raises(ConfigError, match="neither a file nor a preset; presets: .*surfaces"):

@@ -229,6 +229,19 @@ class PredictionConfig(_Section):
     crf: CrfConfig = CrfConfig(bilateral_xy=60.0, bilateral_rgb=5.0)
 
 
+_DEEP_MAPS_ONLY = (
+    "background",
+    "map_scaling",
+    "background_power",
+    "soft_prior",
+    "soft_threshold",
+    "prior_layers",
+    "prior_hard_threshold",
+    "cams_hard_threshold",
+)
+"""Options of the masks that only deep class maps have."""
+
+
 class Config(_Section):
     """Everything that a run depends on besides the collection."""
 
@@ -237,6 +250,18 @@ class Config(_Section):
     masks: MaskConfig = MaskConfig()
     training: TrainingConfig = TrainingConfig()
     prediction: PredictionConfig = PredictionConfig()
+
+    @model_validator(mode="after")
+    def _no_idle_option(self) -> Self:
+        default = MaskConfig()
+        idle = [name for name in _DEEP_MAPS_ONLY if getattr(self.masks, name) != getattr(default, name)]
+        if self.model.contrast_stages and idle:
+            raise ValueError(
+                f"masks.{idle[0]} has no effect with model.contrast_stages, which cuts masks at a threshold of each "
+                "image's own; leave it out (masks.soft_factor makes such masks larger or smaller), or set "
+                "model.contrast_stages=[]"
+            )
+        return self
 
     def to_yaml(self) -> str:
         """Return the configuration as YAML, every option written out."""

@@ -99,7 +99,7 @@ def test_settings_may_change_after_the_export(
 @pytest.mark.parametrize(
     "options",
     [
-        {"model.contrast_stages": [0, 1]},
+        {"model.contrast_stages": [0, 1], "masks.soft_prior": 0.6, "masks.soft_threshold": 0.25},
         {"model.shared_stages": 2, "model.cam_channels": 16, "masks.prior_layers": [0, -1]},
         {"training.supervision": "masks"},
     ],
