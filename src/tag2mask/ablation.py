@@ -331,13 +331,18 @@ def _rank_lines(records: list[dict[str, Any]]) -> list[str]:
         "agreement of streams": lambda record: (record["label_free"] or {}).get("agreement"),
         "stability": lambda record: (record["label_free"] or {}).get("stability"),
     }
-    known = [record for record in records if record["miou"] is not None]
-    ranked = []
-    for name, sign in signs.items():
-        pairs = [(record["miou"], value) for record in known if (value := sign(record)) is not None]
-        if len(pairs) > 2:
-            ranked.append(f"{name} {rank_correlation(*map(list, zip(*pairs, strict=True))):.2f} ({len(pairs)} runs)")
-    return ["", f"Rank correlation (Spearman) with mIoU: {', '.join(ranked)}."] if ranked else []
+    known = sorted((record for record in records if record["miou"] is not None), key=lambda record: -record["miou"])
+    known = [record for record in known if record["label_free"] or record.get("consensus") is not None]
+    lines: list[str] = []
+    for title, group in (("with mIoU", known), ("among the better half alone", known[: len(known) // 2])):
+        ranked = []
+        for name, sign in signs.items():
+            pairs = [(record["miou"], value) for record in group if (value := sign(record)) is not None]
+            if len(pairs) > 2:
+                ranked.append(f"{name} {rank_correlation(*map(list, zip(*pairs, strict=True))):.2f}")
+        if ranked:
+            lines += ["", f"Rank correlation (Spearman) {title}, {len(group)} runs: {', '.join(ranked)}."]
+    return lines
 
 
 def _with_spread(value: float | None, spread: float | None, *, signed: bool = False) -> str:
