@@ -331,8 +331,10 @@ def _rank_lines(records: list[dict[str, Any]]) -> list[str]:
         "agreement of streams": lambda record: (record["label_free"] or {}).get("agreement"),
         "stability": lambda record: (record["label_free"] or {}).get("stability"),
     }
-    known = sorted((record for record in records if record["miou"] is not None), key=lambda record: -record["miou"])
-    known = [record for record in known if record["label_free"] or record.get("consensus") is not None]
+    from_tags = [
+        one for one in records if one["miou"] is not None and any(sign(one) is not None for sign in signs.values())
+    ]
+    known = sorted(from_tags, key=lambda record: record["miou"], reverse=True)
     lines: list[str] = []
     for title, group in (("with mIoU", known), ("among the better half alone", known[: len(known) // 2])):
         ranked = []
