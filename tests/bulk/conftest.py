@@ -27,25 +27,42 @@ def photographs(shapes: TinyCollection, tmp_path_factory: pytest.TempPathFactory
     return folder
 
 
-@pytest.fixture
-def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """An empty bucket of an S3 server on loopback."""
+@pytest.fixture(scope="package")
+def object_store() -> Iterator[dict[str, str]]:
+    """An S3 server on loopback; what the environment must say to reach it."""
     server: Any = pytest.importorskip("moto.server", reason="moto is not installed")
-    s3fs: Any = pytest.importorskip("s3fs", reason="s3fs is not installed")
-
+    pytest.importorskip("s3fs", reason="s3fs is not installed")
     running = server.ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     running.start()
     host, port = running.get_host_and_port()
-    for name, value in (
-        ("AWS_ACCESS_KEY_ID", "test"),
-        ("AWS_SECRET_ACCESS_KEY", "test"),
-        ("AWS_DEFAULT_REGION", "us-east-1"),
-        ("AWS_ENDPOINT_URL", f"http://{host}:{port}"),
-    ):
-        monkeypatch.setenv(name, value)
+    environment = {
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "test",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+    }
+    yield environment
+    running.stop()
+
+
+@pytest.fixture
+def bucket(object_store: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An empty bucket of that server."""
+    s3fs: Any = pytest.importorskip("s3fs", reason="s3fs is not installed")
+
+    for variable, value in object_store.items():
+        monkeypatch.setenv(variable, value)
     s3fs.S3FileSystem.clear_instance_cache()
     name = f"bucket-{uuid4().hex[:8]}"
     s3fs.S3FileSystem().mkdir(name)
     yield f"s3://{name}"
     s3fs.S3FileSystem.clear_instance_cache()
-    running.stop()
+
+
+@pytest.fixture(scope="package")
+def ray_cluster(object_store: dict[str, str]) -> Iterator[None]:
+    """Ray with two processes that reach the object store."""
+    ray: Any = pytest.importorskip("ray", reason="Ray is not installed")
+    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": object_store})
+    yield
+    ray.shutdown()

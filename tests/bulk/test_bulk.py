@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -113,22 +112,19 @@ def test_tar_shards(trained: Path, photographs: Path, tmp_path: Path, expected: 
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.usefixtures("ray_cluster")
 def test_ray_and_an_object_store(
     trained: Path, photographs: Path, bucket: str, expected: dict[str, NDArray[np.uint8]]
 ) -> None:
-    ray: Any = pytest.importorskip("ray", reason="Ray is not installed")
     s3fs: Any = pytest.importorskip("s3fs", reason="s3fs is not installed")
 
     s3fs.S3FileSystem().put(f"{photographs}/", f"{bucket}/photos/", recursive=True)
-    environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": environment})
-    try:
-        outcome = bulk_predict(trained, f"{bucket}/photos", f"{bucket}/masks", engine="ray", workers=2, part_size=3)
-        check(f"{bucket}/masks", outcome, expected)
-        again = bulk_predict(trained, f"{bucket}/photos", f"{bucket}/masks", engine="ray", workers=2, part_size=3)
-        assert (again.written, again.kept) == (0, COUNT - 1)
-    finally:
-        ray.shutdown()
+    outcome = bulk_predict(trained, f"{bucket}/photos", f"{bucket}/masks", engine="ray", workers=2, part_size=3)
+    check(f"{bucket}/masks", outcome, expected)
+    again = bulk_predict(
+        trained, f"{bucket}/photos", f"{bucket}/masks", part_size=3
+    )  # one engine goes on for the other
+    assert (again.written, again.kept) == (0, COUNT - 1)
 
 
 def test_what_is_refused(trained: Path, photographs: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -121,21 +120,17 @@ def test_shards_with_a_file_of_tags(
 
 
 @pytest.mark.timeout(300)
+@pytest.mark.usefixtures("ray_cluster")
 def test_ray_and_an_object_store(
     trained: Path, photographs: Path, bucket: str, tmp_path: Path, wanted: dict[str, NDArray[np.uint8]]
 ) -> None:
-    ray: Any = pytest.importorskip("ray", reason="Ray is not installed")
     s3fs: Any = pytest.importorskip("s3fs", reason="s3fs is not installed")
+
     store = s3fs.S3FileSystem()
     store.put(f"{photographs}/", f"{bucket}/photos/", recursive=True)
     store.put(str(write_tags(tmp_path / "tags.csv", given_tags(photographs))), f"{bucket}/tags.csv")
-    environment = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": environment})
-    try:
-        source, tags = f"{bucket}/photos", f"{bucket}/tags.csv"
-        outcome = bulk_predict(trained, source, f"{bucket}/masks", engine="ray", tags=tags, workers=2, part_size=3)
-    finally:
-        ray.shutdown()
+    source, tags = f"{bucket}/photos", f"{bucket}/tags.csv"
+    outcome = bulk_predict(trained, source, f"{bucket}/masks", engine="ray", tags=tags, workers=2, part_size=3)
     same(dict(read_masks(f"{bucket}/masks")), wanted)
     assert (outcome.written, len(outcome.failures)) == (COUNT - 2, 1)
 

@@ -55,7 +55,11 @@ def epochs_done(out: Path) -> int:
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
     ("how", "status"),
-    [(signal.SIGTERM, 143), (signal.SIGINT, 130), pytest.param(signal.SIGKILL, -9, marks=pytest.mark.thorough)],
+    [
+        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough),
+        pytest.param(signal.SIGKILL, -9, marks=pytest.mark.thorough),
+    ],
     ids=["term", "int", "kill"],
 )
 def test_a_stopped_training_goes_on_bit_for_bit(
