@@ -46,6 +46,17 @@ def test_the_command(shapes: TinyCollection, trained: Path) -> None:
     assert '"consistency"' in result.stdout
 
 
+def test_a_damaged_photograph_is_skipped(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(shapes.images, tmp_path / "images")
+    damaged = sorted((tmp_path / "images").iterdir())[0]
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    words = ["score", str(trained), str(tmp_path / "images"), "--tags", str(shapes.tags), "--limit", "8", "--json"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 3
+    assert damaged.name in result.stderr
+    assert json.loads(result.stdout)["images"] == 7
+
+
 def test_runs_are_ranked_by_each_other_s_vote(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:
     spoilt = tmp_path / "spoilt"
     shutil.copytree(trained, spoilt)

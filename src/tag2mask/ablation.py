@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import re
@@ -17,12 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tag2mask.api import TrainResult, predict, train
+from tag2mask.api import TrainResult, predict, report_problems, train
 from tag2mask.collection import Collection, load_collection
 from tag2mask.config import Config, load_config, load_yaml
 from tag2mask.consensus import Consensus
 from tag2mask.errors import ConfigError, DataError
-from tag2mask.evaluation import evaluate
+from tag2mask.evaluation import evaluate_pairs
 from tag2mask.files import atomic_path, make_folder, write_text
 from tag2mask.images import read_image
 from tag2mask.label_free import label_free_score
@@ -109,16 +110,20 @@ def run_ablation(
 
     A part that differs in settings of prediction alone is scored on the network of the full method.
     Writes `table.md`, `table.csv` and `runs.json` into `out`, anew after each run, and `sheet.png` at the end.
+    Parts that changed nothing (`unchanged_parts`) neither vote nor are ranked: they would be `full` again.
 
     Returns:
         A record a run: part, seed, mIoU and IoU (None without human masks), pseudo mask mIoU, label-free signs,
-        nearness to the vote of the other parts, minutes.
+        digest of the masks, nearness to the vote of the other parts (None where it changed nothing), minutes.
     """
     top = ablation.ceiling and ablation.train.masks is not None
     base = (load_config(ablation.config) if ablation.config else Config()).override(ablation.settings)
     parts = {FULL: {}, **ablation.parts, **({CEILING: {"training.supervision": "masks"}} if top else {})}
     configs = {name: base.override(settings) for name, settings in parts.items()}  # all checked before the first run
-    val = load_collection(ablation.val.images, ablation.val.tags, masks=ablation.val.masks, classes=ablation.classes)
+    val = load_collection(
+        ablation.val.images, ablation.val.tags, masks=ablation.val.masks, classes=ablation.classes, verify=True
+    )
+    report_problems(val, report)
     make_folder(out)
     records: list[dict[str, Any]] = []
     todo = [(seed, name) for seed in ablation.seeds for name in parts]
@@ -132,7 +137,7 @@ def run_ablation(
             same = config.model_copy(update={"prediction": base.prediction}) == base.override({"training.seed": seed})
             trained = RunFolder(full) if same and name != FULL else None
             record = _run(ablation, name, config, folder, val, device, report, trained)
-        records.append(record)
+        records.append({**record, "masks": _digest(folder / "val", val)})
         _write_results(out, records, list(parts))
     _add_consensus(records, out, val)
     _write_results(out, records, list(parts))
@@ -172,6 +177,21 @@ def summarise(records: list[dict[str, Any]], parts: list[str]) -> list[dict[str,
             }
         )
     return rows
+
+
+def unchanged_parts(records: list[dict[str, Any]]) -> list[str]:
+    """Parts whose masks are exactly those of the full method, in every seed: what they change was never in force.
+
+    Names in the order of `records`; a record's `masks` is a digest of its masks.
+    """
+    full = {record["seed"]: record for record in records if record["part"] == FULL}
+
+    def same(record: dict[str, Any]) -> bool:
+        other = full.get(record["seed"])
+        return other is not None and record["masks"] == other["masks"]
+
+    names = dict.fromkeys(record["part"] for record in records if record["part"] not in (FULL, CEILING))
+    return [name for name in names if all(same(record) for record in records if record["part"] == name)]
 
 
 def rank_correlation(first: list[float], second: list[float]) -> float:
@@ -233,7 +253,8 @@ def _run(
     network, classes, _ = load_model(trained)
     predictor = Predictor(network, classes, config, device=device)
     predict(predictor, ablation.val.images, out=folder / "val", overwrite=True)
-    score = evaluate(folder / "val", ablation.val.masks, ablation.classes) if ablation.val.masks else None
+    pairs = [(mask_path(folder / "val", item.name), item.gt_mask) for item in val.items if item.gt_mask]
+    score = evaluate_pairs(pairs, ablation.classes) if pairs else None
     signs = label_free_score(predictor, val) if any(item.tags for item in val.items) and not supervised else None
     record = {
         "part": name,
@@ -250,9 +271,19 @@ def _run(
     return record
 
 
+def _digest(folder: Path, val: Collection) -> str:
+    """What differs if any mask of a folder does."""
+    masks = hashlib.sha256()
+    for item in val.items:
+        mask = read_mask(mask_path(folder, item.name))
+        masks.update(f"{mask.shape}".encode() + mask.tobytes())
+    return masks.hexdigest()
+
+
 def _add_consensus(records: list[dict[str, Any]], out: Path, val: Collection) -> None:
     """Add to the records of runs from tags how near their masks are to the vote of the other parts."""
-    voting = [record for record in records if record["part"] != CEILING]
+    silent = {CEILING, *unchanged_parts(records)}
+    voting = [record for record in records if record["part"] not in silent]
     if len({record["part"] for record in voting}) < 3:
         return
     consensus = Consensus([record["part"] for record in voting], len(val.classes))
@@ -318,7 +349,14 @@ def _write_results(out: Path, records: list[dict[str, Any]], parts: list[str]) -
             str(row["seeds"]),
         )
         lines.append("| " + " | ".join(cells) + " |")
-    lines += _rank_lines(records)
+    unchanged = unchanged_parts(records)
+    if unchanged:
+        lines += [
+            "",
+            f"The same result as {FULL} in every seed, so never in force: {', '.join(unchanged)}. "
+            "Perhaps training is too short for them.",
+        ]
+    lines += _rank_lines([record for record in records if record["part"] not in unchanged])
     write_text(out / "table.md", "\n".join(lines) + "\n")
 
 

@@ -235,7 +235,7 @@ def make_masks(
         strict=strict,
         unpack=Path(out) / UNPACKED,
     )
-    _report_problems(collection, report)
+    report_problems(collection, report)
     return write_masks(
         predictor,
         [_job(item) for item in collection.items],
@@ -335,7 +335,7 @@ def prepare(
     if limit is not None:
         collection = collection.subset(first=limit)
     collection = replace(collection, problems=(*collection.problems, *check_classes(collection)))
-    _report_problems(collection, report)
+    report_problems(collection, report)
     return collection
 
 
@@ -367,7 +367,7 @@ def _with_options(predictor: MaskMaker, options: Mapping[str, Any] | None) -> Ma
     return changed
 
 
-def _report_problems(collection: Collection, report: Report, shown: int = 3) -> None:
+def report_problems(collection: Collection, report: Report, shown: int = 3) -> None:
     """Report each kind of problem with its count and first examples."""
     for kind, count in collection.problem_counts().items():
         report(f"{kind}: {count}")

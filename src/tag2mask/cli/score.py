@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tag2mask.cli.common import Device, Format, Images, Run, Split, Tags, app, say
+from tag2mask.cli.common import Device, Format, Images, Run, Split, Tags, app, finish, say
 
 
 @app.command()
@@ -56,7 +56,10 @@ def score(
     """Compare runs and settings without human masks, on tagged photographs that were not trained on."""
     from tempfile import TemporaryDirectory
 
-    from tag2mask.collection import load_collection
+    import numpy as np
+
+    from tag2mask.api import report_problems
+    from tag2mask.collection import decodable, load_collection
     from tag2mask.label_free import consensus_scores, label_free_score
     from tag2mask.predictor import Predictor
 
@@ -66,6 +69,9 @@ def score(
         collection = load_collection(
             images, tags, classes=predictors[0].classes, format=format, split=split, unpack=Path(folder)
         )
+        places = np.linspace(0, len(collection.items) - 1, min(limit, len(collection.items))).round().astype(int)
+        collection = decodable(collection.subset(places))
+        report_problems(collection, lambda line: typer.echo(line, err=True))
         near = consensus_scores(predictors, collection, limit=limit) if against else []
         results = [label_free_score(predictor, collection, limit=limit) for predictor in predictors]
     if as_json:
@@ -74,9 +80,9 @@ def score(
             for k, (one, result) in enumerate(zip(runs, results, strict=True))
         ]
         typer.echo(json.dumps(both if against else results[0].to_dict(), indent=1))
-        return
-    if not near:
+    elif not near:
         say(results[0].summary())
-        return
-    for k in sorted(range(len(runs)), key=lambda k: -near[k]):
-        say(f"{100 * near[k]:5.1f} near the others' vote: {runs[k]}; {results[k].summary()}")
+    else:
+        for k in sorted(range(len(runs)), key=lambda k: -near[k]):
+            say(f"{100 * near[k]:5.1f} near the others' vote: {runs[k]}; {results[k].summary()}")
+    finish(sum(problem.level == "warning" for problem in collection.problems))

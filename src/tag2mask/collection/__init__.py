@@ -2,7 +2,7 @@
 
 from tag2mask.collection.classes import check_classes, read_classes
 from tag2mask.collection.collection import ClassCount, Collection, Problem
-from tag2mask.collection.load import load_collection, tags_of_names
+from tag2mask.collection.load import decodable, load_collection, tags_of_names
 from tag2mask.collection.names import list_images
 from tag2mask.collection.parquet_folder import UNPACKED
 
@@ -12,6 +12,7 @@ __all__ = [
     "Collection",
     "Problem",
     "check_classes",
+    "decodable",
     "list_images",
     "load_collection",
     "read_classes",

@@ -88,6 +88,19 @@ def load_collection(
     return Collection(listing.index.root, names, tuple(items), tuple(problems), listing.source)
 
 
+def decodable(collection: Collection) -> Collection:
+    """The same without the photographs that cannot be decoded, which are among its problems then.
+
+    Raises:
+        DataError: none can be.
+    """
+    problems = list(collection.problems)
+    items = _readable(list(collection.items), True, problems)
+    if not items:
+        raise DataError(f"{collection.root}: no usable image{_listed(problems)}")
+    return replace(collection, items=tuple(items), problems=tuple(problems))
+
+
 def tags_of_names(
     names: Iterable[str] | None, tags: Path, classes: Sequence[str], *, where: str
 ) -> tuple[dict[str, Item], list[Problem]]:
