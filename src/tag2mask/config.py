@@ -164,7 +164,9 @@ class TrainingConfig(_Section):
     epochs: int | None = Field(None, ge=1, le=100_000, description="empty: about `samples` images in all")
     samples: int = Field(12_000, ge=1, description="images seen in all where `epochs` is empty (at least 4 epochs)")
     warmup: Fraction = Field(
-        0.07, description="share of the epochs with the tag loss alone, at least one epoch; longer without `probe`"
+        0.07,
+        description="share of the epochs with the tag loss alone; without `probe`, or with `contrast_stages`, at least "
+        "one epoch, and longer is better",
     )
     probe: bool = Field(
         True,

@@ -219,7 +219,9 @@ def test_epochs_follow_the_size_of_the_collection() -> None:
 def test_warmup_leaves_room_for_the_rest() -> None:
     fifth = Config().override({"training.warmup": 0.2})
     assert warmup_epochs(fifth, 20) == 4
-    assert warmup_epochs(fifth, 2) == 1
+    assert warmup_epochs(fifth, 2) == 0  # a probed classifier needs none
+    assert warmup_epochs(fifth.override({"training.probe": False}), 2) == 1
+    assert warmup_epochs(fifth.override({"model.contrast_stages": [0]}), 2) == 1
     assert warmup_epochs(fifth, 1) == 0
     assert warmup_epochs(Config().override({"training.warmup": 1.0}), 8) == 7
     assert warmup_epochs(Config().override({"training.supervision": "masks"}), 20) == 0

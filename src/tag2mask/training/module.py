@@ -196,11 +196,16 @@ class JointTraining(lightning.LightningModule):
 
 
 def warmup_epochs(config: Config, epochs: int) -> int:
-    """Epochs with the tag loss alone; none where human masks train the ceiling."""
+    """Epochs with the tag loss alone; none where human masks train the ceiling.
+
+    What makes the masks gets one epoch at least if it starts from nothing, and the joint phase always does.
+    """
     if config.training.supervision == "masks":
         return 0
     wanted = round(config.training.warmup * epochs)
-    return min(max(wanted, 1 if config.training.warmup else 0), epochs - 1)
+    untaught = not is_probed(config) or bool(config.model.contrast_stages)
+    least = 1 if config.training.warmup and untaught else 0
+    return min(max(wanted, least), epochs - 1)
 
 
 def _parameter_groups(network: nn.Module, config: Config) -> list[dict[str, Any]]:
