@@ -11,7 +11,8 @@ import yaml
 from PIL import Image
 from typer.testing import CliRunner
 
-from tag2mask.ablation import load_ablation, rank_correlation, run_ablation, summarise, unchanged_parts
+from tag2mask.ablation import load_ablation, run_ablation
+from tag2mask.ablation_table import rank_correlation, summarise, unchanged_parts
 from tag2mask.cli import app
 from tag2mask.errors import ConfigError
 from tests.conftest import TINY_OPTIONS

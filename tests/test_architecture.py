@@ -20,7 +20,7 @@ ORDER = [
     {"config", "images", "metrics", "crf", "blocks", "doubt", "gating"},
     {"consensus"},
     {"masks_io", "precision", "refining"},
-    {"prediction", "large", "review"},
+    {"prediction", "large", "review", "ablation_table"},
     {"collection", "visualize"},
     {"checking", "evaluation", "exporting"},
     {"models", "losses"},

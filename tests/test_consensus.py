@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tag2mask.ablation import rank_correlation
+from tag2mask.ablation_table import rank_correlation
 from tag2mask.consensus import Consensus, majority
 from tag2mask.metrics import confusion_matrix, mean_iou
 
