@@ -28,12 +28,13 @@ $(STAMP): pyproject.toml
 demo: $(STAMP)
 	$(BIN)/tag2mask demo
 
+# Two files at a time, each with one thread: most tests keep one core busy.
 test: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pydensecrf2 2>/dev/null \
 	  || echo "pydensecrf2 cannot be built here: its comparison is skipped"
 	$(MAKE) tools || echo "the tools cannot be installed here: what they read is not compared"
 	$(MAKE) browser || echo "Chromium cannot be installed here: tests of pages are skipped"
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 	$(MAKE) wheel-test
 
 # With further cases of what other tests check: some two minutes more.
