@@ -109,7 +109,7 @@ def run_ablation(
 
     Returns:
         A record a run: part, seed, mIoU and IoU (None without human masks), pseudo mask mIoU, label-free signs,
-        digest of the masks, nearness to the vote of the other parts (None where it changed nothing), minutes.
+        digest of the masks, nearness to the vote of the other parts (absent where it changed nothing), minutes.
     """
     top = ablation.ceiling and ablation.train.masks is not None
     base = (load_config(ablation.config) if ablation.config else Config()).override(ablation.settings)

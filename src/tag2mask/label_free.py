@@ -132,8 +132,7 @@ def _chosen(predictor: Predictor, collection: Collection, limit: int) -> list[It
             f"the label-free score needs photographs with tags of the classes {', '.join(predictor.classes)}; "
             f"got {len(collection.items)} with {', '.join(collection.classes)}"
         )
-    count = min(limit, len(collection.items))
-    return [collection.items[round(index)] for index in np.linspace(0, len(collection.items) - 1, count)]
+    return list(collection.spread(limit).items)
 
 
 def _requests(items: Sequence[Item], *, tagged: bool) -> Iterator[Request]:

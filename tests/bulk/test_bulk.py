@@ -121,9 +121,8 @@ def test_ray_and_an_object_store(
     s3fs.S3FileSystem().put(f"{photographs}/", f"{bucket}/photos/", recursive=True)
     outcome = bulk_predict(trained, f"{bucket}/photos", f"{bucket}/masks", engine="ray", workers=2, part_size=3)
     check(f"{bucket}/masks", outcome, expected)
-    again = bulk_predict(
-        trained, f"{bucket}/photos", f"{bucket}/masks", part_size=3
-    )  # one engine goes on for the other
+    # One engine goes on where the other was.
+    again = bulk_predict(trained, f"{bucket}/photos", f"{bucket}/masks", part_size=3)
     assert (again.written, again.kept) == (0, COUNT - 1)
 
 

@@ -56,8 +56,6 @@ def score(
     """Compare runs and settings without human masks, on tagged photographs that were not trained on."""
     from tempfile import TemporaryDirectory
 
-    import numpy as np
-
     from tag2mask.api import report_problems
     from tag2mask.collection import decodable, load_collection
     from tag2mask.label_free import consensus_scores, label_free_score
@@ -69,8 +67,7 @@ def score(
         collection = load_collection(
             images, tags, classes=predictors[0].classes, format=format, split=split, unpack=Path(folder)
         )
-        places = np.linspace(0, len(collection.items) - 1, min(limit, len(collection.items))).round().astype(int)
-        collection = decodable(collection.subset(places))
+        collection = decodable(collection.spread(limit))
         report_problems(collection, lambda line: typer.echo(line, err=True))
         near = consensus_scores(predictors, collection, limit=limit) if against else []
         results = [label_free_score(predictor, collection, limit=limit) for predictor in predictors]

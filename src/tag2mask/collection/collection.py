@@ -92,6 +92,11 @@ class Collection:
         """Names of the splits that occur, sorted."""
         return tuple(sorted({item.split for item in self.items if item.split is not None}))
 
+    def spread(self, count: int) -> Collection:
+        """At most `count` of the items, evenly over the collection and in its order."""
+        last = len(self.items) - 1
+        return self.subset(np.linspace(0, last, min(count, last + 1)).round().astype(int))
+
     def subset(
         self,
         indices: Sequence[int] | NDArray[np.integer[Any]] | None = None,
