@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from tag2mask.ablation import load_ablation, run_ablation
 from tag2mask.ablation_table import rank_correlation, summarise, unchanged_parts
 from tag2mask.cli import app
+from tag2mask.cli.common import SKIPPED
 from tag2mask.errors import ConfigError
 from tests.conftest import TINY_OPTIONS
 from tests.helpers import TinyCollection, write_shapes
@@ -95,8 +96,11 @@ def test_without_human_masks_the_vote_ranks_and_a_damaged_photograph_is_skipped(
     assert any(damaged.name in line for line in lines)
     assert [record["part"] for record in records] == ["full", "no prior", "prior alone"]
     assert all(record["miou"] is None and 0 < record["consensus"] <= 1 for record in records)
+    assert [record["skipped"] for record in records] == [1, 1, 1]
     assert "Rank correlation" not in (out / "table.md").read_text()
     assert (out / "sheet.png").is_file()
+    command = ["ablate", str(file), "--out", str(out), "--define", f"ROOT={shapes.root}"]
+    assert CliRunner().invoke(app, command).exit_code == SKIPPED
 
 
 def test_mistakes_in_the_file(file: Path, shapes: TinyCollection, tmp_path: Path) -> None:

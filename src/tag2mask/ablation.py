@@ -109,7 +109,8 @@ def run_ablation(
 
     Returns:
         A record a run: part, seed, mIoU and IoU (None without human masks), pseudo mask mIoU, label-free signs,
-        digest of the masks, nearness to the vote of the other parts (absent where it changed nothing), minutes.
+        digest of the masks, nearness to the vote of the other parts (absent where it changed nothing), minutes,
+        photographs left out, of both collections.
     """
     top = ablation.ceiling and ablation.train.masks is not None
     base = (load_config(ablation.config) if ablation.config else Config()).override(ablation.settings)
@@ -132,7 +133,8 @@ def run_ablation(
             same = config.model_copy(update={"prediction": base.prediction}) == base.override({"training.seed": seed})
             trained = RunFolder(full) if same and name != FULL else None
             record = _run(ablation, name, config, folder, val, device, report, trained)
-        records.append({**record, "masks": _digest(folder / "val", val)})
+        skipped = val.skipped + record.get("skipped", 0)
+        records.append({**record, "masks": _digest(folder / "val", val), "skipped": skipped})
         write_results(out, records, list(parts))
     _add_consensus(records, out, val)
     write_results(out, records, list(parts))
@@ -178,8 +180,10 @@ def _run(
     started = time.monotonic()
     supervised = config.training.supervision == "masks"
     pseudo: float | None = None
+    skipped = 0
     if trained is None:
         result = _train(ablation, config, folder, device, report)
+        skipped = result.collection.skipped + (len(result.masks.failures) if result.masks else 0)
         trained, pseudo = RunFolder(result.run), result.score.miou if result.score else None
     minutes = (time.monotonic() - started) / 60
     network, classes, _ = load_model(trained)
@@ -196,6 +200,7 @@ def _run(
         "pseudo_miou": pseudo,
         "label_free": signs.to_dict() if signs else None,
         "minutes": round(minutes, 2),
+        "skipped": skipped,
         "config": config.model_dump(mode="json"),
     }
     write_text(folder / "result.json", json.dumps(record, indent=1) + "\n")

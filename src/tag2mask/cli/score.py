@@ -82,4 +82,4 @@ def score(
     else:
         for k in sorted(range(len(runs)), key=lambda k: -near[k]):
             say(f"{100 * near[k]:5.1f} near the others' vote: {runs[k]}; {results[k].summary()}")
-    finish(sum(problem.level == "warning" for problem in collection.problems))
+    finish(collection.skipped)

@@ -103,9 +103,7 @@ def train(
     if rank_here() > 0:  # the first process says it all
         return
     say(f"the run is in {result.run}")
-    skipped = sum(problem.level == "warning" for problem in result.collection.problems)
-    skipped += len(result.masks.failures) if result.masks else 0
-    finish(skipped)
+    finish(result.collection.skipped + (len(result.masks.failures) if result.masks else 0))
 
 
 @app.command()
@@ -123,9 +121,10 @@ def ablate(
         name, equals, variables[name] = pair.partition("=")
         if not equals:
             raise ConfigError(f"--define {pair}: expected NAME=VALUE")
-    run_ablation(load_ablation(file, variables), out, device=device, report=say)
+    records = run_ablation(load_ablation(file, variables), out, device=device, report=say)
     say((out / "table.md").read_text(encoding="utf-8"))
     say(f"tables and pictures are in {out}")
+    finish(max(record["skipped"] for record in records))
 
 
 @app.command()

@@ -66,6 +66,11 @@ class Collection:
     def __len__(self) -> int:
         return len(self.items)
 
+    @property
+    def skipped(self) -> int:
+        """How many problems left something out: those that are warnings."""
+        return sum(problem.level == "warning" for problem in self.problems)
+
     def tags(self) -> NDArray[np.int8]:
         """Tags as int8 (N, C) of `Tag` values: 1 present, 0 absent, -1 unknown."""
         column = {name: k for k, name in enumerate(self.classes)}
