@@ -150,6 +150,27 @@ def test_masks_are_made_anew_on_time_and_not_just_before_the_end(tiny: TinyColle
     assert not run.training_masks.exists()
 
 
+@pytest.mark.parametrize("warmup", [0.0, 0.5])
+def test_the_time_of_an_epoch_holds_that_of_its_masks(
+    tiny: TinyCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warmup: float
+) -> None:
+    original = MaskRefresh.__call__
+
+    def slow(self: MaskRefresh, network: TagSegmenter, **options: Any) -> float:
+        time.sleep(3)
+        return original(self, network, **options)
+
+    monkeypatch.setattr(MaskRefresh, "__call__", slow)
+    lines: list[str] = []
+    options = {"training.epochs": 2, "training.warmup": warmup, "masks.refresh": 4, "data.workers": 1}
+    run = fit(collection(tiny), config(**options), tmp_path, report=lines.append)
+    epochs = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    assert [epoch["mask_seconds"] > 3 for epoch in epochs] == [warmup == 0, warmup > 0]
+    assert all(epoch["seconds"] > epoch["mask_seconds"] for epoch in epochs)
+    said = [float(line.split(" images/s")[0].split()[-1]) for line in lines if " images/s" in line]
+    assert said == pytest.approx([24 / (epoch["seconds"] - epoch["mask_seconds"]) for epoch in epochs], rel=0.05)
+
+
 @pytest.mark.parametrize("hold", [True, False])
 def test_masks_are_held_to_the_foreground_of_the_first_ones(
     tiny: TinyCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: bool

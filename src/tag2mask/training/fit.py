@@ -285,8 +285,9 @@ class _EpochRecord(Callback):
             write_text(self.path, "".join(line + "\n" for line in lines))
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Start the epoch's clock."""
-        self.started = time.monotonic()
+        """Start the epoch's clock; the first epoch's samples, and so its masks, are asked for before this."""
+        assert isinstance(pl_module, JointTraining)
+        self.started = time.monotonic() - pl_module.mask_seconds
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Record the epoch."""
