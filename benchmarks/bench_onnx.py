@@ -63,9 +63,14 @@ def main() -> None:
 
 
 def _names(args: argparse.Namespace) -> list[str]:
+    import torch
+
+    from tag2mask.precision import resolve_precision
     from tag2mask.predictor import Predictor
 
-    return ["torch", *ONNX] if Predictor.load(args.run, device="cpu")._dtype is None else ["torch", "auto", *ONNX]
+    wanted = Predictor.load(args.run, device="cpu").config.training.precision
+    mixed = resolve_precision(wanted, torch.device("cpu")) != "32-true"
+    return ["torch", "auto", *ONNX] if mixed else ["torch", *ONNX]
 
 
 def _export(args: argparse.Namespace, folder: Path) -> dict[str, Path]:

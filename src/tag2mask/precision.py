@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import torch
@@ -21,9 +22,11 @@ def resolve_precision(wanted: str, device: torch.device) -> Precision:
     return "bf16-mixed" if device.type == "cpu" and _processor_has_bfloat16() else "32-true"
 
 
-def autocast_dtype(precision: Precision) -> torch.dtype | None:
-    """Data type for `torch.autocast`; None for full precision."""
-    return {"32-true": None, "bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}[precision]
+def autocast(wanted: str, device: torch.device) -> AbstractContextManager[object]:
+    """The context to run a network in outside of training, in the precision that `resolve_precision` chooses."""
+    precision = resolve_precision(wanted, device)
+    dtype = torch.float16 if precision == "16-mixed" else torch.bfloat16
+    return torch.autocast(device.type, dtype=dtype, enabled=precision != "32-true")
 
 
 def _processor_has_bfloat16() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -17,13 +17,13 @@ from torch.nn import functional as F
 
 from tag2mask.blocks import CRF_PIXELS, crf_size
 from tag2mask.config import Config, PredictionConfig
-from tag2mask.data import normalise, resize, scaled_size, to_tensor
+from tag2mask.data import network_input, resize, scaled_size, to_tensor
 from tag2mask.doubt import Doubt, doubt_of
 from tag2mask.errors import ConfigError
 from tag2mask.hub import fetch, is_hub_name
 from tag2mask.large import Coarse, mask_by_blocks, stack_grid
 from tag2mask.models import Recognition, TagSegmenter
-from tag2mask.precision import autocast_dtype, resolve_precision
+from tag2mask.precision import autocast
 from tag2mask.prediction import MaskMaker, Prediction, Request, Scores, check_image, seen_side
 from tag2mask.prior import Pass, averaged_stack, gated_probs, mask_steps, unflip
 from tag2mask.refining import foreground_first
@@ -85,7 +85,6 @@ class Predictor(MaskMaker):
         self.config = config
         self.device = choose_device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-        self._dtype = autocast_dtype(resolve_precision(config.training.precision, self.device))
 
     @classmethod
     def load(cls, run: str | Path, *, device: str | torch.device = "auto") -> Predictor:
@@ -276,13 +275,10 @@ class Predictor(MaskMaker):
 
     def _batch(self, images: Tensor, *, flip: bool) -> Tensor:
         """Network input of an image (1, 3, H, W) and, with `flip`, of its mirror image."""
-        batch = normalise(torch.cat([images, images.flip(-1)]) if flip else images, self.network.backbone.preprocessing)
-        return batch.contiguous(memory_format=torch.channels_last)
+        return network_input(images, self.network.backbone.preprocessing, flip=flip)
 
     def _autocast(self) -> AbstractContextManager[object]:
-        if self._dtype is None:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype=self._dtype)
+        return autocast(self.config.training.precision, self.device)
 
     def _named(self, names: Iterable[str]) -> Tensor:
         """Which classes are named, (1, C) bool."""

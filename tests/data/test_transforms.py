@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tag2mask.config import DataConfig
-from tag2mask.data import TrainTransform, denormalise, hide_and_seek, normalise, scaled_size
+from tag2mask.data import TrainTransform, denormalise, hide_and_seek, network_input, normalise, scaled_size
 from tag2mask.models import Preprocessing
 
 PREPROCESSING = Preprocessing((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
@@ -58,6 +58,14 @@ def test_normalise_and_back() -> None:
     floats = normalise(images, PREPROCESSING)
     assert float(floats[0, 1, 0, 0]) == pytest.approx(-2.0)
     assert torch.equal(denormalise(floats, PREPROCESSING), images)
+
+
+def test_network_input_holds_the_mirror_images_last() -> None:
+    images = torch.randint(0, 256, (2, 3, 8, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    batch = network_input(images, PREPROCESSING, flip=True)
+    assert batch.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(denormalise(batch, PREPROCESSING), torch.cat([images, images.flip(-1)]))
+    assert torch.equal(network_input(images, PREPROCESSING), batch[:2])
 
 
 @pytest.mark.parametrize(

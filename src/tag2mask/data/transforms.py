@@ -37,6 +37,13 @@ def normalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     return (images.float() / 255 - mean) / std
 
 
+def network_input(images: Tensor, preprocessing: Preprocessing, *, flip: bool = False) -> Tensor:
+    """Float network input of uint8 images (B, 3, H, W), channels last; with `flip` their mirror images after them."""
+    if flip:
+        images = torch.cat([images, images.flip(-1)])
+    return normalise(images, preprocessing).contiguous(memory_format=torch.channels_last)
+
+
 def denormalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Turn network input (..., 3, H, W) back into uint8."""
     mean = torch.tensor(preprocessing.mean, device=images.device).view(3, 1, 1)

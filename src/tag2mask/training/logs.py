@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tag2mask.collection import Collection
 from tag2mask.config import Config
-from tag2mask.data import normalise, resize, scaled_size, to_tensor
+from tag2mask.data import network_input, resize, scaled_size, to_tensor
 from tag2mask.errors import ConfigError
 from tag2mask.images import read_image
 from tag2mask.prior import gated_probs
@@ -92,8 +92,8 @@ class MaskPictures(Callback):
             image = read_image(path)
             shape = scaled_size((image.shape[0], image.shape[1]), size, multiple=_MULTIPLE)
             small = resize(to_tensor(image).as_subclass(torch.Tensor), shape)
-            batch = normalise(small[None].to(module.device), teacher.backbone.preprocessing)
-            logits = teacher.segment(batch.contiguous(memory_format=torch.channels_last))
+            batch = network_input(small[None].to(module.device), teacher.backbone.preprocessing)
+            logits = teacher.segment(batch)
             allowed = (tags[None] != Tag.ABSENT).to(module.device)
             mask = gated_probs(logits, allowed, shape)[0].argmax(dim=0).cpu().numpy()
             pixels: NDArray[Any] = small.permute(1, 2, 0).contiguous().numpy()

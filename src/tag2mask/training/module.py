@@ -13,7 +13,7 @@ from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tag2mask.config import Config
-from tag2mask.data import Batch, denormalise, hide_and_seek, normalise, usable_cores
+from tag2mask.data import Batch, denormalise, hide_and_seek, network_input, usable_cores
 from tag2mask.errors import DataError
 from tag2mask.losses import image_level_loss, pixel_loss, tag_loss
 from tag2mask.models import TagSegmenter
@@ -67,8 +67,7 @@ class JointTraining(lightning.LightningModule):
         """
         training = self.config.training
         torch.manual_seed((training.seed << 32) + self.global_step + (self.global_rank << 20))
-        images = normalise(batch["image"], self.network.backbone.preprocessing)
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = network_input(batch["image"], self.network.backbone.preprocessing)
         tags = batch["tags"]
         data = self.config.data
         visible, hidden = hide_and_seek(

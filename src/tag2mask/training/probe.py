@@ -12,10 +12,10 @@ from torch import Tensor
 
 from tag2mask.collection import Collection
 from tag2mask.config import Config
-from tag2mask.data import normalise, resize, scaled_size, to_tensor
+from tag2mask.data import network_input, resize, scaled_size, to_tensor
 from tag2mask.losses import tag_loss
 from tag2mask.models import TagSegmenter
-from tag2mask.precision import autocast_dtype, resolve_precision
+from tag2mask.precision import autocast
 
 _MULTIPLE = 32
 _IMAGES = 4000  # a linear classifier learns little from more
@@ -68,15 +68,12 @@ def _features(
     device: torch.device,
 ) -> Tensor:
     """Averaged last features (N, D) of whole images and, averaged with them, of their mirror images."""
-    dtype = autocast_dtype(resolve_precision(config.training.precision, device))
     found = []
     for image in map(read, paths):
         pixels = to_tensor(image).as_subclass(Tensor).to(device)
         size = scaled_size((image.shape[0], image.shape[1]), config.data.image_size, multiple=_MULTIPLE)
-        resized = resize(pixels, size)[None]
-        batch = normalise(torch.cat([resized, resized.flip(-1)]), network.backbone.preprocessing)
-        batch = batch.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+        batch = network_input(resize(pixels, size)[None], network.backbone.preprocessing, flip=True)
+        with autocast(config.training.precision, device):
             last = network.backbone(batch)[-1]
         found.append(last.float().mean(dim=(0, 2, 3)).cpu())
     return torch.stack(found)

@@ -15,11 +15,11 @@ from torch.nn import functional as F
 
 from tag2mask.collection import Collection
 from tag2mask.config import Config
-from tag2mask.data import normalise, resize, scaled_size, to_tensor, usable_cores
+from tag2mask.data import network_input, resize, scaled_size, to_tensor, usable_cores
 from tag2mask.images import read_image
 from tag2mask.masks_io import mask_path, write_mask
 from tag2mask.models import TagSegmenter
-from tag2mask.precision import autocast_dtype, resolve_precision
+from tag2mask.precision import autocast
 from tag2mask.prior import Pass, averaged_stack, refine, to_mask
 from tag2mask.refining import foreground_first
 from tag2mask.types import IGNORE_INDEX, Tag
@@ -145,14 +145,11 @@ class MaskRefresh:
         data, masks = self.config.data, self.config.masks
         pixels = to_tensor(image).as_subclass(torch.Tensor).to(device)
         shape = (image.shape[0], image.shape[1])
-        dtype = autocast_dtype(resolve_precision(self.config.training.precision, device))
         passes: list[Pass] = []
         for scale in masks.scales:
             resized = resize(pixels, scaled_size(shape, data.image_size * scale, multiple=_MULTIPLE))[None]
-            if masks.flip:
-                resized = torch.cat([resized, resized.flip(-1)])
-            batch = normalise(resized, network.backbone.preprocessing).contiguous(memory_format=torch.channels_last)
-            with torch.autocast(device.type, dtype=dtype or torch.bfloat16, enabled=dtype is not None):
+            batch = network_input(resized, network.backbone.preprocessing, flip=masks.flip)
+            with autocast(self.config.training.precision, device):
                 passes.append(Pass(*network.both(batch)))
         height, width = scaled_size(shape, data.image_size / masks.stride)
         stack = averaged_stack(
