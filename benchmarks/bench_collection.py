@@ -60,6 +60,7 @@ def main() -> int:
         flush=True,
     )
     tag = _score(predictor, folder, out / "val-tags")
+    print(f"from tags: mIoU {100 * tag['mIoU']:.1f}; {_by_class(tag)}", flush=True)
     val = load_collection(folder / "val" / "images", folder / "val" / "tags.csv", masks=folder / "val" / "masks")
     cam, threshold = thresholded_cam(predictor, val)
     ceiling = None if args.no_ceiling else _ceiling(folder, out, config, common)
