@@ -294,7 +294,7 @@ def parse_config(tree: Mapping[str, Any], *, source: str = "configuration") -> C
 
 
 PRESETS = Path(__file__).parent / "presets"
-"""Configurations that come with the package, by name: `surfaces` for textures, `adaptive` for other backbones."""
+"""Configurations that come with the package, by name: `surfaces` for textures and defects."""
 
 
 def find_config(name: str | Path) -> Path:

@@ -32,7 +32,7 @@ def train(
     tags: Tags = None,
     backbone: Annotated[str | None, typer.Option(help="timm model. [default: resnet18]")] = None,
     weights: Annotated[str | None, typer.Option(help="hub, none, or a safetensors file. [default: hub]")] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of settings, or a preset: surfaces, adaptive.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings, or a preset: surfaces.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the images. [default: by their number]")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random. [default: 0]")] = None,
     set_: Annotated[
