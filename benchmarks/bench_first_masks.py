@@ -29,11 +29,12 @@ from tag2mask.metrics import iou_per_class, mean_iou
 from tag2mask.models import build_network
 from tag2mask.predictor import Predictor
 from tag2mask.training.probe import start_classifier
+from tag2mask.training.refresh import MaskRefresh
 
 DEFAULT = [
     f"masks.prior_layers={layers} masks.soft_threshold={threshold}"
     for layers in ("[-1]", "[-2,-1]")
-    for threshold in ("0.25", "0.35", "0.45", "otsu")
+    for threshold in ("auto", "0.25", "0.35", "0.45", "otsu")
 ]
 
 
@@ -72,7 +73,12 @@ def report(folder: Path, config: Config, limit: int, every: int, tries: list[str
     seen = look(predictor, val / "images", val / "tags.csv", val / "masks", every)
     print(f"{config.model.backbone}, {config.data.image_size} pixels, {len(seen)} images of {folder.name}", flush=True)
     for text in tries:
-        masks = config.override(parse_settings(text.split())).masks
+        chosen = config.override(parse_settings(text.split()))
+        masks = chosen.masks
+        if masks.soft_threshold == "auto":
+            measured = MaskRefresh(train, chosen, Path()).threshold(network, device=torch.device("cpu"))
+            masks = masks.model_copy(update={"soft_threshold": measured})
+            text += f" ({measured})"
         _, after = score(seen, masks, len(train.classes) + 1)
         found, human = after[:, 1:].sum(), after[1:].sum()
         by_class = " ".join(f"{100 * value:.0f}" for value in iou_per_class(after))

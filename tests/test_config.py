@@ -25,7 +25,10 @@ def test_yaml_there_and_back() -> None:
         ({"epochs": 3}, "did you mean 'training.epochs'"),
         ({"training.epochs": 0}, "training.epochs: Input should be greater than or equal to 1 (got 0)"),
         ({"data.scale": [2.0, 1.0]}, "configuration: data: scale: 2.0 is above 1.0; give the smaller one first"),
-        ({"masks.soft_threshold": 3}, "soft_threshold: Input should be 'otsu', or input should be less than or equal"),
+        (
+            {"masks.soft_threshold": 3},
+            "soft_threshold: Input should be 'auto' or 'otsu', or input should be less than or equal",
+        ),
         ({"model.output_stride": 12}, "model.output_stride"),
         ({"masks.background": "black"}, "masks.background"),
         ({"training.learning_rate": float("nan")}, "finite"),
@@ -84,6 +87,7 @@ def test_an_option_without_effect_is_refused() -> None:
     ):
         surfaces.override({"masks.soft_threshold": 0.4})
     surfaces.override({"masks.soft_factor": 0.8})
+    surfaces.override({"masks.soft_threshold": 0.25})  # runs of version 0.1 wrote it out
     surfaces.override({"masks.soft_threshold": 0.4, "model.contrast_stages": []})
 
 

@@ -113,13 +113,13 @@ class MaskConfig(_Section):
     )
     background_power: Positive = Field(1.0, description="exponent of the background map for 'prior' and 'cams'")
     soft_prior: Fraction = Field(0.6, description="'soft': share of the prior in the evidence, class maps the rest")
-    soft_threshold: Literal["otsu"] | Fraction = Field(
-        0.25,
-        description="'soft': evidence at which foreground and background are even; 'otsu': for each image the one that "
-        "parts its evidence best",
+    soft_threshold: Literal["auto", "otsu"] | Fraction = Field(
+        "auto",
+        description="'soft': evidence at which foreground and background are even; 'auto': one for the collection, "
+        "measured before the first masks; 'otsu': for each image the one that parts its evidence best",
     )
     soft_factor: Positive = Field(
-        1.0, description="'otsu': factor on that threshold; under 1 makes masks larger, above 1 smaller"
+        1.0, description="'auto', 'otsu': factor on that threshold; under 1 makes masks larger, above 1 smaller"
     )
     soft_slope: Positive = Field(8.0, description="'soft': how sharply evidence turns into probability")
     prior_layers: tuple[int, ...] = Field(
@@ -156,6 +156,13 @@ class MaskConfig(_Section):
     scales: tuple[Positive, ...] = Field((1.25,), min_length=1, description="scales averaged, with refresh > 0")
     flip: bool = Field(False, description="average with the mirrored image, with refresh > 0")
     crf: CrfConfig = CrfConfig(bilateral_weight=4.0, bilateral_xy=60.0, bilateral_rgb=5.0)
+
+    def threshold_rule(self) -> float | Literal["mean", "otsu"]:
+        """The threshold of the evidence, or how each image has its own, times `soft_factor`.
+
+        'auto' becomes a number in training. Where it did not, the image at hand is the whole collection.
+        """
+        return "mean" if self.soft_threshold == "auto" else self.soft_threshold
 
 
 class TrainingConfig(_Section):
@@ -242,6 +249,8 @@ _DEEP_MAPS_ONLY = (
     "cams_hard_threshold",
 )
 """Options of the masks that only deep class maps have."""
+_EARLIER_DEFAULTS = {"soft_threshold": 0.25}
+"""What runs of version 0.1 wrote out, whether or not it had an effect."""
 
 
 class Config(_Section):
@@ -256,7 +265,11 @@ class Config(_Section):
     @model_validator(mode="after")
     def _no_idle_option(self) -> Self:
         default = MaskConfig()
-        idle = [name for name in _DEEP_MAPS_ONLY if getattr(self.masks, name) != getattr(default, name)]
+        idle = [
+            name
+            for name in _DEEP_MAPS_ONLY
+            if getattr(self.masks, name) not in (getattr(default, name), _EARLIER_DEFAULTS.get(name))
+        ]
         if self.model.contrast_stages and idle:
             raise ValueError(
                 f"masks.{idle[0]} has no effect with model.contrast_stages, which cuts masks at a threshold of each "

@@ -41,7 +41,7 @@ def test_deep_stack(background: Any, scaling: Any, present: list[int]) -> None:
 
 
 @pytest.mark.parametrize("present", PRESENT)
-@pytest.mark.parametrize(("threshold", "factor"), [("otsu", 1.0), ("otsu", 0.7), (0.3, 1.0)])
+@pytest.mark.parametrize(("threshold", "factor"), [("otsu", 1.0), ("otsu", 0.7), (0.3, 1.0), ("auto", 1.3)])
 def test_thresholds_of_the_deep_stack(threshold: Any, factor: float, present: list[int]) -> None:
     check_deep_stack(MaskConfig(soft_threshold=threshold, soft_factor=factor, soft_prior=0.6), present)
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -105,11 +106,12 @@ def test_otsu_does_not_mind_how_strong_the_evidence_is(seed: int, strength: floa
     assert torch.equal(stack[0, 1] > 0.5, disc > 0)
 
 
-def test_the_factor_on_otsu_sizes_the_foreground() -> None:
+@pytest.mark.parametrize("threshold", ["otsu", "mean"])
+def test_the_factor_sizes_the_foreground(threshold: Literal["otsu", "mean"]) -> None:
     prior = torch.linspace(0, 1, 101)[None, None]
     maps, present = torch.zeros(1, 1, 1, 101), torch.tensor([[True]])
     sizes = [
-        int((soft_stack(prior, maps, present, prior_share=1.0, threshold="otsu", factor=factor)[0, 1] > 0.5).sum())
+        int((soft_stack(prior, maps, present, prior_share=1.0, threshold=threshold, factor=factor)[0, 1] > 0.5).sum())
         for factor in (0.5, 1.0, 1.5)
     ]
     assert sizes == pytest.approx([75, 50, 25], abs=2)

@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import load_file
 
 from tag2mask.collection import Collection, load_collection
-from tag2mask.config import Config
+from tag2mask.config import Config, load_config
 from tag2mask.errors import ConfigError, DataError
 from tag2mask.models import TagSegmenter
 from tag2mask.predictor import Predictor
@@ -116,6 +116,9 @@ def test_resuming_after_a_kill_ends_as_if_uninterrupted(tiny: TinyCollection, tm
     one, other = load_file(whole.weights), load_file(resumed.weights)
     assert all(torch.equal(one[name], other[name]) for name in one)
     assert len(resumed.metrics.read_text().splitlines()) == 6
+    thresholds = [Predictor.load(run.root).config.masks.soft_threshold for run in (whole, resumed)]
+    assert isinstance(thresholds[0], float)
+    assert thresholds[0] == thresholds[1]
 
 
 def test_a_folder_with_a_run_is_not_overwritten(tiny: TinyCollection, tmp_path: Path) -> None:
@@ -143,7 +146,8 @@ def test_masks_are_made_anew_on_time_and_not_just_before_the_end(tiny: TinyColle
     lines: list[str] = []
     options = {"training.epochs": 10, "training.warmup": 0.1, "masks.refresh": 4}
     run = fit(collection(tiny), config(**options), tmp_path, report=lines.append)
-    made = [number for number, line in enumerate(lines) if line.startswith("training masks made anew")]
+    of_epochs = [line for line in lines if line.startswith(("epoch ", "training masks made anew"))]
+    made = [number for number, line in enumerate(of_epochs) if not line.startswith("epoch ")]
     assert made == [1, 6]  # before the second and the sixth epoch, not before the tenth
     seconds = [json.loads(line)["mask_seconds"] for line in run.metrics.read_text().splitlines()]
     assert [value > 0 for value in seconds] == [number in (1, 5) for number in range(10)]
@@ -169,6 +173,42 @@ def test_the_time_of_an_epoch_holds_that_of_its_masks(
     assert all(epoch["seconds"] > epoch["mask_seconds"] for epoch in epochs)
     said = [float(line.split(" images/s")[0].split()[-1]) for line in lines if " images/s" in line]
     assert said == pytest.approx([24 / (epoch["seconds"] - epoch["mask_seconds"]) for epoch in epochs], rel=0.05)
+
+
+@pytest.mark.parametrize("refresh", [0, 2])
+def test_the_threshold_is_measured_once_and_goes_with_the_network(
+    tiny: TinyCollection, tmp_path: Path, refresh: int
+) -> None:
+    lines: list[str] = []
+    run = fit(collection(tiny), config(**{"masks.refresh": refresh}), tmp_path, report=lines.append)
+    [line] = [line for line in lines if line.startswith("evidence of foreground is cut at")]
+    assert lines[0].startswith("epoch 1/")  # of warm-up, before there is any evidence
+    assert lines[1] == line
+    threshold = Predictor.load(run.root).config.masks.soft_threshold
+    assert isinstance(threshold, float)
+    assert float(line.split(" at ")[1].split(",")[0]) == pytest.approx(threshold, abs=0.001)
+    assert load_config(run.config).masks.soft_threshold == "auto"  # what --resume compares with
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"masks.soft_threshold": 0.3},
+        {"masks.soft_threshold": "otsu"},
+        {"masks.background": "prior"},
+        {"training.supervision": "masks"},
+        {"model.contrast_stages": [0, 1]},
+    ],
+    ids=str,
+)
+def test_no_threshold_is_measured_where_none_is_asked_for(
+    tiny: TinyCollection, tmp_path: Path, options: dict[str, object]
+) -> None:
+    lines: list[str] = []
+    chosen = config(**options, **{"training.epochs": 2})
+    run = fit(collection(tiny), chosen, tmp_path, report=lines.append)
+    assert not any("cut at" in line for line in lines)
+    assert Predictor.load(run.root).config.masks.soft_threshold == chosen.masks.soft_threshold
 
 
 @pytest.mark.parametrize("hold", [True, False])

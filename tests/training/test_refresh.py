@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tag2mask.collection import load_collection
-from tag2mask.data import EpochSampler, TrainDataset, TrainTransform
+from tag2mask.data import EpochSampler, TrainDataset, TrainTransform, network_input, resize, scaled_size, to_tensor
+from tag2mask.images import read_image
 from tag2mask.masks_io import read_mask, write_mask
 from tag2mask.predictor import Predictor
+from tag2mask.prior import mask_steps
 from tag2mask.training.refresh import MaskRefresh, shift_to_share
 from tag2mask.types import IGNORE_INDEX
 from tests.helpers import TinyCollection
@@ -57,6 +59,43 @@ def test_an_image_whose_mask_would_be_empty_is_left_out_of_the_pixel_loss(
     for index, item in enumerate(collection.items):
         expected = IGNORE_INDEX if item.tags else 0
         assert (read_mask(refresh.path(index)) == expected).all()
+
+
+@pytest.mark.parametrize("flip", [False, True])
+def test_the_threshold_of_a_collection_is_the_mean_of_its_evidence(
+    shapes: TinyCollection, trained: Path, tmp_path: Path, flip: bool
+) -> None:
+    """So a share of the places like that above the mean is foreground, at any strength of the evidence."""
+    predictor = Predictor.load(trained, device="cpu")
+    collection = load_collection(shapes.images, shapes.tags, classes=shapes.class_file).subset(range(12))
+    settings = {"masks.soft_threshold": "auto", "masks.soft_prior": 0.4, "masks.flip": flip, "masks.scales": [1.0]}
+    config = predictor.config.override(settings)
+    threshold = MaskRefresh(collection, config, tmp_path).threshold(predictor.network, device=CPU)
+    values = []
+    for index in (index for index, item in enumerate(collection.items) if item.tags):
+        pixels = to_tensor(read_image(collection.items[index].image)).as_subclass(torch.Tensor)
+        pixels = resize(pixels, scaled_size((48, 64), 64, multiple=32))[None]
+        for batch in (pixels, pixels.flip(-1))[: 1 + flip]:
+            scores = network_input(batch, predictor.network.backbone.preprocessing)
+            with torch.no_grad():
+                recognition, _ = predictor.network.both(scores)
+            tags = torch.from_numpy(collection.tags()[index])[None]
+            steps = mask_steps(recognition, tags, (24, 32), config.masks)
+            values.append((0.4 * steps.prior + 0.6 * steps.maps.amax(dim=1)).mean().item())
+    assert threshold == pytest.approx(np.mean(values), abs=0.01)
+    assert 0.05 < np.mean(values) < 0.95
+    larger = MaskRefresh(collection, config.override({"masks.soft_factor": 0.5}), tmp_path)
+    assert larger.threshold(predictor.network, device=CPU) == pytest.approx(0.5 * np.mean(values), abs=0.01)
+
+
+def test_without_any_tag_there_is_no_threshold_to_measure(
+    shapes: TinyCollection, trained: Path, tmp_path: Path
+) -> None:
+    predictor = Predictor.load(trained, device="cpu")
+    collection = load_collection(shapes.images, shapes.tags, classes=shapes.class_file)
+    bare = collection.subset([index for index, item in enumerate(collection.items) if not item.tags])
+    assert len(bare)
+    assert MaskRefresh(bare, predictor.config, tmp_path).threshold(predictor.network, device=CPU) is None
 
 
 @given(st.integers(0, 10_000), st.floats(0.05, 0.95))

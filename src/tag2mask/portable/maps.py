@@ -50,7 +50,7 @@ def deep_stack(cams: Array, energies: Sequence[Array], size: tuple[int, int], co
         maps = maps / np.maximum(maps.max(axis=(1, 2), keepdims=True), _EPS)
     prior = _min_max(np.sum([_min_max(resize_maps(energy[None], size)[0]) for energy in energies], axis=0))
     if config.background == "soft":
-        return _soft_stack(prior, maps, config.soft_prior, config.soft_threshold, config)
+        return _soft_stack(prior, maps, config.soft_prior, config.threshold_rule(), config)
     return _stack(_background(prior, maps, config), maps)
 
 
@@ -106,7 +106,7 @@ def _stack(background: Array, maps: Array) -> Array:
 
 
 def _soft_stack(
-    prior: Array, maps: Array, prior_share: float, threshold: float | Literal["otsu"], config: MaskConfig
+    prior: Array, maps: Array, prior_share: float, threshold: float | Literal["mean", "otsu"], config: MaskConfig
 ) -> Array:
     background = np.ones((1, *prior.shape), np.float32)
     if not len(maps):
@@ -114,8 +114,11 @@ def _soft_stack(
     shares = maps + np.float32(1e-3)
     shares /= np.maximum(shares.sum(axis=0), _EPS)
     evidence = prior_share * prior + (1 - prior_share) * maps.max(axis=0)
-    even = threshold if threshold != "otsu" else config.soft_factor * _otsu_threshold(evidence)
-    foreground = (1 / (1 + np.exp(-config.soft_slope * (evidence - even)))).astype(np.float32)
+    if threshold == "otsu":
+        threshold = config.soft_factor * _otsu_threshold(evidence)
+    elif threshold == "mean":
+        threshold = config.soft_factor * float(evidence.mean())
+    foreground = (1 / (1 + np.exp(-config.soft_slope * (evidence - threshold)))).astype(np.float32)
     return np.concatenate([(1 - foreground)[None], foreground * shares])
 
 

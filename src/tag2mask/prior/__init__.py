@@ -1,10 +1,20 @@
 """Class-specific masks from prior network knowledge: features and tags in, masks out."""
 
-from tag2mask.prior.generate import MaskSteps, Pass, averaged_stack, gated_probs, mask_steps, training_masks, unflip
+from tag2mask.prior.generate import (
+    MaskSteps,
+    Pass,
+    averaged_stack,
+    evidence,
+    gated_probs,
+    mask_steps,
+    training_masks,
+    unflip,
+)
 from tag2mask.prior.maps import (
     background_map,
     class_maps,
     contrast_maps,
+    foreground_evidence,
     foreground_prior,
     min_max,
     otsu_threshold,
@@ -20,6 +30,8 @@ __all__ = [
     "background_map",
     "class_maps",
     "contrast_maps",
+    "evidence",
+    "foreground_evidence",
     "foreground_prior",
     "gated_probs",
     "mask_steps",

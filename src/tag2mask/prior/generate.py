@@ -18,6 +18,7 @@ from tag2mask.prior.maps import (
     background_map,
     class_maps,
     contrast_maps,
+    foreground_evidence,
     foreground_prior,
     min_max,
     soft_stack,
@@ -80,7 +81,7 @@ def _deep_steps(recognition: Recognition, present: Tensor, size: tuple[int, int]
             maps,
             present,
             prior_share=config.soft_prior,
-            threshold=config.soft_threshold,
+            threshold=config.threshold_rule(),
             factor=config.soft_factor,
             slope=config.soft_slope,
         )
@@ -146,6 +147,26 @@ def averaged_stack(
         steps = mask_steps(recognition, states, size, config, pixel_logits=pixel_logits, teacher_weight=teacher_weight)
         stacks.append(unflip(steps.stack))
     return torch.stack(stacks).mean(dim=0)
+
+
+def evidence(passes: Sequence[Pass], tags: Tensor, size: tuple[int, int], config: MaskConfig) -> Tensor:
+    """Evidence of foreground that 'soft' cuts, of one image at each scale, and of its mirror image.
+
+    Args:
+        passes: at least one.
+        tags: (1, C) `Tag` values; only present classes get a map.
+        size: (H, W) of the result.
+        config: the settings of the masks.
+
+    Returns:
+        (N, H, W) in [0, 1], one for each look at the image.
+    """
+    found = []
+    for recognition, _ in passes:
+        states = tags.expand(recognition.cams.shape[0], -1)
+        steps = mask_steps(recognition, states, size, config)
+        found.append(foreground_evidence(steps.prior, steps.maps, prior_share=config.soft_prior))
+    return torch.cat(found)
 
 
 def unflip(maps: Tensor) -> Tensor:

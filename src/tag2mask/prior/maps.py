@@ -122,31 +122,44 @@ def stack_maps(background: Tensor, maps: Tensor) -> Tensor:
     return torch.where(total > _EPS, stack / total.clamp_min(_EPS), fallback)
 
 
+def foreground_evidence(prior: Tensor, maps: Tensor, *, prior_share: float = 0.6) -> Tensor:
+    """Evidence of foreground: prior_share * prior + (1 - prior_share) * best class map.
+
+    Args:
+        prior: (B, H, W) foreground prior in [0, 1].
+        maps: (B, C, H, W) class maps in [0, 1], zero for absent classes.
+        prior_share: weight of the prior, in [0, 1].
+
+    Returns:
+        (B, H, W) in [0, 1].
+    """
+    return prior_share * prior + (1 - prior_share) * maps.amax(dim=1)
+
+
 def soft_stack(
     prior: Tensor,
     maps: Tensor,
     present: Tensor,
     *,
     prior_share: float = 0.6,
-    threshold: float | Literal["otsu"] = 0.25,
+    threshold: float | Literal["mean", "otsu"] = 0.25,
     factor: float = 1.0,
     slope: float = 8.0,
 ) -> Tensor:
     """Stack background and class maps by a soft threshold of the evidence of foreground.
 
-    Foreground is `sigmoid(slope * (evidence - threshold))` with evidence = prior_share * prior +
-    (1 - prior_share) * best class map; each pixel's foreground is shared out among the present
-    classes in proportion to their maps. So the class-free prior decides where objects are, and the
-    class maps which object it is.
+    Foreground is `sigmoid(slope * (evidence - threshold))` with the evidence of `foreground_evidence`;
+    each pixel's foreground is shared out among the present classes in proportion to their maps. So the
+    class-free prior decides where objects are, and the class maps which object it is.
 
     Args:
         prior: (B, H, W) foreground prior in [0, 1].
         maps: (B, C, H, W) class maps in [0, 1], zero for absent classes.
         present: (B, C) bool.
         prior_share: weight of the prior in the evidence, in [0, 1].
-        threshold: evidence at which foreground and background are even, in [0, 1]; 'otsu': for each image
-            the one that parts its evidence into two groups of the least variance.
-        factor: on that of 'otsu'; under 1 makes foreground larger.
+        threshold: evidence at which foreground and background are even, in [0, 1]; or each image's own:
+            'mean': of its evidence; 'otsu': the one that parts it into two groups of the least variance.
+        factor: on each image's own; under 1 makes foreground larger.
         slope: how sharply evidence turns into probability.
 
     Returns:
@@ -155,8 +168,13 @@ def soft_stack(
     floor = 1e-3 * present[:, :, None, None].to(maps)  # a pixel without any evidence is shared evenly
     shares = maps + floor
     shares = shares / shares.sum(dim=1, keepdim=True).clamp_min(_EPS)
-    evidence = prior_share * prior + (1 - prior_share) * maps.amax(dim=1)
-    even = threshold if threshold != "otsu" else factor * otsu_threshold(evidence)[:, None, None]
+    evidence = foreground_evidence(prior, maps, prior_share=prior_share)
+    if threshold == "otsu":
+        even: float | Tensor = factor * otsu_threshold(evidence)[:, None, None]
+    elif threshold == "mean":
+        even = factor * evidence.mean(dim=(1, 2), keepdim=True)
+    else:
+        even = threshold
     foreground = torch.sigmoid(slope * (evidence - even)) * present.any(dim=1)[:, None, None].to(maps)
     return torch.cat([(1 - foreground)[:, None], foreground[:, None] * shares], dim=1)
 

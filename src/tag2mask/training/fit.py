@@ -90,7 +90,8 @@ def fit(
     )
     from_tags = config.training.supervision == "tags"
     read = image_reader(config)
-    refresh = MaskRefresh(collection, config, run.training_masks, read) if from_tags and config.masks.refresh else None
+    maker = MaskRefresh(collection, config, run.training_masks, read)
+    refresh = maker if from_tags and config.masks.refresh else None
     dataset = TrainDataset(
         collection,
         TrainTransform(config.data, network.backbone.preprocessing),
@@ -107,8 +108,8 @@ def fit(
     loader = make_loader(dataset, sampler, batch_size=batch_size, workers=config.data.workers)
     names = [item.name for item in collection.items]
     module = JointTraining(network, config, names, epochs=epochs, steps_per_epoch=len(loader))
-    if refresh:
-        sampler.before = _refresher(refresh, module, config, report)
+    if from_tags:
+        sampler.before = _before_epoch(maker, module, report)
     checkpoint = ModelCheckpoint(
         run.checkpoints, filename=run.last_checkpoint.stem, save_top_k=1, enable_version_counter=False
     )
@@ -139,7 +140,7 @@ def fit(
         _run(trainer, module, loader, last)
     if not trainer.is_global_zero:
         return run
-    save_model(run, module.teacher, collection.classes, config)
+    save_model(run, module.teacher, collection.classes, module.config)
     shutil.rmtree(run.training_masks, ignore_errors=True)
     return run
 
@@ -166,20 +167,25 @@ def _run(trainer: lightning.Trainer, module: JointTraining, loader: DataLoader[B
         raise KeyboardInterrupt
 
 
-def _refresher(refresh: MaskRefresh, module: JointTraining, config: Config, report: Report) -> Callable[[int], None]:
-    """What makes the training masks anew before the epochs that are due."""
+def _before_epoch(refresh: MaskRefresh, module: JointTraining, report: Report) -> Callable[[int], None]:
+    """What measures the threshold, and makes the training masks anew before the epochs that are due."""
 
-    every = config.masks.refresh
+    every = module.config.masks.refresh
 
     def before(epoch: int) -> None:
         joint = epoch - module.warmup_epochs
+        if joint >= 0 and module.wants_threshold:
+            _measure_threshold(refresh, module, report)
+        refresh.config = module.config
+        if not every:
+            return
         worth_it = joint == 0 or 2 * (module.epochs - epoch) >= every  # not just before the end
         due = joint % every == 0 and worth_it
         if joint < 0 or not agree(due or not refresh.complete()):
             return
         started = time.monotonic()
         weight = module.teacher_weight(epoch * module.steps_per_epoch)
-        shift = _shift_to_first(refresh, module, config, weight)
+        shift = _shift_to_first(refresh, module, weight)
         empty = refresh(
             module.teacher,
             device=module.device,
@@ -199,9 +205,21 @@ def _refresher(refresh: MaskRefresh, module: JointTraining, config: Config, repo
     return before
 
 
-def _shift_to_first(refresh: MaskRefresh, module: JointTraining, config: Config, teacher_weight: float) -> float:
+def _measure_threshold(refresh: MaskRefresh, module: JointTraining, report: Report) -> None:
+    started = time.monotonic()
+    threshold = refresh.threshold(module.teacher, device=module.device)
+    if threshold is None:
+        return
+    threshold = module.trainer.strategy.broadcast(threshold)
+    module.set_threshold(threshold)
+    module.mask_seconds += time.monotonic() - started
+    if module.trainer.is_global_zero:
+        report(f"evidence of foreground is cut at {threshold:.3f}, measured on the collection")
+
+
+def _shift_to_first(refresh: MaskRefresh, module: JointTraining, teacher_weight: float) -> float:
     """What keeps the share of foreground in all masks at that of the first ones, where `masks.hold_size` wants it."""
-    if not config.masks.hold_size:
+    if not module.config.masks.hold_size:
         return 0.0
     foreground = refresh.foreground(module.teacher, device=module.device, teacher_weight=teacher_weight)
     if module.foreground_share is None:

@@ -107,12 +107,26 @@ class JointTraining(lightning.LightningModule):
             self.average.update_parameters(self.network)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the share of foreground that later masks are held to."""
+        """Keep what was measured on the collection."""
         checkpoint["foreground_share"] = self.foreground_share
+        checkpoint["soft_threshold"] = self.config.masks.soft_threshold
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take it up again."""
         self.foreground_share = checkpoint.get("foreground_share")
+        if "soft_threshold" in checkpoint:
+            self.set_threshold(checkpoint["soft_threshold"])
+
+    @property
+    def wants_threshold(self) -> bool:
+        """Whether the threshold of the evidence is still to be measured on the collection."""
+        config = self.config
+        used = config.masks.background == "soft" and not config.model.contrast_stages
+        return used and config.training.supervision == "tags" and config.masks.soft_threshold == "auto"
+
+    def set_threshold(self, threshold: float | str) -> None:
+        """Cut the evidence there from now on, in training and in the network that is kept."""
+        self.config = self.config.override({"masks.soft_threshold": threshold})
 
     def configure_optimizers(self) -> Any:
         """AdamW with a higher rate for the heads; linear decay after a short linear rise."""

@@ -20,12 +20,12 @@ from tag2mask.images import read_image
 from tag2mask.masks_io import mask_path, write_mask
 from tag2mask.models import TagSegmenter
 from tag2mask.precision import autocast
-from tag2mask.prior import Pass, averaged_stack, refine, to_mask
+from tag2mask.prior import Pass, averaged_stack, evidence, refine, to_mask
 from tag2mask.refining import foreground_first
 from tag2mask.types import IGNORE_INDEX, Tag
 
 _MULTIPLE = 32
-_SAMPLE = 100  # images and places in each that the share of foreground is measured on
+_SAMPLE = 200  # images and places in each that foreground is measured on
 _PLACES = 1000
 
 
@@ -115,19 +115,48 @@ class MaskRefresh:
         Returns:
             (N,), as many places from each image; empty where no image has a tag.
         """
-        was_training = network.training
-        network.eval()
+        found = [np.empty(0, np.float32)]
+        for index, image in self._sampled(network):
+            stack, _ = self._stack(network, image, index, device, teacher_weight)
+            found.append(_some(1 - stack[0]))
+        return np.concatenate(found)
+
+    @torch.no_grad()
+    def threshold(self, network: TagSegmenter, *, device: torch.device) -> float | None:
+        """Threshold of the evidence for the whole collection: what `masks.soft_threshold=auto` stands for.
+
+        The mean of the evidence over some tagged images: where there is more of it than on average is
+        foreground. A fixed number does not fit every network and size of image, since some spread their
+        evidence thinner than others; a number for each image would cut a close-up and a far view to
+        about the same share.
+
+        Args:
+            network: as when called.
+            device: as when called.
+
+        Returns:
+            In [0, 1]; None where no image has a tag.
+        """
+        masks = self.config.masks
+        found = []
+        for index, image in self._sampled(network):
+            passes, size = self._passes(network, _pixels(image, device))
+            values = evidence(passes, self.tags[index : index + 1].to(device), size, masks)
+            found.append(_some(values.float().cpu().numpy()))
+        if not found:
+            return None
+        return round(min(1.0, masks.soft_factor * float(np.mean(found))), 4)
+
+    def _sampled(self, network: TagSegmenter) -> Iterator[tuple[int, NDArray[np.uint8]]]:
+        """Some tagged images all over the collection, the same each time; the network evaluates meanwhile."""
         tagged = [index for index in self._wanted() if bool((self.tags[index] == Tag.PRESENT).any())]
         places = np.linspace(0, len(tagged) - 1, min(len(tagged), _SAMPLE)).round().astype(int)
         chosen = [tagged[place] for place in places]
-        found = [np.empty(0, np.float32)]
+        was_training = network.training
+        network.eval()
         with ThreadPoolExecutor(min(8, usable_cores())) as pool:
-            for index, image in zip(chosen, self._images(pool, chosen), strict=True):
-                stack, _ = self._stack(network, image, index, device, teacher_weight)
-                values = 1 - stack[0].ravel()
-                found.append(values[np.linspace(0, len(values) - 1, _PLACES).round().astype(int)])
+            yield from zip(chosen, self._images(pool, chosen), strict=True)
         network.train(was_training)
-        return np.concatenate(found)
 
     def _images(self, pool: ThreadPoolExecutor, wanted: list[int], ahead: int = 4) -> Iterator[NDArray[np.uint8]]:
         """Decode a few images ahead."""
@@ -142,22 +171,25 @@ class MaskRefresh:
         self, network: TagSegmenter, image: NDArray[np.uint8], index: int, device: torch.device, teacher_weight: float
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """The stack (C + 1, H, W) of an image, and the image (H, W, 3) on its grid."""
+        pixels = _pixels(image, device)
+        passes, size = self._passes(network, pixels)
+        tags = self.tags[index : index + 1].to(device)
+        stack = averaged_stack(passes, tags, size, self.config.masks, teacher_weight=teacher_weight)
+        small = F.interpolate(pixels[None].float(), size, mode="bilinear", antialias=True)[0]
+        small = small.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
+        return stack[0].float().cpu().numpy(), small.cpu().numpy()
+
+    def _passes(self, network: TagSegmenter, pixels: torch.Tensor) -> tuple[list[Pass], tuple[int, int]]:
+        """What the network says of an image (3, H, W) at each scale, and the size (H, W) of its mask."""
         data, masks = self.config.data, self.config.masks
-        pixels = to_tensor(image).as_subclass(torch.Tensor).to(device)
-        shape = (image.shape[0], image.shape[1])
+        shape = (pixels.shape[1], pixels.shape[2])
         passes: list[Pass] = []
         for scale in masks.scales:
             resized = resize(pixels, scaled_size(shape, data.image_size * scale, multiple=_MULTIPLE))[None]
             batch = network_input(resized, network.backbone.preprocessing, flip=masks.flip)
-            with autocast(self.config.training.precision, device):
+            with autocast(self.config.training.precision, pixels.device):
                 passes.append(Pass(*network.both(batch)))
-        height, width = scaled_size(shape, data.image_size / masks.stride)
-        stack = averaged_stack(
-            passes, self.tags[index : index + 1].to(device), (height, width), masks, teacher_weight=teacher_weight
-        )
-        small = F.interpolate(pixels[None].float(), (height, width), mode="bilinear", antialias=True)[0]
-        small = small.round().clamp(0, 255).to(torch.uint8).permute(1, 2, 0).contiguous()
-        return stack[0].float().cpu().numpy(), small.cpu().numpy()
+        return passes, scaled_size(shape, data.image_size / masks.stride)
 
     def _write(self, index: int, stack: NDArray[np.float32], small: NDArray[np.uint8], shift: float) -> bool:
         """Refine and write one mask; true if it should hold foreground and does not."""
@@ -170,6 +202,18 @@ class MaskRefresh:
             mask[:] = IGNORE_INDEX
         write_mask(self.path(index), mask)
         return empty
+
+
+def _pixels(image: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
+    pixels: torch.Tensor = to_tensor(image).as_subclass(torch.Tensor).to(device)
+    return pixels
+
+
+def _some(values: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Values at places all over an array (..., H, W): as many from each."""
+    flat = values.ravel()
+    chosen: NDArray[np.float32] = flat[np.linspace(0, len(flat) - 1, _PLACES).round().astype(int)]
+    return chosen
 
 
 def shift_to_share(foreground: NDArray[np.float32], share: float) -> float:
