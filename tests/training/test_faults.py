@@ -29,7 +29,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyCollection:
 
 
 def arguments(tiny: TinyCollection, out: Path, epochs: int = 8, **options: object) -> list[str]:
-    settings = {**TINY_OPTIONS, "training.loggers": [], **options}
+    settings = {**TINY_OPTIONS, "training.loggers": [], "masks.soft_threshold": "auto", **options}
     words = [word for name, value in settings.items() for word in ("--set", f"{name}={json.dumps(value)}")]
     fixed = ["--epochs", str(epochs), "--no-masks", "--out", str(out)]
     return [str(tiny.images), "--tags", str(tiny.tags), *fixed, *words]
@@ -120,6 +120,7 @@ def test_two_processes_train_one_network(tiny: TinyCollection, tmp_path: Path) -
     together = train(*arguments(tiny, tmp_path / "two", 3, **calm), "--devices", "2")
     assert together.returncode == 0, together.stderr
     assert together.stdout.count("the run is in") == 1
+    assert together.stdout.count("measured on the collection") == 1
     alone = train(*arguments(tiny, tmp_path / "one", 3, **calm))
     assert alone.returncode == 0, alone.stderr
     lines = [
@@ -134,6 +135,9 @@ def test_two_processes_train_one_network(tiny: TinyCollection, tmp_path: Path) -
     assert moved / sum(float(value.abs().sum()) for value in first.values()) < 0.02
     config = yaml.safe_load((tmp_path / "two" / "config.yaml").read_text())
     assert config == yaml.safe_load((tmp_path / "one" / "config.yaml").read_text())
+    models = [yaml.safe_load((tmp_path / name / "model.yaml").read_text()) for name in ("one", "two")]
+    measured = [model["config"]["masks"]["soft_threshold"] for model in models]
+    assert measured[1] == pytest.approx(measured[0], abs=0.01)
 
 
 @pytest.mark.thorough
