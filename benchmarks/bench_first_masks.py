@@ -50,6 +50,7 @@ def main() -> None:
     parser.add_argument("--try", dest="tries", action="append", help="settings of one row; repeatable")
     args = parser.parse_args()
     settings: dict[str, Any] = {"model.weights": args.weights, "model.backbone": args.backbone}
+    settings["masks.scales"] = [1.0]  # at which `look` sees them, so that 'auto' is measured there
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(args.collection)
         if args.collection == "demo":

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
+from statistics import fmean
 
 import numpy as np
 import torch
@@ -142,10 +143,10 @@ class MaskRefresh:
         for index, image in self._sampled(network):
             passes, size = self._passes(network, _pixels(image, device))
             values = evidence(passes, self.tags[index : index + 1].to(device), size, masks)
-            found.append(_some(values.float().cpu().numpy()))
+            found.append(float(values.mean()))
         if not found:
             return None
-        return round(min(1.0, masks.soft_factor * float(np.mean(found))), 4)
+        return round(min(1.0, masks.soft_factor * fmean(found)), 4)
 
     def _sampled(self, network: TagSegmenter) -> Iterator[tuple[int, NDArray[np.uint8]]]:
         """Some tagged images all over the collection, the same each time; the network evaluates meanwhile."""
@@ -210,7 +211,7 @@ def _pixels(image: NDArray[np.uint8], device: torch.device) -> torch.Tensor:
 
 
 def _some(values: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Values at places all over an array (..., H, W): as many from each."""
+    """Values at places all over an array (H, W), as many from any."""
     flat = values.ravel()
     chosen: NDArray[np.float32] = flat[np.linspace(0, len(flat) - 1, _PLACES).round().astype(int)]
     return chosen
