@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from tag2mask.machine import usable_cores
+from tag2mask.core.machine import usable_cores
 
 ROOT = Path(__file__).resolve().parents[1]
 PHOTOS = ROOT.parent / "shared" / "bench" / "voc_animals" / "train" / "images"

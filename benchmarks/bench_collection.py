@@ -20,12 +20,12 @@ from pathlib import Path
 from typing import Any
 
 from tag2mask.api import predict, train
-from tag2mask.baselines import thresholded_cam
 from tag2mask.cli.common import parse_settings
-from tag2mask.collection import load_collection
-from tag2mask.config import Config, load_config
-from tag2mask.predictor import Predictor
-from tag2mask.runs import RunFolder
+from tag2mask.config.schema import Config, load_config
+from tag2mask.data import load_dataset
+from tag2mask.evaluation.baselines import thresholded_cam
+from tag2mask.inference.predictor import Predictor
+from tag2mask.models.checkpoint import RunFolder
 
 
 def main() -> int:
@@ -61,7 +61,7 @@ def main() -> int:
     )
     tag = _score(predictor, folder, out / "val-tags")
     print(f"from tags: mIoU {100 * tag['mIoU']:.1f}; {_by_class(tag)}", flush=True)
-    val = load_collection(folder / "val" / "images", folder / "val" / "tags.csv", masks=folder / "val" / "masks")
+    val = load_dataset(folder / "val" / "images", folder / "val" / "tags.csv", masks=folder / "val" / "masks")
     cam, threshold = thresholded_cam(predictor, val)
     ceiling = None if args.no_ceiling else _ceiling(folder, out, config, common)
     _print_table(args, result.score, tag, cam, threshold, ceiling)

@@ -20,16 +20,16 @@ import torch
 
 from bench_masks import look, score
 from tag2mask.cli.common import parse_settings
-from tag2mask.collection import load_collection
-from tag2mask.config import Config
+from tag2mask.config.schema import Config
+from tag2mask.data import load_dataset
 from tag2mask.demo import BACKBONE, demo_weights
 from tag2mask.demo.scenes import write_collection
-from tag2mask.images import read_image
-from tag2mask.metrics import iou_per_class, mean_iou
+from tag2mask.evaluation.metrics import iou_per_class, mean_iou
+from tag2mask.images.decode import read_image
+from tag2mask.inference.predictor import Predictor
 from tag2mask.models import build_network
-from tag2mask.predictor import Predictor
 from tag2mask.training.probe import start_classifier
-from tag2mask.training.refresh import MaskRefresh
+from tag2mask.training.pseudo_masks import MaskRefresh
 
 DEFAULT = [
     f"masks.prior_layers={layers} masks.soft_threshold={threshold}"
@@ -65,7 +65,7 @@ def main() -> None:
 def report(folder: Path, config: Config, limit: int, every: int, tries: list[str]) -> None:
     """Print a row for each setting."""
     classes = folder / "classes.txt"
-    train = load_collection(folder / "train" / "images", folder / "train" / "tags.csv", classes=classes)
+    train = load_dataset(folder / "train" / "images", folder / "train" / "tags.csv", classes=classes)
     train = train.subset(first=limit)
     network = build_network(config.model, len(train.classes))
     start_classifier(network, train, config, read_image, device=torch.device("cpu"))

@@ -17,21 +17,23 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from tag2mask.collection import Collection, load_collection
-from tag2mask.config import Config
-from tag2mask.data import EpochSampler, TrainDataset, TrainTransform, image_reader, make_loader
+from tag2mask.config.schema import Config
+from tag2mask.data import Dataset, load_dataset
+from tag2mask.images.cache import image_reader
 from tag2mask.models import build_network
 from tag2mask.training.module import JointTraining
+from tag2mask.training.samples import EpochSampler, TrainDataset, make_loader
+from tag2mask.training.transforms import TrainTransform
 
 BENCH = Path(__file__).parents[2] / "shared"
 
 
-def loader_rate(collection: Collection, config: Config, epochs: int) -> list[float]:
+def loader_rate(collection: Dataset, config: Config, epochs: int) -> list[float]:
     """Images a second of each epoch, after the loader's processes have started."""
     network = build_network(config.model, len(collection.classes), pretrained=False)
     transform = TrainTransform(config.data, network.backbone.preprocessing)
     dataset = TrainDataset(collection, transform, seed=0, read=image_reader(config))
-    sampler = EpochSampler(len(collection.items), seed=0)
+    sampler = EpochSampler(len(collection.records), seed=0)
     loader = make_loader(dataset, sampler, batch_size=config.training.batch_size, workers=2)
     rates = []
     for epoch in range(epochs):
@@ -42,13 +44,13 @@ def loader_rate(collection: Collection, config: Config, epochs: int) -> list[flo
     return rates
 
 
-def step_rate(collection: Collection, config: Config, steps: int = 8) -> float:
+def step_rate(collection: Dataset, config: Config, steps: int = 8) -> float:
     """Images a second of the training step on batches that lie ready."""
     network = build_network(config.model, len(collection.classes), pretrained=False)
     dataset = TrainDataset(collection, TrainTransform(config.data, network.backbone.preprocessing), seed=0)
-    sampler = EpochSampler(len(collection.items), seed=0)
+    sampler = EpochSampler(len(collection.records), seed=0)
     batch = next(iter(make_loader(dataset, sampler, batch_size=config.training.batch_size, workers=0)))
-    names = [item.name for item in collection.items]
+    names = [item.name for item in collection.records]
     module = JointTraining(network, config, names, epochs=1, steps_per_epoch=steps)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-4)
     for step in range(steps + 2):
@@ -60,17 +62,17 @@ def step_rate(collection: Collection, config: Config, steps: int = 8) -> float:
     return steps * len(batch["index"]) / (time.perf_counter() - started)
 
 
-def enlarged(collection: Collection, folder: Path, count: int) -> Collection:
+def enlarged(collection: Dataset, folder: Path, count: int) -> Dataset:
     """The first photographs of a collection at 4000 pixels a side."""
     lines = ["image,tags"]
-    for item in collection.items[:count]:
+    for item in collection.records[:count]:
         with Image.open(item.image) as image:
             factor = 4000 / max(image.size)
             large = image.resize((round(image.width * factor), round(image.height * factor)))
             large.save(folder / item.name, quality=90)
         lines.append(f"{item.name},{' '.join(sorted(item.tags))}")
     (folder / "tags.csv").write_text("\n".join(lines) + "\n")
-    return load_collection(folder, folder / "tags.csv", classes=collection.classes)
+    return load_dataset(folder, folder / "tags.csv", classes=collection.classes)
 
 
 def main() -> int:
@@ -81,7 +83,7 @@ def main() -> int:
         print(f"{args.images}: not here; nothing measured")
         return 0
     warnings.filterwarnings("ignore", module="lightning")
-    collection = load_collection(args.images / "images", args.images / "tags.csv")
+    collection = load_dataset(args.images / "images", args.images / "tags.csv")
     config = Config().override({"model.weights": "none", "training.warmup": 0.0})
     rate = step_rate(collection, config)
     print(f"training step: {rate:.1f} images/s on {torch.get_num_threads()} threads", flush=True)
@@ -97,7 +99,7 @@ def main() -> int:
                 flush=True,
             )
         size = sum(path.stat().st_size for path in Path(folder, "cache").rglob("*.npy"))
-        count = len(collection.items) + len(large.items)
+        count = len(collection.records) + len(large.records)
         print(f"the cache takes {size / count / 1e3:.0f} kB an image")
     return 0
 

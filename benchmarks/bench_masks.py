@@ -19,15 +19,16 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from tag2mask.cli.common import parse_settings
-from tag2mask.collection import load_collection
-from tag2mask.config import MaskConfig
-from tag2mask.data import resize, scaled_size
-from tag2mask.images import read_image
-from tag2mask.masks_io import read_mask
-from tag2mask.metrics import confusion_matrix, iou_per_class, mean_iou
+from tag2mask.config.schema import MaskConfig
+from tag2mask.data import load_dataset
+from tag2mask.evaluation.metrics import confusion_matrix, iou_per_class, mean_iou
+from tag2mask.images.decode import read_image, scaled_size
+from tag2mask.inference.predictor import Predictor
+from tag2mask.masks import read_mask
+from tag2mask.method.refine import refine, to_mask
+from tag2mask.method.torch_generate import mask_steps
 from tag2mask.models import Recognition
-from tag2mask.predictor import Predictor
-from tag2mask.prior import mask_steps, refine, to_mask
+from tag2mask.training.transforms import resize
 
 DEFAULT = [
     "masks.background=prior masks.map_scaling=min_max",
@@ -71,11 +72,11 @@ def main() -> None:
 @torch.inference_mode()
 def look(predictor: Predictor, images: Path, tags: Path, masks: Path, every: int) -> list[Seen]:
     """Run the recognition stream on every photograph."""
-    collection = load_collection(images, tags, masks=masks, classes=predictor.classes)
+    collection = load_dataset(images, tags, masks=masks, classes=predictor.classes)
     states = torch.from_numpy(collection.tags())
     seen = []
     for index in range(0, len(collection), every):
-        item = collection.items[index]
+        item = collection.records[index]
         if item.gt_mask is None:
             continue
         image = read_image(item.image)

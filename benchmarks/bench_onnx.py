@@ -21,12 +21,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.collection import list_images
-from tag2mask.config import PredictionConfig
-from tag2mask.images import read_image
-from tag2mask.masks_io import mask_path, read_mask
-from tag2mask.metrics import confusion_matrix, mean_iou
-from tag2mask.prediction import MaskMaker
+from tag2mask.config.schema import PredictionConfig
+from tag2mask.data import list_images
+from tag2mask.evaluation.metrics import confusion_matrix, mean_iou
+from tag2mask.images.decode import read_image
+from tag2mask.inference.prediction import MaskMaker
+from tag2mask.masks import mask_path, read_mask
 
 ONNX = ("onnx", "int8")
 
@@ -65,8 +65,8 @@ def main() -> None:
 def _names(args: argparse.Namespace) -> list[str]:
     import torch
 
-    from tag2mask.precision import resolve_precision
-    from tag2mask.predictor import Predictor
+    from tag2mask.inference.predictor import Predictor
+    from tag2mask.models.precision import resolve_precision
 
     wanted = Predictor.load(args.run, device="cpu").config.training.precision
     mixed = resolve_precision(wanted, torch.device("cpu")) != "32-true"
@@ -74,7 +74,7 @@ def _names(args: argparse.Namespace) -> list[str]:
 
 
 def _export(args: argparse.Namespace, folder: Path) -> dict[str, Path]:
-    from tag2mask.portable.export import export_onnx
+    from tag2mask.portable.onnx_export import export_onnx
     from tag2mask.portable.quantise import quantise
 
     files = {name: folder / f"{name}.onnx" for name in ONNX}
@@ -90,12 +90,12 @@ def _export(args: argparse.Namespace, folder: Path) -> dict[str, Path]:
 
 def _load(name: str, args: argparse.Namespace, files: dict[str, Path]) -> MaskMaker:
     if name in ONNX:
-        from tag2mask.portable import OnnxPredictor
+        from tag2mask.inference.onnx_predictor import OnnxPredictor
 
         return OnnxPredictor.load(files[name], threads=args.threads)
     import torch
 
-    from tag2mask.predictor import Predictor
+    from tag2mask.inference.predictor import Predictor
 
     torch.set_num_threads(args.threads)
     base = Predictor.load(args.run, device="cpu")

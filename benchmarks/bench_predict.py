@@ -13,11 +13,10 @@ import statistics
 import time
 from pathlib import Path
 
-from tag2mask.collection import list_images
-from tag2mask.config import CrfConfig
-from tag2mask.data import scaled_size
-from tag2mask.images import read_image
-from tag2mask.predictor import Predictor
+from tag2mask.config.schema import CrfConfig
+from tag2mask.data import list_images
+from tag2mask.images.decode import read_image, scaled_size
+from tag2mask.inference.predictor import Predictor
 
 
 def main() -> None:

@@ -13,11 +13,11 @@ from pathlib import Path
 import numpy as np
 
 from tag2mask.cli.common import parse_settings
-from tag2mask.collection import list_images, load_collection
-from tag2mask.images import read_image
-from tag2mask.masks_io import mask_path, read_mask
-from tag2mask.metrics import confusion_matrix, iou_per_class, mean_iou
-from tag2mask.predictor import Predictor, Request
+from tag2mask.data import list_images, load_dataset
+from tag2mask.evaluation.metrics import confusion_matrix, iou_per_class, mean_iou
+from tag2mask.images.decode import read_image
+from tag2mask.inference.predictor import Predictor, Request
+from tag2mask.masks import mask_path, read_mask
 
 
 def main() -> None:
@@ -33,8 +33,8 @@ def main() -> None:
     photographs = [read_image(path) for path, _ in jobs]
     tags: dict[str, list[str]] = {}
     if args.tags:
-        collection = load_collection(args.images, args.tags, classes=base.classes)
-        tags = {item.name: sorted(item.tags) for item in collection.items}
+        collection = load_dataset(args.images, args.tags, classes=base.classes)
+        tags = {item.name: sorted(item.tags) for item in collection.records}
     targets = [read_mask(mask_path(args.masks, name)) for _, name in jobs]
     print(f"{len(jobs)} images; mIoU, foreground against that of the human masks, IoU by class")
     for text in ["", *(args.tries or [])]:

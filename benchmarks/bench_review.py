@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.collection import load_collection
-from tag2mask.images import read_image
-from tag2mask.masks_io import read_mask
-from tag2mask.metrics import confusion_matrix
-from tag2mask.predictor import Predictor, Request
+from tag2mask.data import load_dataset
+from tag2mask.evaluation.metrics import confusion_matrix
+from tag2mask.images.decode import read_image
+from tag2mask.inference.predictor import Predictor, Request
+from tag2mask.masks import read_mask
 
 
 def image_error(mask: NDArray[np.uint8], human: NDArray[np.uint8], classes: int) -> float:
@@ -47,7 +47,7 @@ def main() -> int:
         print(f"{args.masks}: not here; nothing measured")
         return 0
     predictor = Predictor.load(args.run)
-    items = load_collection(args.images, args.tags, classes=predictor.classes, masks=args.masks).items
+    items = load_dataset(args.images, args.tags, classes=predictor.classes, masks=args.masks).records
 
     def requests() -> Iterator[Request]:
         for item in items:

@@ -37,9 +37,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tag2mask.collection import list_images
-from tag2mask.images import read_image
-from tag2mask.portable import OnnxPredictor
+from tag2mask.data import list_images
+from tag2mask.images.decode import read_image
+from tag2mask.inference.onnx_predictor import OnnxPredictor
 
 PHOTOGRAPHS = 16
 
@@ -236,7 +236,7 @@ def _claims(width: int, height: int) -> bytes:
 def _as_onnx(model: Path, folder: Path) -> Path:
     if model.suffix == ".onnx":
         return model
-    from tag2mask.portable.export import export_onnx
+    from tag2mask.portable.onnx_export import export_onnx
 
     export_onnx(model, folder / "model.onnx")
     return folder / "model.onnx"

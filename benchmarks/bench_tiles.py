@@ -22,10 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tag2mask.images import IMAGE_SUFFIXES, read_image
-from tag2mask.masks_io import read_mask
-from tag2mask.predictor import Predictor
-from tag2mask.tiles import tiles_of
+from tag2mask.images.decode import IMAGE_SUFFIXES, read_image
+from tag2mask.inference.predictor import Predictor
+from tag2mask.masks import read_mask
+from tag2mask.method.tiles import tiles_of
 
 PHOTOS = Path(__file__).parents[2] / "shared/bench/voc_animals/val/images"
 

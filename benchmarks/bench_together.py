@@ -2,8 +2,8 @@
 
     python benchmarks/bench_together.py RUN IMAGES [--count 60] [--rounds 3]
 
-The command line lets OpenMP's threads sleep (`tag2mask.machine.share_cores`); GOMP_SPINCOUNT=300000 is what they do
-otherwise. Medians over the rounds; last line: `twice at once asleep / spinning 0.8`.
+The command line lets OpenMP's threads sleep (`tag2mask.core.machine.share_cores`); GOMP_SPINCOUNT=300000 is what
+they do otherwise. Medians over the rounds; last line: `twice at once asleep / spinning 0.8`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tag2mask.collection import list_images
+from tag2mask.data import list_images
 
 WAITING = {"asleep": {}, "spinning": {"GOMP_SPINCOUNT": "300000"}}
 

@@ -1,7 +1,7 @@
 """Draw the pairs of photographs that look most alike: `python benchmarks/nearest_pairs.py FOLDER --out pairs.png`.
 
 Above each pair stands the number of bits in which their hashes differ. This is how `MAX_DISTANCE` of
-`tag2mask.checking.perceptual` was chosen: by looking.
+`tag2mask.data.checks.perceptual` was chosen: by looking.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from tag2mask.checking.perceptual import BITS
-from tag2mask.checking.photographs import Photograph, look_at_all
-from tag2mask.collection import list_images
+from tag2mask.data import list_images
+from tag2mask.data.checks.perceptual import BITS
+from tag2mask.data.checks.photographs import Photograph, look_at_all
 
 SIDE, TEXT, COLUMNS = 150, 14, 4
 

@@ -27,10 +27,10 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tag2mask.core.files import atomic_path
 from tag2mask.demo import BACKBONE, CLASSES, IMAGE_MEAN, IMAGE_STD, demo_weights, make_scene
 from tag2mask.demo.pretraining import CLASS_NAMES, SHAPES, TEXTURES, make_recognition_image
-from tag2mask.files import atomic_path
-from tag2mask.prior import class_maps, foreground_prior
+from tag2mask.method.torch_maps import class_maps, foreground_prior
 
 SIZE = (112, 112)
 """(height, width) of the painted pictures; training sees random crops of `CROP` pixels."""

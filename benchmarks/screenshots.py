@@ -13,9 +13,9 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from tag2mask.predictor import Predictor
-from tag2mask.runs import RunFolder
-from tag2mask.webapp import Workbench, serve_page
+from tag2mask.inference.predictor import Predictor
+from tag2mask.models.checkpoint import RunFolder
+from tag2mask.studio import Workbench, serve_page
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 

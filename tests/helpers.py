@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tag2mask.masks_io import write_mask
+from tag2mask.masks import write_mask
 
 SHAPES = ("disc", "square")
 _COLOURS = {"disc": (210, 60, 50), "square": (50, 90, 210)}

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from tag2mask import cli
-from tag2mask.masks_io import read_mask
+from tag2mask.masks import read_mask
 from tests.conftest import TINY_OPTIONS
 from tests.helpers import TinyCollection, draw_shapes, write_shapes
 

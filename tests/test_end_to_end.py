@@ -6,13 +6,13 @@ import os
 from pathlib import Path
 
 from tag2mask import evaluate, make_masks, predict
-from tag2mask.baselines import all_background
-from tag2mask.collection import load_collection
+from tag2mask.data import load_dataset
+from tag2mask.evaluation.baselines import all_background
 from tests.helpers import TinyCollection, write_shapes
 
 
 def test_masks_learned_from_tags_beat_trivial_answers(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:
-    collection = load_collection(shapes.images, shapes.tags, classes=shapes.class_file, masks=shapes.masks)
+    collection = load_dataset(shapes.images, shapes.tags, classes=shapes.class_file, masks=shapes.masks)
     trivial = all_background(collection)
     pseudo = evaluate(trained / "masks", shapes.masks, shapes.class_file)
     assert pseudo.images == 48

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from tag2mask import cli
-from tag2mask.masks_io import read_mask
+from tag2mask.masks import read_mask
 from tests.conftest import TINY_OPTIONS
 from tests.helpers import TinyCollection, write_shapes
 

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from tag2mask import evaluate, predict, train
-from tag2mask.collection.voc_devkit import VOC_CLASSES
-from tag2mask.config import load_config
-from tag2mask.masks_io import write_mask
+from tag2mask.config.schema import load_config
+from tag2mask.data.readers.voc_devkit import VOC_CLASSES
+from tag2mask.masks import write_mask
 from tests.helpers import draw_shapes
 
 CONFIG = Path(__file__).parents[1] / "configs" / "paper_vgg16.yaml"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from tag2mask.api import evaluate, load, make_masks, predict, train
-    from tag2mask.config import Config
+    from tag2mask.config.schema import Config
     from tag2mask.crf import dense_crf
-    from tag2mask.hub import push_to_hub
-    from tag2mask.predictor import Predictor
+    from tag2mask.inference.predictor import Predictor
+    from tag2mask.portable.hub import push_to_hub
 
 try:
     __version__ = version("tag2mask")
@@ -18,14 +18,14 @@ except PackageNotFoundError:  # imported from a source tree that is not installe
     __version__ = "0+unknown"
 
 _HOMES = {
-    "Config": "tag2mask.config",
-    "Predictor": "tag2mask.predictor",
+    "Config": "tag2mask.config.schema",
+    "Predictor": "tag2mask.inference.predictor",
     "dense_crf": "tag2mask.crf",
     "evaluate": "tag2mask.api",
     "load": "tag2mask.api",
     "make_masks": "tag2mask.api",
     "predict": "tag2mask.api",
-    "push_to_hub": "tag2mask.hub",
+    "push_to_hub": "tag2mask.portable.hub",
     "train": "tag2mask.api",
 }
 

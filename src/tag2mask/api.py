@@ -8,19 +8,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tag2mask.collection import UNPACKED, Collection, check_classes, list_images, load_collection
-from tag2mask.config import Config, find_config, load_config
-from tag2mask.errors import ConfigError
-from tag2mask.evaluation import Evaluation, evaluate, evaluate_pairs
-from tag2mask.extras import require
-from tag2mask.further import confidence_writer, has_confidence, overlay_writer, together
-from tag2mask.masks_io import mask_path, read_mask, write_mask
-from tag2mask.outputs import Job, Outcome, write_masks
-from tag2mask.prediction import MaskMaker
-from tag2mask.types import Item
+from tag2mask.config.schema import Config, find_config, load_config
+from tag2mask.core.errors import ConfigError
+from tag2mask.core.extras import require
+from tag2mask.data import UNPACKED, Dataset, check_classes, list_images, load_dataset
+from tag2mask.data.record import ImageRecord
+from tag2mask.evaluation.folders import Evaluation, evaluate, evaluate_pairs
+from tag2mask.inference.extra_outputs import confidence_writer, has_confidence, overlay_writer, together
+from tag2mask.inference.folder import Job, Outcome, write_masks
+from tag2mask.inference.prediction import MaskMaker
+from tag2mask.masks import mask_path, read_mask, write_mask
 
 if TYPE_CHECKING:  # torch takes seconds to import, and prediction from ONNX does without it
-    from tag2mask.runs import RunFolder
+    from tag2mask.models.checkpoint import RunFolder
 
 __all__ = ["TrainResult", "evaluate", "load", "make_masks", "predict", "prepare", "train"]
 
@@ -49,7 +49,7 @@ class TrainResult:
     """
 
     run: Path
-    collection: Collection
+    collection: Dataset
     masks: Outcome | None
     score: Evaluation | None
 
@@ -63,11 +63,11 @@ def load(run: str | Path, *, device: str = "auto") -> MaskMaker:
         MissingExtraError: what it runs on is not installed.
     """
     if Path(run).suffix.lower() == ".onnx":
-        from tag2mask.portable import OnnxPredictor
+        from tag2mask.inference.onnx_predictor import OnnxPredictor
 
         return OnnxPredictor.load(run)
     require("train", f"{run}: running a network on torch")
-    from tag2mask.predictor import Predictor
+    from tag2mask.inference.predictor import Predictor
 
     return Predictor.load(run, device=device)
 
@@ -107,7 +107,7 @@ def train(
         corrected: masks of some images that people have corrected, which training believes: a folder of PNGs or
             COCO JSON.
         classes: file or names of the classes, in the order of their indices; else sorted from the tags.
-        format: kind of source where it is not recognised: a name in `tag2mask.collection.sources.FORMATS`.
+        format: kind of source where it is not recognised: a name in `tag2mask.data.readers.sources.FORMATS`.
         split: part of the collection; 'train' where the collection has one.
         limit: train on the first so many images after a shuffle with seed 0.
         config: configuration, its YAML file, or the name of a preset.
@@ -129,8 +129,9 @@ def train(
         Tag2MaskError: input that cannot be used; the message says what to do.
     """
     require("train", "training")
-    from tag2mask.predictor import Predictor, choose_device
-    from tag2mask.training import Devices, choose_epochs, fit, rank_here
+    from tag2mask.inference.predictor import Predictor, choose_device
+    from tag2mask.training.fit import choose_epochs, fit
+    from tag2mask.training.ranks import Devices, rank_here
 
     together = Devices(devices, nodes, strategy)
     if (rank := rank_here()) > 0:
@@ -168,13 +169,13 @@ def train(
     predictor = Predictor.load(run.root, device=device)
     outcome = write_masks(
         predictor,
-        [_job(item) for item in collection.items if item.corrected is None],
+        [_job(item) for item in collection.records if item.corrected is None],
         run.masks,
         overwrite=not resume,
         strict=strict,
-        advance=mask_progress(sum(item.corrected is None for item in collection.items)),
+        advance=mask_progress(sum(item.corrected is None for item in collection.records)),
     )
-    for item in collection.items:
+    for item in collection.records:
         if item.corrected is not None:
             write_mask(mask_path(run.masks, item.name), read_mask(item.corrected))
     report(outcome.summary())
@@ -226,7 +227,7 @@ def make_masks(
         mask_progress: called with the number of images; returns what to call after each.
     """
     predictor = _with_options(run if isinstance(run, MaskMaker) else load(run, device=device), options)
-    collection = load_collection(
+    collection = load_dataset(
         Path(images),
         _path(tags),
         classes=predictor.classes,
@@ -238,7 +239,7 @@ def make_masks(
     report_problems(collection, report)
     return write_masks(
         predictor,
-        [_job(item) for item in collection.items],
+        [_job(item) for item in collection.records],
         Path(out),
         overwrite=overwrite,
         strict=strict,
@@ -308,7 +309,7 @@ def prepare(
     strict: bool = False,
     unpack: str | Path | None = None,
     report: Report = _silent,
-) -> Collection:
+) -> Dataset:
     """Read a collection for training, decode every image once, and say what was wrong with it.
 
     Arguments are those of `train`; `unpack` is a folder for what is not a file of its own (Parquet, COCO masks).
@@ -317,7 +318,7 @@ def prepare(
         DataError: the collection cannot be trained on.
     """
     names = classes if classes is None or not isinstance(classes, str) else Path(classes)
-    collection = load_collection(
+    collection = load_dataset(
         Path(images),
         _path(tags),
         masks=_path(masks),
@@ -367,7 +368,7 @@ def _with_options(predictor: MaskMaker, options: Mapping[str, Any] | None) -> Ma
     return changed
 
 
-def report_problems(collection: Collection, report: Report, shown: int = 3) -> None:
+def report_problems(collection: Dataset, report: Report, shown: int = 3) -> None:
     """Report each kind of problem with its count and first examples."""
     for kind, count in collection.problem_counts().items():
         report(f"{kind}: {count}")
@@ -378,15 +379,15 @@ def report_problems(collection: Collection, report: Report, shown: int = 3) -> N
             report(f"  and {count - shown} more")
 
 
-def _score_against(collection: Collection, run: RunFolder) -> Evaluation | None:
+def _score_against(collection: Dataset, run: RunFolder) -> Evaluation | None:
     """Score the run's masks where there are human masks."""
-    items = collection.items
+    items = collection.records
     pairs = [(mask_path(run.masks, item.name), item.gt_mask) for item in items if item.gt_mask is not None]
     pairs = [(preds, target) for preds, target in pairs if preds.is_file()]
     return evaluate_pairs(pairs, collection.classes) if pairs else None
 
 
-def _job(item: Item) -> Job:
+def _job(item: ImageRecord) -> Job:
     return Job(item.image, item.name, tuple(sorted(item.tags)), tuple(sorted(item.unknown)))
 
 

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tag2mask.core.errors import ConfigError
 from tag2mask.crf import Lattice, dense_crf, dense_crf_batch
-from tag2mask.errors import ConfigError
 from tests.crf.simple import brute_force, noisy_probs, region_probs, smooth_probs, textured
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tag2mask.crf import compat, dense_crf
+from tag2mask.crf import dense_crf
+from tag2mask.crf.pydensecrf import densecrf as compat
 from tests.crf.simple import SETTINGS, noisy_probs, photos, smooth_probs, textured
 
 peer = pytest.importorskip("pydensecrf.densecrf", reason="pydensecrf2 is not installed (it needs a compiler)")

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tag2mask.core.errors import DataError
 from tag2mask.demo import CLASSES, make_scene, write_collection
 from tag2mask.demo.scenes import SIZES, tags_of
-from tag2mask.errors import DataError
-from tag2mask.masks_io import read_mask
+from tag2mask.masks import read_mask
 
 
 def files_of(folder: Path) -> dict[str, bytes]:

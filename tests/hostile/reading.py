@@ -14,10 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tag2mask.collection import load_collection
-from tag2mask.errors import DataError
-from tag2mask.images import image_size, read_image
-from tag2mask.masks_io import read_mask
+from tag2mask.core.errors import DataError
+from tag2mask.data import load_dataset
+from tag2mask.images.decode import image_size, read_image
+from tag2mask.masks import read_mask
 from tests.hostile.mutate import IMAGE_FORMATS, mutations, picture, png
 
 
@@ -87,7 +87,7 @@ def tables(folder: Path) -> Any:
     for index in range(6):
         (images / f"p{index}.jpg").write_bytes(picture("JPEG", index))
     names = [f"p{index}.jpg" for index in range(6)]
-    read: Callable[[Path], Any] = lambda path: load_collection(images, path)  # noqa: E731
+    read: Callable[[Path], Any] = lambda path: load_dataset(images, path)  # noqa: E731
     rows = "\n".join(f"{name},{'cat' if index % 2 else 'dog cat'}" for index, name in enumerate(names))
     plain = f"image,tags\n{rows}\n"
     matrix = "image,cat,dog\n" + "\n".join(f"{name},{index % 2},{1 - index % 2}" for index, name in enumerate(names))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tag2mask.collection import load_collection
+from tag2mask.data import load_dataset
 from tests.hostile.mutate import picture
 
 ROOT = Path(__file__).parents[2]
@@ -45,6 +45,6 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
     (images / "loop").symlink_to(images, target_is_directory=True)
     table = tmp_path / "tags.csv"
     table.write_text("image,tags\nown.jpg,cat\nlink.jpg,cat\nfolder/secret.jpg,dog\nloop/own.jpg,cat\n")
-    collection = load_collection(images, table)
-    for item in collection.items:
+    collection = load_dataset(images, table)
+    for item in collection.records:
         assert item.image.resolve().is_relative_to(images.resolve()), item.image

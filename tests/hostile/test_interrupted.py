@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tag2mask.masks_io import read_mask
+from tag2mask.masks import read_mask
 from tests.helpers import write_shapes
 
 COUNT = 60

@@ -7,7 +7,7 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from tag2mask.errors import ConfigError, WeightsError
+from tag2mask.core.errors import ConfigError, WeightsError
 from tag2mask.models import Backbone, load_backbone_weights
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tag2mask.config import ModelConfig
-from tag2mask.errors import ConfigError
-from tag2mask.losses import tag_loss
+from tag2mask.config.schema import ModelConfig
+from tag2mask.core.errors import ConfigError
 from tag2mask.models import ContrastHead, build_network
+from tag2mask.training.losses import tag_loss
 
 
 def scene(seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

@@ -5,10 +5,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from tag2mask.config import Config, ModelConfig
-from tag2mask.errors import ConfigError
+from tag2mask.config.schema import Config, ModelConfig
+from tag2mask.core.errors import ConfigError
 from tag2mask.models import TagSegmenter, build_network
-from tag2mask.runs import RunFolder, load_model, save_model
+from tag2mask.models.checkpoint import RunFolder, load_model, save_model
 
 
 def network(**options: object) -> TagSegmenter:

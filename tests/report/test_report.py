@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from tag2mask import cli, train
-from tag2mask.errors import ConfigError, DataError
+from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.models.checkpoint import RunFolder
 from tag2mask.report import write_report
 from tag2mask.report.facts import gather
-from tag2mask.runs import RunFolder
 from tests.browser import chromium
 from tests.conftest import TINY_OPTIONS
 from tests.helpers import TinyCollection

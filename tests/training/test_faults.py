@@ -15,8 +15,8 @@ import torch
 import yaml
 from safetensors.torch import load_file
 
-from tag2mask.errors import ConfigError
-from tag2mask.training import Devices
+from tag2mask.core.errors import ConfigError
+from tag2mask.training.ranks import Devices
 from tests.conftest import TINY_OPTIONS
 from tests.helpers import TinyCollection, write_shapes
 

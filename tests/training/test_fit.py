@@ -15,13 +15,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tag2mask.collection import Collection, load_collection
-from tag2mask.config import Config, load_config
-from tag2mask.errors import ConfigError, DataError
+from tag2mask.config.schema import Config, load_config
+from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.data import Dataset, load_dataset
+from tag2mask.inference.predictor import Predictor
 from tag2mask.models import TagSegmenter
-from tag2mask.predictor import Predictor
-from tag2mask.training import choose_epochs, fit, warmup_epochs
-from tag2mask.training.refresh import MaskRefresh
+from tag2mask.training.fit import choose_epochs, fit
+from tag2mask.training.module import warmup_epochs
+from tag2mask.training.pseudo_masks import MaskRefresh
 from tests.helpers import TinyCollection, write_shapes
 
 
@@ -30,8 +31,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyCollection:
     return write_shapes(tmp_path_factory.mktemp("shapes"), 24)
 
 
-def collection(tiny: TinyCollection) -> Collection:
-    return load_collection(tiny.images, tiny.tags, classes=tiny.class_file, masks=tiny.masks)
+def collection(tiny: TinyCollection) -> Dataset:
+    return load_dataset(tiny.images, tiny.tags, classes=tiny.class_file, masks=tiny.masks)
 
 
 def config(**options: object) -> Config:
@@ -131,7 +132,7 @@ def test_a_folder_with_a_run_is_not_overwritten(tiny: TinyCollection, tmp_path: 
 
 def test_resuming_with_other_classes_images_or_settings(tiny: TinyCollection, tmp_path: Path) -> None:
     fit(collection(tiny), config(**{"training.epochs": 1}), tmp_path)
-    other = load_collection(tiny.images, tiny.tags, classes=("square", "disc"), masks=tiny.masks)
+    other = load_dataset(tiny.images, tiny.tags, classes=("square", "disc"), masks=tiny.masks)
     with pytest.raises(
         DataError, match=r"has the classes \['disc', 'square'\], the collection has \['square', 'disc'\]"
     ):

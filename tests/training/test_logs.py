@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tag2mask import train
-from tag2mask.config import Config
-from tag2mask.errors import ConfigError
+from tag2mask.config.schema import Config
+from tag2mask.core.errors import ConfigError
 from tag2mask.training.logs import make_loggers
 from tests.conftest import TINY_OPTIONS
 from tests.helpers import TinyCollection

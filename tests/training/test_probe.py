@@ -10,14 +10,14 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from tag2mask.collection import Collection, load_collection
-from tag2mask.config import Config
-from tag2mask.data import normalise
-from tag2mask.images import read_image
-from tag2mask.losses import tag_loss
+from tag2mask.config.schema import Config
+from tag2mask.data import Dataset, load_dataset
+from tag2mask.images.decode import read_image
 from tag2mask.models import build_network
-from tag2mask.training import fit
+from tag2mask.training.fit import fit
+from tag2mask.training.losses import tag_loss
 from tag2mask.training.probe import fit_classifier, is_probed, start_classifier
+from tag2mask.training.transforms import normalise
 from tests.helpers import TinyCollection, write_shapes
 
 
@@ -53,8 +53,8 @@ def config(weights: Path | str, **options: object) -> Config:
     )
 
 
-def collection(tiny: TinyCollection) -> Collection:
-    return load_collection(tiny.images, tiny.tags, classes=tiny.class_file)
+def collection(tiny: TinyCollection) -> Dataset:
+    return load_dataset(tiny.images, tiny.tags, classes=tiny.class_file)
 
 
 def test_the_fit_is_the_least_of_its_loss() -> None:
@@ -98,7 +98,7 @@ def test_it_knows_the_tags_at_once(tiny: TinyCollection, weights: Path) -> None:
     assert changed == {"recognition.classifier.weight", "recognition.classifier.bias"}
     assert network.training
     network.eval()
-    pixels = torch.stack([torch.from_numpy(read_image(item.image)).permute(2, 0, 1) for item in images.items])
+    pixels = torch.stack([torch.from_numpy(read_image(item.image)).permute(2, 0, 1) for item in images.records])
     with torch.no_grad():
         logits = network.recognise(normalise(pixels, network.backbone.preprocessing)).tag_logits
     prior = torch.from_numpy(images.tags()).float().mean(dim=0)

@@ -10,9 +10,9 @@ from typing import NoReturn
 
 from tag2mask.cli import check, deploy, export, look, predict, score, serve, train
 from tag2mask.cli.common import app, err_console, plain
-from tag2mask.errors import Tag2MaskError
-from tag2mask.extras import explain
-from tag2mask.machine import share_cores
+from tag2mask.core.errors import Tag2MaskError
+from tag2mask.core.extras import explain
+from tag2mask.core.machine import share_cores
 
 __all__ = ["app", "check", "deploy", "export", "look", "main", "predict", "score", "serve", "train"]
 

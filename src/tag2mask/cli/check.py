@@ -12,7 +12,7 @@ import typer
 from tag2mask.cli.common import Format, Images, Split, Tags, app, bar, out_console, plain, say
 
 if TYPE_CHECKING:
-    from tag2mask.checking import Finding, Report
+    from tag2mask.data.checks import Finding, Report
 
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
@@ -45,11 +45,11 @@ def check(
     shown: Annotated[int, typer.Option(min=0, help="Lines shown of each finding.")] = 5,
 ) -> None:
     """Say what is wrong with photographs and tags, before hours are spent on them."""
-    from tag2mask.checking import check_collection
-    from tag2mask.files import write_text
+    from tag2mask.core.files import write_text
+    from tag2mask.data.checks import check_dataset
 
     with bar("checked") as progress:
-        report = check_collection(
+        report = check_dataset(
             images,
             tags,
             classes=classes,

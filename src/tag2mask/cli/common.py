@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from tag2mask.errors import ConfigError
+from tag2mask.core.errors import ConfigError
 
 ORDER = (
     *("check", "train", "masks", "predict", "evaluate", "score", "export"),

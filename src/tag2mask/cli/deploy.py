@@ -22,10 +22,10 @@ def export_model(
     ] = None,
 ) -> None:
     """Write the network as an ONNX file; `tag2mask predict FILE.onnx` then needs no torch."""
-    from tag2mask.extras import require
+    from tag2mask.core.extras import require
 
     require("train", "export of a network")
-    from tag2mask.portable.export import export_onnx
+    from tag2mask.portable.onnx_export import export_onnx
     from tag2mask.portable.quantise import quantise
 
     metadata = export_onnx(run, onnx)
@@ -45,6 +45,6 @@ def push_to_hub(
     licence: Annotated[str | None, typer.Option("--licence", help="Of the weights, e.g. apache-2.0.")] = None,
 ) -> None:
     """Put the network on the Hugging Face Hub, with a model card; `tag2mask predict user/name` fetches it."""
-    from tag2mask.hub import push_to_hub as push
+    from tag2mask.portable.hub import push_to_hub as push
 
     say(push(run, name, private=not public, scores=scores, description=description, licence=licence))

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tag2mask.cli.common import Strict, app, bar, finish, report_failures, say
-from tag2mask.errors import ConfigError
+from tag2mask.core.errors import ConfigError
 
 
 @app.command()
@@ -29,8 +29,8 @@ def export(
     strict: Strict = False,
 ) -> None:
     """Write masks in the format of an annotation or training tool."""
-    from tag2mask.exporting import export_masks, read_names
-    from tag2mask.review import least_certain as choose
+    from tag2mask.inference.review import least_certain as choose
+    from tag2mask.masks.export_folder import export_masks, read_names
 
     if names is not None and least_certain is not None:
         raise ConfigError("--names and --least-certain: give one of them")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from tag2mask.cli.common import Device, Run, app, say
-from tag2mask.errors import ConfigError
+from tag2mask.core.errors import ConfigError
 
 Palette = Annotated[str, typer.Option(help="safe (told apart by the colour-blind) or voc.")]
 
@@ -24,8 +24,8 @@ def report(
     """Write a page about a run: collection, curves, scores, pictures of every step."""
     from typing import cast
 
+    from tag2mask.drawing.drawing import Palette as Known
     from tag2mask.report import write_report
-    from tag2mask.visualize import Palette as Known
 
     path = write_report(run, out=out, palette=cast(Known, palette), examples=examples, device=device)
     say(f"the report is {path}")
@@ -46,8 +46,8 @@ def application(
     """Open a page to try a network, see each step and correct masks."""
     from typing import cast
 
-    from tag2mask.extras import require
-    from tag2mask.visualize import Palette as Known
+    from tag2mask.core.extras import require
+    from tag2mask.drawing.drawing import Palette as Known
 
     require("app", "the page")
     require("train", "the page")
@@ -55,9 +55,9 @@ def application(
         raise ConfigError("tag2mask app: give the folder of a run, or --demo")
     if palette not in ("safe", "voc"):
         raise ConfigError(f"--palette {palette}: expected 'safe' or 'voc'")
-    from tag2mask.predictor import Predictor
-    from tag2mask.runs import RunFolder
-    from tag2mask.webapp import Workbench, serve_page
+    from tag2mask.inference.predictor import Predictor
+    from tag2mask.models.checkpoint import RunFolder
+    from tag2mask.studio import Workbench, serve_page
 
     folder = RunFolder(run if run is not None else _demo_run())
     bench = Workbench(Predictor.load(folder.root, device=device), folder, palette=cast(Known, palette))

@@ -27,7 +27,7 @@ from tag2mask.cli.common import (
     report_failures,
     say,
 )
-from tag2mask.errors import ConfigError
+from tag2mask.core.errors import ConfigError
 
 AnyOut = Annotated[str, typer.Option("--out", help="Folder to write to; with --engine also an address.")]
 Engine = Annotated[
@@ -175,7 +175,7 @@ def _bulk(
     unused: list[str],
 ) -> None:
     """Masks of a huge collection."""
-    from tag2mask.bulk import bulk_predict
+    from tag2mask.deploy.bulk import bulk_predict
 
     if unused:
         raise ConfigError(f"{', '.join(unused)}: not with --engine; settings of prediction are those of the run")

@@ -23,8 +23,8 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score masks: IoU of each class and their mean."""
-    from tag2mask.evaluation import estimate
-    from tag2mask.evaluation import evaluate as score
+    from tag2mask.evaluation.folders import estimate
+    from tag2mask.evaluation.folders import evaluate as score
 
     estimated = estimate(predicted, human, classes, confidence=confidence) if sample else None
     result = estimated.evaluation if estimated else score(predicted, human, classes)
@@ -57,14 +57,14 @@ def score(
     from tempfile import TemporaryDirectory
 
     from tag2mask.api import report_problems
-    from tag2mask.collection import decodable, load_collection
-    from tag2mask.label_free import consensus_scores, label_free_score
-    from tag2mask.predictor import Predictor
+    from tag2mask.data import decodable, load_dataset
+    from tag2mask.evaluation.label_free import consensus_scores, label_free_score
+    from tag2mask.inference.predictor import Predictor
 
     runs = [run, *(against or [])]
     predictors = [Predictor.load(one, device=device) for one in runs]
     with TemporaryDirectory(prefix="tag2mask-") as folder:
-        collection = load_collection(
+        collection = load_dataset(
             images, tags, classes=predictors[0].classes, format=format, split=split, unpack=Path(folder)
         )
         collection = decodable(collection.spread(limit))

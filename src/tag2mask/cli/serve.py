@@ -23,8 +23,8 @@ def serve(
     upload_seconds: Annotated[float, typer.Option(min=0.1, help="For an upload; longer is answered 408.")] = 20.0,
 ) -> None:
     """Serve masks over HTTP, described at /docs, with /health and /metrics."""
-    from tag2mask.serving import Limits
-    from tag2mask.serving.server import serve as run
+    from tag2mask.deploy.serving import Limits
+    from tag2mask.deploy.serving.server import serve as run
 
     limits = Limits(
         max_bytes=int(max_megabytes * 1e6),

@@ -22,7 +22,7 @@ from tag2mask.cli.common import (
     parse_settings,
     say,
 )
-from tag2mask.errors import ConfigError
+from tag2mask.core.errors import ConfigError
 
 
 @app.command()
@@ -60,10 +60,10 @@ def train(
 ) -> None:
     """Train from tags; write the network and a mask for every photograph."""
     from tag2mask.api import train as run_training
-    from tag2mask.extras import require
+    from tag2mask.core.extras import require
 
     require("train", "training")
-    from tag2mask.training import rank_here
+    from tag2mask.training.ranks import rank_here
 
     options = parse_settings(set_ or [])
     for name, value in (
@@ -114,7 +114,7 @@ def ablate(
     device: Device = "auto",
 ) -> None:
     """Run a method and the same less each of its parts, over seeds; the same command again goes on."""
-    from tag2mask.ablation import load_ablation, run_ablation
+    from tag2mask.ablation.run import load_ablation, run_ablation
 
     variables: dict[str, str] = {}
     for pair in define or []:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.errors import ConfigError, DataError
+from tag2mask.core.errors import ConfigError, DataError
 
 _MOST_PIXELS = 2**31 // 6 - 1
 _SUM_TOLERANCE = 0.02

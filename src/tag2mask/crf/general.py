@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tag2mask.core.errors import DataError
 from tag2mask.crf.compiling import kernel
-from tag2mask.errors import DataError
 
 Floats = NDArray[np.float32]
 

@@ -8,11 +8,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
+from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.crf import checks, layout, meanfield
 from tag2mask.crf.lattice import Deviations, Lattice
 from tag2mask.crf.resizing import resize
 from tag2mask.crf.workspace import Workspace, padded
-from tag2mask.errors import ConfigError, DataError
 
 Floats = NDArray[np.float32]
 

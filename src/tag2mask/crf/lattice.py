@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tag2mask.core.errors import ConfigError
 from tag2mask.crf import checks, embedding, grouping, meanfield, norms, planar, vertices
 from tag2mask.crf.positions import plan_of, scale_of
 from tag2mask.crf.workspace import Workspace
-from tag2mask.errors import ConfigError
 
 Floats = NDArray[np.float32]
 Ints = NDArray[np.int32]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.crf.general import GeneralLattice
-from tag2mask.errors import ConfigError, DataError
 
 Floats = NDArray[np.float32]
 

@@ -1,33 +1,19 @@
-"""Items of a collection as tensors: decoding, paired transforms, hide-and-seek, loaders."""
+"""Collections: images and their tags from any source, checked."""
 
-from tag2mask.data.cache import ImageCache, image_reader
-from tag2mask.data.dataset import Batch, EpochSampler, TrainDataset, make_loader
-from tag2mask.data.transforms import (
-    TrainTransform,
-    denormalise,
-    hide_and_seek,
-    network_input,
-    normalise,
-    resize,
-    to_tensor,
-)
-from tag2mask.images import scaled_size
-from tag2mask.machine import usable_cores
+from tag2mask.data.classes import check_classes
+from tag2mask.data.dataset import ClassCount, Dataset, Problem
+from tag2mask.data.load import decodable, load_dataset, tags_of_names
+from tag2mask.data.readers.parquet_folder import UNPACKED
+from tag2mask.images.folder import list_images
 
 __all__ = [
-    "Batch",
-    "EpochSampler",
-    "ImageCache",
-    "TrainDataset",
-    "TrainTransform",
-    "denormalise",
-    "hide_and_seek",
-    "image_reader",
-    "make_loader",
-    "network_input",
-    "normalise",
-    "resize",
-    "scaled_size",
-    "to_tensor",
-    "usable_cores",
+    "UNPACKED",
+    "ClassCount",
+    "Dataset",
+    "Problem",
+    "check_classes",
+    "decodable",
+    "list_images",
+    "load_dataset",
+    "tags_of_names",
 ]

@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tag2mask.core.constants import BACKGROUND
 from tag2mask.demo.canvas import SUPERSAMPLING, Canvas, Light, Part, Pose, reduce_classes, reduce_colours
 from tag2mask.demo.grounds import Size, make_ground
 from tag2mask.demo.textures import FloatArray, fractal_noise
-from tag2mask.types import BACKGROUND
 
 MIN_VISIBLE = 0.6
 """Least part of an object of a class that stays in sight, unless `compose` is told another."""

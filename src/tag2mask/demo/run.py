@@ -13,17 +13,17 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tag2mask.api import predict, train
-from tag2mask.baselines import all_background, thresholded_cam
-from tag2mask.collection import Collection, load_collection
-from tag2mask.config import Config
+from tag2mask.config.schema import Config
+from tag2mask.core.files import atomic_path, make_folder, write_text
+from tag2mask.data import Dataset, load_dataset
 from tag2mask.demo.scenes import write_collection
 from tag2mask.demo.weights import BACKBONE, demo_weights
-from tag2mask.evaluation import Evaluation, evaluate
-from tag2mask.files import atomic_path, make_folder, write_text
-from tag2mask.images import read_image
-from tag2mask.masks_io import mask_path, read_mask
-from tag2mask.predictor import Predictor
-from tag2mask.visualize import heatmap, overlay, palette_colours, sheet
+from tag2mask.drawing.drawing import heatmap, overlay, palette_colours, sheet
+from tag2mask.evaluation.baselines import all_background, thresholded_cam
+from tag2mask.evaluation.folders import Evaluation, evaluate
+from tag2mask.images.decode import read_image
+from tag2mask.inference.predictor import Predictor
+from tag2mask.masks import mask_path, read_mask
 
 Report = Callable[[str], None]
 _COLUMNS = ("photo", "class maps", "foreground prior", "pseudo mask", "prediction", "human mask")
@@ -81,7 +81,7 @@ def run_demo(out: Path, *, seed: int = 0, quick: bool = False, report: Report = 
     ceiling_config = config.override({"training.supervision": "masks"})
     ceiling_run = _train(scenes, out / "ceiling", ceiling_config, report, "training the ceiling on human masks")
     predictor = Predictor.load(run)
-    val = load_collection(scenes / "val" / "images", scenes / "val" / "tags.csv", masks=scenes / "val" / "masks")
+    val = load_dataset(scenes / "val" / "images", scenes / "val" / "tags.csv", masks=scenes / "val" / "masks")
     network = _score(predictor, scenes, out / "predictions")
     ceiling = _score(Predictor.load(ceiling_run), scenes, out / "ceiling-predictions")
     cam, threshold = thresholded_cam(predictor, val)
@@ -109,9 +109,9 @@ def run_demo(out: Path, *, seed: int = 0, quick: bool = False, report: Report = 
     return network.miou
 
 
-def write_sheet(path: Path, predictor: Predictor, collection: Collection, predictions: Path, *, rows: int = 6) -> None:
+def write_sheet(path: Path, predictor: Predictor, collection: Dataset, predictions: Path, *, rows: int = 6) -> None:
     """Write a sheet of pictures: each step of the method for some photographs, those with most tags first."""
-    items = sorted(collection.items, key=lambda item: (-len(item.tags), item.name))
+    items = sorted(collection.records, key=lambda item: (-len(item.tags), item.name))
     items = (items[: rows // 2] + items[-(rows - rows // 2) :])[:rows]
     cells = []
     for item in items:

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tag2mask.core.constants import BACKGROUND
+from tag2mask.core.errors import DataError
+from tag2mask.core.files import atomic_path, make_folder, write_text
 from tag2mask.demo.compose import Thing, compose
 from tag2mask.demo.grounds import make_clutter
 from tag2mask.demo.objects import BUILDERS
-from tag2mask.errors import DataError
-from tag2mask.files import atomic_path, make_folder, write_text
-from tag2mask.masks_io import mask_path, write_mask
-from tag2mask.types import BACKGROUND
+from tag2mask.masks import mask_path, write_mask
 
 CLASSES: tuple[str, ...] = tuple(BUILDERS)
 """Class names; the class index in a mask is the place here, from 1."""

@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from tag2mask.errors import ConfigError, WeightsError
+from tag2mask.core.errors import ConfigError, WeightsError
 
 _NORMS = (nn.modules.batchnorm._BatchNorm,)
 

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tag2mask.errors import ConfigError
+from tag2mask.core.errors import ConfigError
 
 _HIDDEN = 64
 _EPS = 1e-6

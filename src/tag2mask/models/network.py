@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tag2mask.config import ModelConfig
+from tag2mask.config.schema import ModelConfig
 from tag2mask.models.backbone import Backbone, load_backbone_weights
 from tag2mask.models.contrast import Contrast, ContrastHead, contrast_stages
 

@@ -1,9 +1,1 @@
-"""The trained network as an ONNX file, and prediction from it without torch.
-
-`tag2mask.portable.export` writes the file and needs torch; nothing else here does.
-"""
-
-from tag2mask.portable.metadata import Metadata
-from tag2mask.portable.predictor import OnnxPredictor
-
-__all__ = ["Metadata", "OnnxPredictor"]
+"""The trained network in forms that travel: an ONNX file, a repository on the Hugging Face Hub."""

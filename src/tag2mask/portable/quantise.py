@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tag2mask.collection import list_images
-from tag2mask.errors import DataError
-from tag2mask.extras import require
-from tag2mask.files import atomic_path
-from tag2mask.images import read_image, scaled_size
-from tag2mask.portable.metadata import INPUT, MULTIPLE, Metadata
-from tag2mask.portable.predictor import OnnxPredictor
+from tag2mask.core.errors import DataError
+from tag2mask.core.extras import require
+from tag2mask.core.files import atomic_path
+from tag2mask.data import list_images
+from tag2mask.images.decode import read_image, scaled_size
+from tag2mask.inference.onnx_predictor import OnnxPredictor
+from tag2mask.portable.onnx_metadata import INPUT, MULTIPLE, Metadata
 
 
 def quantise(source: str | Path, path: str | Path, photographs: str | Path, *, limit: int = 32) -> Metadata:

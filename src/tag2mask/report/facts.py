@@ -11,14 +11,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.collection import Collection
-from tag2mask.errors import DataError
-from tag2mask.evaluation import Evaluation, evaluate_pairs
-from tag2mask.masks_io import mask_path, read_mask
-from tag2mask.metrics import confusion_matrix
-from tag2mask.review import TABLE, read_review
-from tag2mask.runs import RunFolder
-from tag2mask.types import Item
+from tag2mask.core.errors import DataError
+from tag2mask.data import Dataset
+from tag2mask.data.record import ImageRecord
+from tag2mask.evaluation.folders import Evaluation, evaluate_pairs
+from tag2mask.evaluation.metrics import confusion_matrix
+from tag2mask.inference.review import TABLE, read_review
+from tag2mask.masks import mask_path, read_mask
+from tag2mask.models.checkpoint import RunFolder
 
 MOST_CLASSES = 40
 """Classes in the matrices; of more, the most frequent are shown."""
@@ -34,7 +34,7 @@ class Chosen:
     """
 
     title: str
-    items: list[tuple[Item, str]]
+    items: list[tuple[ImageRecord, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ class Facts:
         review: names of the least certain masks with their uncertainty, the least certain first.
     """
 
-    collection: Collection
+    collection: Dataset
     counts: list[tuple[str, int, int, int]]
     together: NDArray[np.int64]
     shown: list[int]
@@ -74,7 +74,7 @@ def gather(run: RunFolder, *, examples: int = 2, queue: int = 12) -> Facts:
         DataError: its description is damaged or missing.
     """
     try:
-        collection = Collection.from_dict(json.loads(run.collection.read_text(encoding="utf-8")))
+        collection = Dataset.from_dict(json.loads(run.collection.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise DataError(f"{run.collection}: cannot read it ({error}); is this the folder of a run?") from None
     table = (collection.tags() == 1).astype(np.int64)
@@ -84,7 +84,7 @@ def gather(run: RunFolder, *, examples: int = 2, queue: int = 12) -> Facts:
     ranked = sorted(((name, doubt.total) for name, doubt in review.items()), key=lambda pair: -pair[1])
     pairs = [
         (item, mask_path(run.masks, item.name), item.gt_mask)
-        for item in collection.items
+        for item in collection.records
         if item.gt_mask is not None and mask_path(run.masks, item.name).is_file() and item.gt_mask.is_file()
     ]
     score = evaluate_pairs([(mask, human) for _, mask, human in pairs], collection.classes) if pairs else None
@@ -92,7 +92,7 @@ def gather(run: RunFolder, *, examples: int = 2, queue: int = 12) -> Facts:
         errors = {item.name: _error(mask, human, len(collection.classes)) for item, mask, human in pairs}
         groups = _groups(collection, errors, examples, ("Best", "Median", "Worst"), "mean IoU of its classes")
     elif not ranked:
-        some = [collection.items[round(k)] for k in np.linspace(0, len(collection.items) - 1, 3 * examples)]
+        some = [collection.records[round(k)] for k in np.linspace(0, len(collection.records) - 1, 3 * examples)]
         groups = [Chosen("Examples", [(item, "no mask was made") for item in dict.fromkeys(some)])]
     else:
         certain = ("Most certain", "Median", "Least certain")
@@ -135,10 +135,10 @@ def _error(mask: Path, human: Path | None, classes: int) -> float:
 
 
 def _groups(
-    collection: Collection, errors: dict[str, float], count: int, titles: Sequence[str], measure: str
+    collection: Dataset, errors: dict[str, float], count: int, titles: Sequence[str], measure: str
 ) -> list[Chosen]:
     """The best, median and worst images by an error, each only once."""
-    items = sorted((item for item in collection.items if item.name in errors), key=lambda item: errors[item.name])
+    items = sorted((item for item in collection.records if item.name in errors), key=lambda item: errors[item.name])
     count = min(count, len(items) // 3) or min(1, len(items))
     middle = max(0, len(items) // 2 - count // 2)
     parts = (items[:count], items[middle : middle + count], items[::-1][:count])

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 
 from tag2mask import __version__
-from tag2mask.errors import ConfigError, DataError
-from tag2mask.evaluation import Evaluation
-from tag2mask.extras import require
-from tag2mask.files import write_text
-from tag2mask.predictor import Predictor
+from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.core.extras import require
+from tag2mask.core.files import write_text
+from tag2mask.drawing.drawing import Palette, palette_colours
+from tag2mask.evaluation.folders import Evaluation
+from tag2mask.inference.predictor import Predictor
+from tag2mask.models.checkpoint import RunFolder
 from tag2mask.report.facts import Facts, gather
 from tag2mask.report.pictures import Picture, curves, small_overlay, steps_of
-from tag2mask.runs import RunFolder
-from tag2mask.visualize import Palette, palette_colours
 
 NAME = "report.html"
 
@@ -34,7 +34,7 @@ def write_report(
     Args:
         run: folder of the run.
         out: file to write; None: `report.html` in the run's folder.
-        palette: colours of the classes, see `tag2mask.visualize.palette_colours`.
+        palette: colours of the classes, see `tag2mask.drawing.drawing.palette_colours`.
         examples: images of each kind (best, median, worst) to show.
         device: where the network runs.
 
@@ -77,7 +77,7 @@ def _content(run: RunFolder, predictor: Predictor, facts: Facts, palette: Palett
             except DataError:
                 missing.append(item.name)
         groups.append((group.title, rows))
-    by_name = {item.name: item for item in facts.collection.items}
+    by_name = {item.name: item for item in facts.collection.records}
     queue = [
         (name, doubt, small_overlay(run, by_name[name], predictor.classes, palette))
         for name, doubt in facts.review
@@ -117,7 +117,7 @@ def _summary(predictor: Predictor, facts: Facts) -> list[tuple[str, str]]:
         ("seed", str(config.training.seed)),
         ("epochs", str(len(facts.epochs))),
     ]
-    corrected = sum(item.corrected is not None for item in facts.collection.items)
+    corrected = sum(item.corrected is not None for item in facts.collection.records)
     if corrected:
         found.append(("corrected masks", str(corrected)))
     if facts.score is not None:

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tag2mask.errors import DataError
-from tag2mask.images import read_image, scaled_size
-from tag2mask.masks_io import mask_path, read_mask
-from tag2mask.predictor import Predictor
-from tag2mask.runs import RunFolder
-from tag2mask.types import Item
-from tag2mask.visualize import Palette, heatmap, overlay
+from tag2mask.core.errors import DataError
+from tag2mask.data.record import ImageRecord
+from tag2mask.drawing.drawing import Palette, heatmap, overlay
+from tag2mask.images.decode import read_image, scaled_size
+from tag2mask.inference.predictor import Predictor
+from tag2mask.masks import mask_path, read_mask
+from tag2mask.models.checkpoint import RunFolder
 
 _SIDE = 240
 _MOST_MAPS = 3
@@ -34,7 +34,7 @@ class Picture:
     height: int
 
 
-def steps_of(predictor: Predictor, run: RunFolder, item: Item, palette: Palette) -> list[Picture]:
+def steps_of(predictor: Predictor, run: RunFolder, item: ImageRecord, palette: Palette) -> list[Picture]:
     """Photograph, class maps, prior, pseudo mask, prediction and human mask of one image, small."""
     image = read_image(item.image)
     steps = predictor.steps(image, item.tags)
@@ -58,7 +58,7 @@ def steps_of(predictor: Predictor, run: RunFolder, item: Item, palette: Palette)
     return found
 
 
-def small_overlay(run: RunFolder, item: Item, classes: tuple[str, ...], palette: Palette) -> Picture | None:
+def small_overlay(run: RunFolder, item: ImageRecord, classes: tuple[str, ...], palette: Palette) -> Picture | None:
     """The mask of a training image over it; None where one of them is not there any more."""
     try:
         image, mask = read_image(item.image), read_mask(mask_path(run.masks, item.name))

@@ -20,25 +20,28 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressB
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch.utils.data import DataLoader
 
-from tag2mask.collection import UNPACKED, Collection
-from tag2mask.config import Config, load_config
-from tag2mask.data import Batch, EpochSampler, TrainDataset, TrainTransform, image_reader, make_loader, usable_cores
-from tag2mask.errors import ConfigError, DataError
-from tag2mask.files import make_folder, write_text
+from tag2mask.config.schema import Config, load_config
+from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.core.files import make_folder, write_text
+from tag2mask.core.machine import usable_cores
+from tag2mask.data import UNPACKED, Dataset
+from tag2mask.images.cache import image_reader
 from tag2mask.models import build_network
-from tag2mask.precision import resolve_precision
-from tag2mask.runs import RunFolder, save_model
+from tag2mask.models.checkpoint import RunFolder, save_model
+from tag2mask.models.precision import resolve_precision
 from tag2mask.training.logs import MaskPictures, make_loggers
 from tag2mask.training.module import JointTraining
 from tag2mask.training.probe import is_probed, start_classifier
+from tag2mask.training.pseudo_masks import MaskRefresh, shift_to_share
 from tag2mask.training.ranks import Devices, agree, rank_here
-from tag2mask.training.refresh import MaskRefresh, shift_to_share
+from tag2mask.training.samples import Batch, EpochSampler, TrainDataset, make_loader
+from tag2mask.training.transforms import TrainTransform
 
 Report = Callable[[str], None]
 
 
 def fit(
-    collection: Collection,
+    collection: Dataset,
     config: Config,
     out: Path,
     *,
@@ -73,7 +76,7 @@ def fit(
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     devices = devices or Devices()
     batch_size = devices.batch_of_each(config.training.batch_size)
-    epochs = choose_epochs(config, len(collection.items))
+    epochs = choose_epochs(config, len(collection.records))
     if rank_here() == 0:
         _prepare_folder(run, collection, config, given, resume=resume)
     if devices.total > 1:
@@ -82,7 +85,7 @@ def fit(
     lightning.seed_everything(config.training.seed, verbose=False)
     network = build_network(config.model, len(collection.classes))
     sampler = EpochSampler(
-        len(collection.items),
+        len(collection.records),
         seed=config.training.seed,
         rank=rank_here(),
         ranks=devices.total,
@@ -106,7 +109,7 @@ def fit(
             report("fitting the tag classifier to the pretrained features")
         start_classifier(network, collection, config, read, device=device)
     loader = make_loader(dataset, sampler, batch_size=batch_size, workers=config.data.workers)
-    names = [item.name for item in collection.items]
+    names = [item.name for item in collection.records]
     module = JointTraining(network, config, names, epochs=epochs, steps_per_epoch=len(loader))
     if from_tags:
         sampler.before = _before_epoch(maker, module, report)
@@ -234,7 +237,7 @@ def choose_epochs(config: Config, images: int) -> int:
     return training.epochs or min(100, max(4, math.ceil(training.samples / max(1, images))))
 
 
-def _prepare_folder(run: RunFolder, collection: Collection, config: Config, given: str, *, resume: bool) -> None:
+def _prepare_folder(run: RunFolder, collection: Dataset, config: Config, given: str, *, resume: bool) -> None:
     """Check the folder against the request, then describe the run in it."""
     if run.config.is_file():  # written last, so the folder is described in full
         if not resume:
@@ -252,7 +255,7 @@ def _prepare_folder(run: RunFolder, collection: Collection, config: Config, give
     write_text(run.config, config.to_yaml())
 
 
-def _check_same(run: RunFolder, collection: Collection, config: Config) -> None:
+def _check_same(run: RunFolder, collection: Dataset, config: Config) -> None:
     try:
         before = json.loads(run.collection.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:

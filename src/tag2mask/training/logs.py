@@ -15,15 +15,15 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger, TensorBoardLogger
 from numpy.typing import NDArray
 
-from tag2mask.collection import Collection
-from tag2mask.config import Config
-from tag2mask.data import network_input, resize, scaled_size, to_tensor
-from tag2mask.errors import ConfigError
-from tag2mask.images import read_image
-from tag2mask.prior import gated_probs
+from tag2mask.config.schema import Config
+from tag2mask.core.constants import Tag
+from tag2mask.core.errors import ConfigError
+from tag2mask.data import Dataset
+from tag2mask.drawing.drawing import overlay
+from tag2mask.images.decode import read_image, scaled_size
+from tag2mask.method.torch_generate import gated_probs
 from tag2mask.training.module import JointTraining
-from tag2mask.types import Tag
-from tag2mask.visualize import overlay
+from tag2mask.training.transforms import network_input, resize, to_tensor
 
 FOLDER = "logs"
 _SHOWN = 4
@@ -64,10 +64,10 @@ def make_loggers(config: Config, out: Path, report: Callable[[str], None]) -> li
 class MaskPictures(Callback):
     """Shows the network's masks of a few photographs in TensorBoard after every epoch, with their tags given."""
 
-    def __init__(self, collection: Collection, config: Config):
-        count = min(_SHOWN, len(collection.items))
-        places = [round(place) for place in np.linspace(0, len(collection.items) - 1, count)]
-        self.paths = [collection.items[place].image for place in places]
+    def __init__(self, collection: Dataset, config: Config):
+        count = min(_SHOWN, len(collection.records))
+        places = [round(place) for place in np.linspace(0, len(collection.records) - 1, count)]
+        self.paths = [collection.records[place].image for place in places]
         self.tags = torch.from_numpy(collection.tags()[places])
         self.classes = collection.classes
         self.config = config

@@ -12,14 +12,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from tag2mask.config import Config
-from tag2mask.data import Batch, denormalise, hide_and_seek, network_input, usable_cores
-from tag2mask.errors import DataError
-from tag2mask.losses import image_level_loss, pixel_loss, tag_loss
+from tag2mask.config.schema import Config
+from tag2mask.core.constants import IGNORE_INDEX, Tag
+from tag2mask.core.errors import DataError
+from tag2mask.core.machine import usable_cores
+from tag2mask.method.torch_generate import mask_steps, training_masks
 from tag2mask.models import TagSegmenter
-from tag2mask.prior import mask_steps, training_masks
+from tag2mask.training.losses import image_level_loss, pixel_loss, tag_loss
 from tag2mask.training.probe import is_probed
-from tag2mask.types import IGNORE_INDEX, Tag
+from tag2mask.training.samples import Batch
+from tag2mask.training.transforms import denormalise, hide_and_seek, network_input
 
 
 class JointTraining(lightning.LightningModule):

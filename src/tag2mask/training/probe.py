@@ -10,12 +10,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tag2mask.collection import Collection
-from tag2mask.config import Config
-from tag2mask.data import network_input, resize, scaled_size, to_tensor
-from tag2mask.losses import tag_loss
+from tag2mask.config.schema import Config
+from tag2mask.data import Dataset
+from tag2mask.images.decode import scaled_size
 from tag2mask.models import TagSegmenter
-from tag2mask.precision import autocast
+from tag2mask.models.precision import autocast
+from tag2mask.training.losses import tag_loss
+from tag2mask.training.transforms import network_input, resize, to_tensor
 
 _MULTIPLE = 32
 _IMAGES = 4000  # a linear classifier learns little from more
@@ -30,7 +31,7 @@ def is_probed(config: Config) -> bool:
 @torch.no_grad()
 def start_classifier(
     network: TagSegmenter,
-    collection: Collection,
+    collection: Dataset,
     config: Config,
     read: Callable[[Path], NDArray[np.uint8]],
     *,
@@ -48,12 +49,12 @@ def start_classifier(
         read: from a path to an image (H, W, 3) uint8.
         device: where to compute.
     """
-    count = len(collection.items)
+    count = len(collection.records)
     chosen = np.unique(np.linspace(0, count - 1, min(count, _IMAGES)).round().astype(int)).tolist()
     was_training = network.training
     before = next(network.parameters()).device
     network.to(device).eval()
-    features = _features(network, [collection.items[index].image for index in chosen], config, read, device)
+    features = _features(network, [collection.records[index].image for index in chosen], config, read, device)
     network.to(before).train(was_training)
     weight, bias = fit_classifier(features, torch.from_numpy(collection.tags()[chosen]))
     network.recognition.classifier.weight.copy_(weight)

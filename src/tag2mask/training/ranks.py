@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from tag2mask.errors import ConfigError
+from tag2mask.core.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from tag2mask.core.constants import BACKGROUND
 from tag2mask.demo.canvas import Part
 from tag2mask.demo.compose import Thing, compose
 from tag2mask.demo.grounds import Size, make_clutter
@@ -17,7 +18,6 @@ from tag2mask.demo.outlines import wobble
 from tag2mask.demo.pretraining.shapes import SHAPES
 from tag2mask.demo.pretraining.textures import TEXTURES
 from tag2mask.demo.textures import Colour, hsv, mix, plain
-from tag2mask.types import BACKGROUND
 
 __all__ = ["CLASS_NAMES", "SHAPES", "TEXTURES", "make_object", "make_recognition_image"]
 

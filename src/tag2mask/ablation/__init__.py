@@ -1,0 +1,1 @@
+"""A method and the same less each of its parts."""

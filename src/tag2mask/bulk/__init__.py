@@ -1,6 +1,0 @@
-"""Masks of very large collections: from local or remote storage or tar shards, on many workers, resumable."""
-
-from tag2mask.bulk.run import BulkOutcome, bulk_predict
-from tag2mask.bulk.table import read_masks
-
-__all__ = ["BulkOutcome", "bulk_predict", "read_masks"]

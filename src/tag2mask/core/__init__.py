@@ -1,0 +1,1 @@
+"""What every room uses: errors, constants, atomic files, optional parts of the installation, cores."""

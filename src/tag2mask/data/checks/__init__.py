@@ -1,0 +1,6 @@
+"""What is wrong with a collection, said before hours are spent on it."""
+
+from tag2mask.data.checks.check import check_dataset
+from tag2mask.data.checks.finding import SEVERITIES, Finding, Report, Severity
+
+__all__ = ["SEVERITIES", "Finding", "Report", "Severity", "check_dataset"]

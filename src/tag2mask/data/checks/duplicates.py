@@ -1,0 +1,150 @@
+"""The same picture more than once: in the collection, and on both sides of a split."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Sequence
+from typing import Literal
+
+import numpy as np
+
+from tag2mask.core.errors import DataError
+from tag2mask.data.checks.finding import Finding, Severity
+from tag2mask.data.checks.perceptual import grouped, near_groups
+from tag2mask.data.checks.photographs import Seen, pixel_hash
+from tag2mask.images.decode import read_image
+
+FLAT = 2.0
+"""Pictures with a smaller standard deviation of grey levels are empty; they all look alike."""
+
+Kind = Literal["bytes", "pixels", "near"]
+_WORDS = {"bytes": "are the same file", "pixels": "have the same pixels", "near": "look nearly the same"}
+_CODES = {"bytes": "duplicate-files", "pixels": "duplicate-pixels", "near": "near-duplicates"}
+
+
+def check_duplicates(seen: Sequence[Seen]) -> list[Finding]:
+    """Findings on pictures that occur more than once; each group is reported at its strongest likeness."""
+    by_bytes = _same(seen, lambda s: s.file_hash)
+    by_pixels = _same(seen, _confirmed_pixels(seen))
+    solid = [k for k, s in enumerate(seen) if s.spread >= FLAT]
+    near: list[tuple[int, int]] = []
+    if solid:
+        first = near_groups(np.stack([seen[k].hash for k in solid])).tolist()
+        near = [(solid[i], solid[j]) for j, i in enumerate(first) if i != j]
+    findings: list[Finding] = []
+    known: set[frozenset[int]] = set()
+    pairs: list[tuple[int, int]] = []
+    kinds: tuple[tuple[Kind, list[tuple[int, int]]], ...] = (("bytes", by_bytes), ("pixels", by_pixels), ("near", near))
+    for kind, found in kinds:
+        pairs += found
+        groups = grouped(len(seen), pairs)
+        fresh = [group for group in groups if frozenset(group) not in known]
+        known |= {frozenset(group) for group in groups}
+        findings += _report(kind, [[seen[k] for k in group] for group in fresh])
+    contradictory = [group for group in grouped(len(seen), by_bytes + by_pixels) if _tags_differ(seen, group)]
+    if contradictory:
+        findings.append(_contradictory([[seen[k] for k in group] for group in contradictory]))
+    return findings
+
+
+def _same(seen: Sequence[Seen], key: Callable[[Seen], Hashable]) -> list[tuple[int, int]]:
+    first: dict[Hashable, int] = {}
+    return [(first[k], n) for n, s in enumerate(seen) if first.setdefault(k := key(s), n) != n]
+
+
+def _confirmed_pixels(seen: Sequence[Seen]) -> Callable[[Seen], Hashable]:
+    """A key that is equal for equal pixels; where a reduced decoding is equal, the whole one decides."""
+    number: dict[bytes, int] = defaultdict(int)
+    for s in seen:
+        number[s.pixel_hash] += 1
+
+    def key(s: Seen) -> Hashable:
+        if not s.reduced or number[s.pixel_hash] < 2:
+            return s.size, s.pixel_hash
+        try:
+            return s.size, pixel_hash(read_image(s.photograph.path))
+        except DataError:  # changed under our hands
+            return s.name
+
+    return key
+
+
+def _report(kind: Kind, groups: list[list[Seen]]) -> list[Finding]:
+    across = [group for group in groups if _is_across(group)]
+    within = [group for group in groups if not _is_across(group)]
+    near = kind == "near"
+    findings: list[Finding] = []
+    if across:
+        findings.append(
+            _finding(
+                "warning" if near else "error",
+                "leaked-" + _CODES[kind],
+                f"{_WORDS[kind]} on both sides of a split",
+                "a score on one side is untrue: the network has seen these pictures in training",
+                "look at them, and keep those of one scene on one side" if near else "keep all copies on one side",
+                across,
+                _placed,
+            )
+        )
+    if within:
+        findings.append(
+            _finding(
+                "note" if near else "warning",
+                _CODES[kind],
+                _WORDS[kind],
+                "they count several times in training, and a later split may put them on both sides",
+                "look at them, and keep one of each" if near else "keep one of each",
+                within,
+            )
+        )
+    return findings
+
+
+def _contradictory(groups: list[list[Seen]]) -> Finding:
+    def tagged(s: Seen) -> str:
+        return f"{s.name} ({' '.join(sorted(s.photograph.tags or ())) or 'none'})"
+
+    return _finding(
+        "error",
+        "duplicates-tagged-differently",
+        "are identical but have different tags",
+        "the network is told both that a class is there and that it is not",
+        "correct the tags, then keep one of each",
+        groups,
+        tagged,
+    )
+
+
+def _is_across(group: list[Seen]) -> bool:
+    splits = {s.photograph.split for s in group if not s.photograph.other} - {None}
+    return len(splits) > 1 or len({s.photograph.other for s in group}) > 1
+
+
+def _tags_differ(seen: Sequence[Seen], group: list[int]) -> bool:
+    return len({seen[k].photograph.tags for k in group} - {None}) > 1
+
+
+def _placed(s: Seen) -> str:
+    return s.name if s.photograph.split is None else f"{s.name} [{s.photograph.split}]"
+
+
+def _finding(
+    severity: Severity,
+    code: str,
+    what: str,
+    consequence: str,
+    remedy: str,
+    groups: list[list[Seen]],
+    written: Callable[[Seen], str] = lambda s: s.name,
+) -> Finding:
+    number = sum(map(len, groups))
+    return Finding(
+        severity,
+        code,
+        f"{number} images in {len(groups)} group{'s' * (len(groups) != 1)} {what}",
+        consequence,
+        remedy,
+        images=tuple(s.name for group in groups for s in group),
+        groups=tuple(tuple(s.name for s in group) for group in groups),
+        details=tuple(" = ".join(map(written, group)) for group in groups),
+    )

@@ -1,0 +1,218 @@
+"""Which classes can be learned from these tags: how often each occurs, and which occur together."""
+
+from __future__ import annotations
+
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tag2mask.core.constants import Tag
+from tag2mask.data import Dataset
+from tag2mask.data.checks.finding import Finding
+from tag2mask.data.checks.spelling import check_spelling
+from tag2mask.data.classes import ADVISED_IMAGES, MIN_IMAGES
+
+ENOUGH = 10
+"""Fewer images of a class say nothing about what it occurs with."""
+
+EXPECTED = 10.0
+"""Two classes that never meet are reported if chance alone would let them meet so often."""
+
+
+def check_tags(collection: Dataset) -> list[Finding]:
+    """Findings on the tags of a collection."""
+    table = collection.tags()
+    present, absent = table == Tag.PRESENT, table == Tag.ABSENT
+    names = collection.classes
+    counts = dict(zip(names, present.sum(0).tolist(), strict=True))
+    both = present.astype(np.int64).T @ present.astype(np.int64)
+    together = {(names[i], names[j]): int(both[i, j]) for i, j in combinations(range(len(names)), 2)}
+    spelling = check_spelling(counts, together)
+    known = {frozenset(group) for finding in spelling for group in finding.groups}
+    return [
+        *spelling,
+        *_rare(counts),
+        *_everywhere(names, present, absent),
+        *_always(names, present, absent, both),
+        *_never(names, present, both, known),
+        *_no_background(present),
+    ]
+
+
+def _rare(counts: dict[str, int]) -> list[Finding]:
+    findings = []
+    few = {name: n for name, n in counts.items() if n < MIN_IMAGES}
+    rare = {name: n for name, n in counts.items() if MIN_IMAGES <= n < ADVISED_IMAGES}
+    if few:
+        findings.append(
+            Finding(
+                "error",
+                "classes-without-images",
+                f"{_classes(len(few))} with fewer than {MIN_IMAGES} images",
+                "`tag2mask train` refuses to start",
+                "add images, correct the spelling of the tags, or leave the class out with --classes",
+                classes=tuple(few),
+                details=tuple(_counted(few)),
+            )
+        )
+    if rare:
+        findings.append(
+            Finding(
+                "warning",
+                "rare-classes",
+                f"{_classes(len(rare))} with fewer than {ADVISED_IMAGES} images",
+                "they are hardly learned; their masks will be poor",
+                "add images of them, join them with a related class, or leave them out",
+                classes=tuple(rare),
+                details=tuple(_counted(rare)),
+            )
+        )
+    return findings
+
+
+def _everywhere(names: tuple[str, ...], present: NDArray[np.bool_], absent: NDArray[np.bool_]) -> list[Finding]:
+    findings = []
+    without = dict(zip(names, absent.sum(0).tolist(), strict=True))
+    usual = {name: n for name, n in zip(names, present.sum(0).tolist(), strict=True) if n >= MIN_IMAGES}
+    everywhere = [name for name in usual if without[name] == 0]
+    nearly = {name: without[name] for name in usual if 0 < without[name] < min(ADVISED_IMAGES, usual[name] // 5)}
+    if everywhere:
+        findings.append(
+            Finding(
+                "error",
+                "classes-in-every-image",
+                f"{_classes(len(everywhere))} of which no image is known to be without",
+                "without a counterexample nothing tells the class from its surroundings: its masks mean nothing",
+                "add photographs of the same surroundings without it, tagged `none` or with other classes; "
+                f"{ADVISED_IMAGES} help, as many as with it are better",
+                classes=tuple(everywhere),
+            )
+        )
+    if nearly:
+        findings.append(
+            Finding(
+                "warning",
+                "few-counterexamples",
+                f"{_classes(len(nearly))} that fewer than {ADVISED_IMAGES} images are without",
+                "the network hardly learns what tells the class from its surroundings",
+                "add photographs of the same surroundings without it",
+                classes=tuple(nearly),
+                details=tuple(f"{name} (absent from {_images(n)})" for name, n in nearly.items()),
+            )
+        )
+    return findings
+
+
+def _always(
+    names: tuple[str, ...], present: NDArray[np.bool_], absent: NDArray[np.bool_], both: NDArray[np.int64]
+) -> list[Finding]:
+    alone = present.astype(np.int64).T @ absent.astype(np.int64)  # [i, j]: images of i known to be without j
+    number, lacking = present.sum(0), absent.sum(0)
+    same: list[tuple[str, str]] = []
+    within: list[tuple[str, str, int]] = []
+    for i, j in combinations(range(len(names)), 2):
+        if both[i, j] >= MIN_IMAGES and alone[i, j] == 0 and alone[j, i] == 0:
+            same.append((names[i], names[j]))
+            continue
+        for a, b in ((i, j), (j, i)):
+            if number[a] >= ENOUGH and both[a, b] >= ENOUGH and alone[a, b] == 0 and lacking[b] > 0:
+                within.append((names[a], names[b], int(number[a])))
+    findings = []
+    if same:
+        findings.append(
+            Finding(
+                "error",
+                "classes-always-together",
+                f"{len(same)} pair{'s' * (len(same) != 1)} of classes that always occur together",
+                "the tags do not tell them apart, so the network cannot: both get the same masks",
+                "add photographs with one of them alone, or make them one class",
+                classes=_unique(same),
+                groups=tuple(same),
+                details=tuple(f"{a} and {b}" for a, b in same),
+            )
+        )
+    if within:
+        pairs = [(a, b) for a, b, _ in within]
+        findings.append(
+            Finding(
+                "warning",
+                "classes-never-alone",
+                f"{_classes(len({a for a, _ in pairs}))} that never occur without a certain other",
+                "the network may take the one for part of the other: its masks cover both",
+                "add photographs of the first without the second",
+                classes=_unique(pairs),
+                groups=tuple(pairs),
+                details=tuple(f"{a} ({_images(n)}), never without {b}" for a, b, n in within),
+            )
+        )
+    return findings
+
+
+def _never(
+    names: tuple[str, ...], present: NDArray[np.bool_], both: NDArray[np.int64], known: set[frozenset[str]]
+) -> list[Finding]:
+    number = present.sum(0)
+    if len(names) > 1 and number.sum() >= ENOUGH and present.sum(1).max(initial=0) <= 1:
+        return [
+            Finding(
+                "note",
+                "one-tag-per-image",
+                "no image has more than one tag",
+                "the network never sees two classes in one picture, and may give a picture wholly to one of them",
+                "tag every class that is visible; if one class per picture is true, nothing",
+            )
+        ]
+    expected = np.outer(number, number) / max(1, len(present))
+    pairs = [
+        (names[i], names[j], float(expected[i, j]))
+        for i, j in combinations(range(len(names)), 2)
+        if both[i, j] == 0 and expected[i, j] >= EXPECTED and frozenset((names[i], names[j])) not in known
+    ]
+    if not pairs:
+        return []
+    groups = tuple((a, b) for a, b, _ in pairs)
+    return [
+        Finding(
+            "note",
+            "classes-never-together",
+            f"{len(pairs)} pair{'s' * (len(pairs) != 1)} of classes never occur together, though both are frequent",
+            "the surroundings of one (water, a stable) prove to the network that the other is absent, and are taken "
+            "for part of it",
+            "see whether tags were forgotten; if they do meet where the network will be used, add such photographs",
+            classes=_unique(groups),
+            groups=groups,
+            details=tuple(f"{a} and {b} (chance would give {n:.0f} images)" for a, b, n in pairs),
+        )
+    ]
+
+
+def _no_background(present: NDArray[np.bool_]) -> list[Finding]:
+    if len(present) < ENOUGH or present.shape[1] < 2 or not present.any(1).all():
+        return []
+    return [
+        Finding(
+            "note",
+            "no-image-without-class",
+            "every image shows at least one of the classes",
+            "what all of them have in common (a surface, a lawn) is never seen without a class, and may be taken for "
+            "part of one",
+            "add photographs of the same surroundings with none of the classes, tagged `none`",
+        )
+    ]
+
+
+def _classes(number: int) -> str:
+    return f"{number} class{'es' * (number != 1)}"
+
+
+def _images(number: int) -> str:
+    return f"{number} image{'s' * (number != 1)}"
+
+
+def _counted(counts: dict[str, int]) -> list[str]:
+    return [f"{name} ({_images(number)})" for name, number in counts.items()]
+
+
+def _unique(pairs: list[tuple[str, str]] | tuple[tuple[str, str], ...]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name for pair in pairs for name in pair))

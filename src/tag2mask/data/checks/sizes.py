@@ -1,0 +1,108 @@
+"""Photographs that are unlike the others in size, shape or content."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tag2mask.data.checks.duplicates import FLAT
+from tag2mask.data.checks.finding import Finding, Severity
+from tag2mask.data.checks.photographs import Seen, Unreadable
+
+TINY = 32
+"""Photographs with a shorter side than this hold nothing a network can see."""
+
+SIZE_FACTOR = 4.0
+"""The long side of an outlier is so many times longer or shorter than the median."""
+
+ASPECT_FACTOR = 2.5
+"""The long side of an outlier, divided by its short side, is so many times that of the median."""
+
+_WORDS: dict[str, tuple[Severity, str, str, str]] = {
+    "tiny-images": (
+        "warning", f"less than {TINY} pixels high or wide",
+        "too small to recognise anything in; perhaps previews instead of the photographs",
+        "replace them by the originals, or remove them",
+    ),
+    "empty-images": (
+        "warning", "of one tone", "there is nothing in them to learn from",
+        "look at them; remove them if they are failed exports",
+    ),
+    "size-outliers": (
+        "note", f"more than {SIZE_FACTOR:g} times larger or smaller than is usual here (long side {{middle:.0f}})",
+        "all are scaled to one long side: their objects come out much smaller or larger, or blurred",
+        "cut large ones into tiles; remove previews",
+    ),
+    "aspect-outliers": (
+        "note", "much longer than wide, unlike the others (sides usually 1 : {usual:.2g})",
+        "scaled to one long side they become narrow strips with little detail",
+        "cut them into parts, or remove them if they are banners or strips",
+    ),
+    "turned-by-exif": (
+        "note", "turned by 90 degrees by an EXIF entry",
+        "tag2mask uses them upright; masks or boxes drawn in a tool that ignores the entry do not fit",
+        "nothing, if your other tools show them upright too; else store them upright",
+    ),
+}  # fmt: skip
+
+
+def check_readable(unreadable: Sequence[Unreadable]) -> list[Finding]:
+    """Findings on photographs that do not decode."""
+    findings = []
+    for truncated, code, what in (
+        (False, "unreadable-images", "images that cannot be read"),
+        (True, "truncated-images", "images that are truncated or damaged"),
+    ):
+        those = [u for u in unreadable if u.truncated is truncated]
+        if those:
+            findings.append(
+                Finding(
+                    "error",
+                    code,
+                    f"{what}: {len(those)}",
+                    "they are left out, or part of the picture is missing",
+                    "copy or download them again, or remove them from the tags",
+                    images=tuple(u.photograph.name for u in those),
+                    details=tuple(u.reason for u in those),
+                )
+            )
+    return findings
+
+
+def check_sizes(seen: Sequence[Seen]) -> list[Finding]:
+    """Findings on tiny, empty, turned and outlying photographs."""
+    if not seen:
+        return []
+    sides = np.array([s.size for s in seen], float)
+    long, short = sides.max(1), sides.min(1)
+    middle, usual = float(np.median(long)), float(np.median(long / short))
+    tiny = short < TINY
+    chosen: dict[str, NDArray[np.bool_]] = {
+        "tiny-images": tiny,
+        "empty-images": np.array([s.spread < FLAT for s in seen]),
+        "size-outliers": ((long > SIZE_FACTOR * middle) | (long < middle / SIZE_FACTOR)) & ~tiny,
+        "aspect-outliers": (long / short > ASPECT_FACTOR * usual) & ~tiny,
+        "turned-by-exif": np.array([s.turned for s in seen]),
+    }
+    findings = []
+    for code, (severity, what, consequence, remedy) in _WORDS.items():
+        those = [seen[k] for k in np.flatnonzero(chosen[code]).tolist()]
+        if those:
+            findings.append(
+                Finding(
+                    severity,
+                    code,
+                    f"{_images(len(those))}: {what.format(middle=middle, usual=usual)}",
+                    consequence,
+                    remedy,
+                    images=tuple(s.name for s in those),
+                    details=tuple(f"{s.name} ({s.size[1]} x {s.size[0]})" for s in those),
+                )
+            )
+    return findings
+
+
+def _images(number: int) -> str:
+    return f"{number} image{'s' * (number != 1)}"

@@ -1,0 +1,159 @@
+"""Reading the collection for a check: what is left out becomes a finding, what cannot be read too."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tag2mask.core.errors import DataError
+from tag2mask.data import Dataset, Problem, load_dataset
+from tag2mask.data.checks.finding import Finding, Severity
+from tag2mask.data.readers.csv_table import read_table
+from tag2mask.data.readers.csv_tags import recognise_separator
+from tag2mask.data.readers.listing import BACKGROUND_WORDS
+from tag2mask.images.folder import FolderIndex, without_suffix
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What a problem of a collection means: its severity, code, words, consequence and remedy."""
+
+    severity: Severity
+    code: str
+    what: str
+    consequence: str
+    remedy: str
+
+
+_SKIPPED = "they are left out of training"
+_KINDS = {
+    "missing image": _Kind(
+        "error", "tags-without-image", "entries with tags but no image: {n}", _SKIPPED,
+        "add the images, or correct their names or the folder",
+    ),
+    "bad name": _Kind("error", "bad-names", "names that cannot be used: {n}", _SKIPPED, "correct them"),
+    "bad row": _Kind("error", "bad-rows", "rows that cannot be read: {n}", _SKIPPED, "correct them"),
+    "bad annotation": _Kind(
+        "error", "bad-annotations", "annotations that cannot be read: {n}", _SKIPPED, "correct them",
+    ),
+    "unreadable image": _Kind(
+        "error", "unreadable-images", "images that cannot be read: {n}", _SKIPPED,
+        "copy or download them again, or remove them from the tags",
+    ),
+    "unknown class": _Kind(
+        "error", "unknown-classes", "images or folders with a class that is not among the classes: {n}", _SKIPPED,
+        "correct the spelling, or add the class to the file of classes",
+    ),
+    "image without tags": _Kind(
+        "warning", "images-without-tags", "images without tags: {n}", _SKIPPED,
+        "add their tags, or `none` if they show no class",
+    ),
+    "refused file": _Kind("warning", "refused-files", "files that must not be used: {n}", _SKIPPED, "see each"),
+    "duplicate row": _Kind(
+        "warning", "duplicate-rows", "images listed twice: {n}", "none: they count once", "remove one of the lines",
+    ),
+}  # fmt: skip
+_SILENT = frozenset({"unlisted images", "missing mask", "few images"})  # reported in full elsewhere
+
+
+def read_collection(
+    images: Path, tags: Path | None, classes: Path | Sequence[str] | None, format: str, split: str | None, unpack: Path
+) -> tuple[Dataset | None, list[Finding]]:
+    """The collection, or None where it cannot be read, and findings on what was left out of it.
+
+    Raises:
+        DataError: the folder of images cannot be read.
+    """
+    index = FolderIndex(images)
+
+    def load(names: Path | Sequence[str] | None) -> Dataset:
+        return load_dataset(
+            images, tags, classes=names, format=format, split=split, require_tags=format != "images", unpack=unpack
+        )
+
+    try:
+        try:
+            collection = load(classes)
+        except DataError:
+            if classes is not None or tags is None or (names := spelled_apart(tags)) is None:
+                raise
+            collection = load(names)
+    except DataError as error:
+        finding = Finding(
+            "error",
+            "unusable-collection",
+            str(error),
+            "`tag2mask train` refuses to start; only the images were checked, not the tags",
+            "see the message",
+        )
+        return None, [finding]
+    findings = [_found(kind, problems) for kind, problems in _by_kind(collection.problems).items()]
+    if split is None and collection.source not in {"images", "folders"}:
+        findings += _unlisted(collection, index)
+    return collection, findings
+
+
+def spelled_apart(tags: Path) -> tuple[str, ...] | None:
+    """All class names of a table of which some differ in case alone, or None: there are none, or it is no table.
+
+    Reading a collection refuses such a table; with these names as its classes it can be read and checked.
+    """
+    try:
+        table = read_table(tags)
+        if table.tags is None:
+            used = {table.image, table.split}
+            names = {name for k, name in enumerate(table.header) if k not in used}
+        else:
+            cells = [unicodedata.normalize("NFC", row[table.tags].strip()) for _, row in table.rows]
+            separator = recognise_separator(cells, None, str(tags))
+            names = {tag.strip().removeprefix("?") for cell in cells for tag in cell.split(separator)}
+    except DataError:
+        return None
+    names = {name for name in names if name and name.casefold() not in BACKGROUND_WORDS}
+    return tuple(sorted(names)) if len({name.casefold() for name in names}) < len(names) else None
+
+
+def _by_kind(problems: Sequence[Problem]) -> dict[str, list[Problem]]:
+    kinds: dict[str, list[Problem]] = {}
+    for problem in problems:
+        if problem.kind not in _SILENT:
+            kinds.setdefault(problem.kind, []).append(problem)
+    return kinds
+
+
+def _found(name: str, problems: list[Problem]) -> Finding:
+    severity: Severity = "note" if problems[0].level == "note" else "warning"
+    code = "-".join(name.split())
+    kind = _KINDS.get(name) or _Kind(severity, code, f"{name}: {{n}}", "see each", "see each")
+    return Finding(
+        kind.severity,
+        kind.code,
+        kind.what.format(n=len(problems)),
+        kind.consequence,
+        kind.remedy,
+        images=tuple(problem.file for problem in problems if problem.file),
+        details=tuple(problem.message for problem in problems),
+    )
+
+
+def _unlisted(collection: Dataset, index: FolderIndex) -> list[Finding]:
+    """A finding on the images below the collection's root that it says nothing about."""
+    if index.root != collection.root:
+        index = FolderIndex(collection.root)
+    known = {item.name for item in collection.records}
+    named = {without_suffix(problem.file) for problem in collection.problems if problem.file}
+    loose = tuple(name for name in index.images() if name not in known and without_suffix(name) not in named)
+    if not loose:
+        return []
+    return [
+        Finding(
+            "warning",
+            "images-not-listed",
+            f"images of the folder that are not in the tags: {len(loose)}",
+            _SKIPPED,
+            "add their tags (`none` if they show no class), if they belong to the collection",
+            images=loose,
+        )
+    ]

@@ -1,0 +1,1 @@
+"""Sources of tags, one file a format."""

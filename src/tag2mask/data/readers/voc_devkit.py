@@ -1,0 +1,163 @@
+"""Tags from a PASCAL VOC devkit: the objects of Annotations/*.xml, splits from ImageSets.
+
+An object marked `difficult` counts neither for nor against: a class of which an image holds
+nothing but difficult objects is unknown there, as the challenge left them out of its scores.
+Boxes are not read. Human masks of SegmentationClass are attached for evaluation alone, and only
+if the classes are VOC's twenty, whose indices those masks hold.
+
+Reference: Everingham et al., IJCV 2010, doi 10.1007/s11263-009-0275-4.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from xml.etree.ElementTree import ParseError
+
+import defusedxml
+from defusedxml import ElementTree
+
+from tag2mask.core.errors import DataError
+from tag2mask.data.dataset import Problem
+from tag2mask.data.readers.listing import Listing, Row
+from tag2mask.images.folder import FolderIndex, without_suffix
+from tag2mask.masks.class_names import check_names
+
+# fmt: off
+VOC_CLASSES = (
+    "aeroplane", "bicycle", "bird", "boat", "bottle", "bus", "car", "cat", "chair", "cow",
+    "diningtable", "dog", "horse", "motorbike", "person", "pottedplant", "sheep", "sofa", "train",
+    "tvmonitor",
+)
+# fmt: on
+"""The twenty classes in the order of their indices 1 to 20."""
+
+
+def find_devkit(folder: Path) -> Path | None:
+    """The folder with JPEGImages and Annotations: this one, or VOC20xx or VOCdevkit/VOC20xx below it.
+
+    Raises:
+        DataError: there are several.
+    """
+    candidates = [folder, *sorted(folder.glob("VOC*")), *sorted(folder.glob("VOCdevkit/VOC*"))]
+    found = [path for path in candidates if (path / "JPEGImages").is_dir() and (path / "Annotations").is_dir()]
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise DataError(f"{folder}: holds several years ({names}); choose one of these folders")
+    return found[0] if found else None
+
+
+def read_voc(devkit: Path, classes: Sequence[str] | None, split: str | None) -> Listing:
+    """Rows of a devkit.
+
+    Args:
+        devkit: folder with JPEGImages and Annotations.
+        classes: the names that count, or None: all that occur; VOC's twenty if no other occurs.
+        split: name of a list in ImageSets/Segmentation, or else in ImageSets/Main. None: all
+            annotated images, each with the split (train, val, test) whose list names it.
+
+    Raises:
+        DataError: there is no such list, or nothing is annotated.
+    """
+    index = FolderIndex(devkit / "JPEGImages")
+    listing = Listing("voc", index, complete=True)
+    splits = _splits(devkit, split)
+    if split is None:
+        annotations = sorted((devkit / "Annotations").glob("*.xml"))
+        annotated = {path.stem for path in annotations}
+        names = [*sorted(annotated), *(n for n in map(without_suffix, index.images()) if n not in annotated)]
+    else:
+        names = list(splits)
+    for name in names:
+        _add_row(listing, devkit, name, splits.get(name))
+    found = {tag for row in listing.rows for tag in row.tags | row.unknown}
+    vocabulary = frozenset(VOC_CLASSES) if found <= set(VOC_CLASSES) else frozenset(found)
+    if not found:
+        raise DataError(f"{devkit}: no object in any of {len(names)} annotations; check Annotations/*.xml")
+    check_names(sorted(vocabulary), f"{devkit / 'Annotations'}")
+    listing.classes = vocabulary
+    if tuple(classes or sorted(vocabulary)) != VOC_CLASSES:
+        _drop_masks(listing)
+    return listing
+
+
+def read_annotation(path: Path) -> tuple[frozenset[str], frozenset[str]]:
+    """Names of the classes with an object, and of those with difficult objects alone.
+
+    Raises:
+        DataError: the file is missing or not an annotation.
+    """
+    try:
+        root = ElementTree.parse(path).getroot()
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no annotation of this image; add one or leave the image out") from error
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+    except (ParseError, defusedxml.DefusedXmlException, ValueError) as error:
+        raise DataError(f"{path}: not a readable XML annotation ({error}); copy it again") from error
+    if root is None or root.tag != "annotation":
+        raise DataError(f"{path}: not a VOC annotation, its top element is not <annotation>")
+    tags: set[str] = set()
+    difficult: set[str] = set()
+    for element in root.findall("object"):
+        name = unicodedata.normalize("NFC", (element.findtext("name") or "").strip())
+        if not name:
+            raise DataError(f"{path}: an object without a name; add <name> or remove the object")
+        (difficult if (element.findtext("difficult") or "").strip() == "1" else tags).add(name)
+    return frozenset(tags), frozenset(difficult - tags)
+
+
+def _add_row(listing: Listing, devkit: Path, name: str, split: str | None) -> None:
+    try:
+        tags, unknown = read_annotation(devkit / "Annotations" / f"{name}.xml")
+    except DataError as error:
+        listing.problems.append(Problem("bad annotation", str(error), name))
+        return
+    mask = devkit / "SegmentationClass" / f"{name}.png"
+    gt_mask = mask if mask.is_file() else None
+    listing.rows.append(Row(name, f"Annotations/{name}.xml", tags, unknown, True, split, gt_mask))
+
+
+def _drop_masks(listing: Listing) -> None:
+    masks = sum(row.gt_mask is not None for row in listing.rows)
+    if not masks:
+        return
+    listing.rows = [Row(row.name, row.where, row.tags, row.unknown, row.tagged, row.split) for row in listing.rows]
+    listing.problems.append(
+        Problem(
+            "masks not used",
+            f"{masks} masks of SegmentationClass hold the indices of VOC's twenty classes, not of those "
+            "chosen; use all twenty, or give a folder of masks with your indices",
+            level="note",
+        )
+    )
+
+
+def _splits(devkit: Path, wanted: str | None) -> dict[str, str]:
+    """Split of each image, by its name without suffix."""
+    folders = [
+        folder for folder in (devkit / "ImageSets" / kind for kind in ("Segmentation", "Main")) if folder.is_dir()
+    ]
+    if wanted is None:
+        lists = [folders[0] / f"{name}.txt" for name in ("train", "val", "test")] if folders else []
+        return {name: path.stem for path in lists if path.is_file() for name in _names(path)}
+    if Path(wanted).name != wanted:
+        raise DataError(f"split {wanted!r}: the name of a list in ImageSets was expected, such as train")
+    for folder in folders:
+        path = folder / f"{wanted}.txt"
+        if path.is_file():
+            return dict.fromkeys(_names(path), wanted)
+    known = sorted({path.stem for folder in folders for path in folder.glob("*.txt") if "_" not in path.stem})
+    raise DataError(f"{devkit}: no split {wanted!r} in ImageSets; found: {', '.join(known) or 'none'}")
+
+
+def _names(path: Path) -> Iterable[str]:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path}: cannot be read ({error}); expected one image name per line") from error
+    names = [line.split()[0] for line in lines if line.strip()]
+    if not names:
+        raise DataError(f"{path}: the list is empty; expected one image name per line")
+    return names

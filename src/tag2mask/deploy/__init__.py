@@ -1,0 +1,1 @@
+"""Masks over HTTP and of huge datasets."""

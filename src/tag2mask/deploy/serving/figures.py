@@ -1,0 +1,34 @@
+"""Figures of a server for Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+
+from tag2mask.deploy.serving.pool import BoundedPool
+
+_SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
+
+
+class Figures:
+    """Counts answers by status and times the good ones; a registry of its own for each server."""
+
+    def __init__(self, pool: BoundedPool):
+        self.registry = CollectorRegistry()
+        self._answers = Counter("tag2mask_answers", "Answers to /v1/mask.", ["status"], registry=self.registry)
+        self._seconds = Histogram(
+            "tag2mask_seconds",
+            "From the request to the mask, upload included.",
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        pending = Gauge("tag2mask_pending", "Photographs worked on or waiting.", registry=self.registry)
+        pending.set_function(lambda: pool.pending)
+        capacity = Gauge("tag2mask_capacity", "Photographs that are taken on at once.", registry=self.registry)
+        capacity.set(pool.capacity)
+        ProcessCollector(registry=self.registry)
+
+    def count(self, status: int, seconds: float | None = None) -> None:
+        """Count an answer; `seconds` of a good one."""
+        self._answers.labels(str(status)).inc()
+        if seconds is not None:
+            self._seconds.observe(seconds)

@@ -1,0 +1,1 @@
+"""Metrics, scores of folders, scores without ground truth."""

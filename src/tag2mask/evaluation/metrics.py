@@ -1,0 +1,95 @@
+"""Confusion matrix, IoU and mIoU: pure functions of arrays.
+
+One confusion matrix is summed over a whole split, each image at its original size; pixels whose
+target is `IGNORE_INDEX` are dropped. For class k
+
+    IoU_k = tp_k / (target_k + preds_k - tp_k)
+
+(Everingham et al., "The PASCAL Visual Object Classes Challenge", IJCV 2015,
+doi 10.1007/s11263-014-0733-5). A class absent from target and preds alike has no IoU (NaN) and is
+left out of the mean; one that is predicted but absent counts 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tag2mask.core.constants import IGNORE_INDEX
+
+
+def confusion_matrix(preds: NDArray[Any], target: NDArray[Any], num_classes: int) -> NDArray[np.int64]:
+    """Count pixels by their true and their predicted class.
+
+    Args:
+        preds: integer array of class indices in 0..num_classes - 1, any shape.
+        target: integer array of the same shape; class indices or `IGNORE_INDEX`.
+        num_classes: C, background included, 1 to 255.
+
+    Returns:
+        int64 (C, C): rows are target, columns are preds. Sum those of all images, then score.
+
+    Raises:
+        ValueError: shapes differ, types are not integers, or a class index is out of range. A
+            prediction of `IGNORE_INDEX` is out of range wherever it stands.
+    """
+    _check(preds, target, num_classes)
+    keep = target != IGNORE_INDEX
+    pairs = target[keep].astype(np.int64) * num_classes + preds[keep]
+    return np.bincount(pairs, minlength=num_classes * num_classes).reshape(num_classes, num_classes)
+
+
+def iou_per_class(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
+    """IoU of each class.
+
+    Args:
+        confusion: int64 (C, C), rows target, columns preds.
+
+    Returns:
+        float64 (C,) in 0..1; NaN where a class is absent from target and preds alike.
+    """
+    if confusion.ndim != 2 or confusion.shape[0] != confusion.shape[1]:
+        raise ValueError(f"a confusion matrix is square, (C, C); got {confusion.shape}")
+    tp = np.diag(confusion).astype(np.float64)
+    union = confusion.sum(axis=0) + confusion.sum(axis=1) - tp
+    iou = np.full(tp.shape, np.nan)
+    np.divide(tp, union, out=iou, where=union > 0)
+    return iou
+
+
+def mean_iou(confusion: NDArray[np.int64]) -> float:
+    """Mean of `iou_per_class` over the classes that have one; NaN if none has."""
+    iou = iou_per_class(confusion)
+    present = iou[~np.isnan(iou)]
+    return float(present.mean()) if present.size else float("nan")
+
+
+def pixel_accuracy(confusion: NDArray[np.int64]) -> float:
+    """Share of scored pixels whose class is right, 0..1; NaN if no pixel is scored."""
+    total = int(confusion.sum())
+    return float(np.trace(confusion)) / total if total else float("nan")
+
+
+def _check(preds: NDArray[Any], target: NDArray[Any], num_classes: int) -> None:
+    if not 1 <= num_classes <= IGNORE_INDEX:
+        raise ValueError(f"num_classes is {num_classes}; with background it is 1 to {IGNORE_INDEX}")
+    if preds.shape != target.shape:
+        raise ValueError(f"preds has shape {preds.shape}, target {target.shape}; they must be equal")
+    for name, array in (("preds", preds), ("target", target)):
+        if array.dtype.kind not in "iu":
+            raise ValueError(f"{name} is {array.dtype}; class indices are integers")
+    if preds.size == 0:
+        return
+    low, high = int(preds.min()), int(preds.max())
+    if low < 0 or high >= num_classes:
+        wrong = low if low < 0 else high
+        extra = " (ignore: never a prediction)" if wrong == IGNORE_INDEX else ""
+        raise ValueError(f"preds holds class index {wrong}{extra}; expected 0 to {num_classes - 1}")
+    wrong_target = (target != IGNORE_INDEX) & ((target < 0) | (target >= num_classes))
+    if wrong_target.any():
+        raise ValueError(
+            f"target holds class index {int(target[wrong_target].flat[0])}; "
+            f"expected 0 to {num_classes - 1}, or {IGNORE_INDEX} to ignore"
+        )

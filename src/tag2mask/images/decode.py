@@ -1,0 +1,331 @@
+"""Decoding a photograph as it is displayed: upright, in colour, 8 bits a channel.
+
+What "as displayed" means here:
+
+- the EXIF orientation is applied;
+- transparency is composited on white, as most viewers and browsers show it on a page;
+- CMYK is converted by Pillow's plain formula, embedded colour profiles are not applied;
+- 16-bit grey is scaled from its whole range (0..65535, or 0..4095 for 12-bit TIFF), not from the
+  values that happen to occur; a TIFF that says "white is zero" is inverted;
+- 32-bit integer and floating point images have no agreed white: see `_scale_free_range`;
+- of an animation or a multi-page file, the first picture.
+
+All functions are safe to call from several threads: no global setting of Pillow is changed. (A
+program that sets Pillow's own `LOAD_TRUNCATED_IMAGES` gets what it asked for: truncated images
+are then filled instead of refused.)
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile, TiffImagePlugin
+
+from tag2mask.core.errors import DataError
+
+IMAGE_SUFFIXES = frozenset(
+    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
+    | {".ppm", ".pgm", ".pbm", ".pnm", ".avif"}
+)
+"""Suffixes, in lower case, of the files that count as images when a folder is listed."""
+
+MAX_PIXELS = int(os.environ.get("TAG2MASK_MAX_PIXELS") or 110_000_000)
+"""Images with more pixels than this are refused before they are decoded, so that a small file cannot ask
+for more than 1 GiB of memory; the environment variable TAG2MASK_MAX_PIXELS sets another limit. Images of
+more than 8 bits a channel may have a quarter of it. For TIFF and WebP Pillow's own limit,
+`PIL.Image.MAX_IMAGE_PIXELS`, holds as well."""
+
+_TOO_LARGE_FOR_PILLOW = (
+    "Pillow refuses an image of this format and size; make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
+)
+
+_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")
+
+_ORIENTATION_TAG = 274
+_PHOTOMETRIC_TAG = 262
+_BACK = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # orientation that undoes another
+_STRIP = 512
+_WIDTH_TAG, _HEIGHT_TAG, _BITS_TAG = 256, 257, 258
+
+_LOOKS_LIKE = (
+    (re.compile(rb"\s*<(!doctype|html|head)", re.IGNORECASE), "a web page: the download failed"),
+    (re.compile(rb"version https://git-lfs"), "a Git LFS pointer: run `git lfs pull`"),
+    (re.compile(rb"....ftyp(heic|heix|mif1|msf1)", re.DOTALL), "HEIC: convert it to JPEG"),
+    (re.compile(rb"%PDF"), "a PDF: export its pages as PNG"),
+    (re.compile(rb"\s*<(\?xml|svg)", re.IGNORECASE), "XML or SVG: export it as PNG"),
+)
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Decode `path` as it is displayed.
+
+    Returns:
+        uint8 (H, W, 3), RGB, own memory, C-contiguous and writable.
+
+    Raises:
+        DataError: the file is missing, a directory, empty, truncated or damaged, not an image, or
+            larger than `MAX_PIXELS`.
+    """
+    with open_image(path) as image:
+        orientation = _orientation(image)
+        load_pixels(image, path)
+        if isinstance(image, TiffImagePlugin.TiffImageFile):  # Pillow turns TIFF while loading
+            orientation = 1
+        if image.mode == "LAB":
+            raise DataError(f"{path}: colours are stored as CIE Lab, which cannot be read; convert it to RGB")
+        if _is_deep(image):
+            return np.ascontiguousarray(_turned(_deep_grey(image, path), _BACK[orientation]))
+        return _to_rgb(image, orientation)
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """Size (H, W) of `path` as it is displayed, from its header, without decoding the pixels.
+
+    Raises:
+        DataError: as `read_image`, except that damage behind the header is not seen.
+    """
+    with open_image(path) as image:
+        width, height = image.size
+        if isinstance(image, TiffImagePlugin.TiffImageFile):
+            width, height = int(image.tag_v2[_WIDTH_TAG]), int(image.tag_v2[_HEIGHT_TAG])
+        return (width, height) if _orientation(image) >= 5 else (height, width)
+
+
+@contextmanager
+def open_image(
+    path: Path, *, formats: tuple[str, ...] = _FORMATS, remedy: str = "convert it to JPEG or PNG"
+) -> Iterator[ImageFile.ImageFile]:
+    """Open the image `path` without decoding its pixels; it closes with the context.
+
+    Args:
+        path: the file.
+        formats: Pillow's names of the formats that may be read.
+        remedy: what to do with a file in another format.
+
+    Raises:
+        DataError: the file is missing, a directory, empty, not an image, or above `MAX_PIXELS`.
+    """
+    try:
+        stream = path.open("rb")
+    except FileNotFoundError as error:
+        raise DataError(f"{path}: no such file; check its name and folder") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{path}: this is a folder, an image file was expected") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{path}: cannot be read ({reason}); check its name and permissions") from error
+    with stream:
+        image = _identify(stream, path, formats, remedy)
+        try:
+            width, height = image.size
+            if width <= 0 or height <= 0:
+                raise DataError(f"{path}: the image is {width} x {height} pixels; replace the file")
+            limit = MAX_PIXELS // 4 if _is_deep(image) else MAX_PIXELS
+            if width * height > limit:
+                raise DataError(
+                    f"{path}: the image claims {width} x {height} pixels, the limit is {limit:,} pixels for its kind; "
+                    "make it smaller, cut it into pieces, or set TAG2MASK_MAX_PIXELS higher if you trust the file"
+                )
+            yield image
+        finally:
+            image.close()
+
+
+def load_pixels(image: ImageFile.ImageFile, path: Path) -> None:
+    """Decode the pixels of an opened image.
+
+    Raises:
+        DataError: the data is truncated or damaged.
+    """
+    try:
+        image.load()
+    except MemoryError:
+        raise
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: {_TOO_LARGE_FOR_PILLOW} ({error})") from error
+    except Exception as error:  # decoders raise nearly anything: OSError, ValueError, struct.error, ...
+        raise DataError(f"{path}: the image is truncated or damaged ({error}); copy or download it again") from error
+
+
+def _identify(stream: IO[bytes], path: Path, formats: tuple[str, ...], remedy: str) -> ImageFile.ImageFile:
+    # Image.open would do, but for its limit of pixels, which is a global setting of the process.
+    prefix = stream.read(512)
+    if not prefix:
+        raise DataError(f"{path}: the file is empty (0 bytes); copy or download it again")
+    Image.init()
+    damage: Exception | str | None = None
+    for name in formats:
+        if name not in Image.OPEN:
+            continue
+        factory, accept = Image.OPEN[name]
+        try:
+            accepted = accept is None or accept(prefix[:16])
+            if isinstance(accepted, str):  # why this installation of Pillow cannot read the format
+                damage = accepted
+            if isinstance(accepted, str) or not accepted:
+                continue
+            stream.seek(0)
+            return factory(stream, str(path))
+        except MemoryError:
+            raise
+        except Image.DecompressionBombError as error:
+            raise DataError(f"{path}: {_TOO_LARGE_FOR_PILLOW} ({error})") from error
+        except Exception as error:
+            damage = error
+    likeness = next((what for pattern, what in _LOOKS_LIKE if pattern.match(prefix)), None)
+    if damage is not None and likeness is None:
+        raise DataError(
+            f"{path}: the header is truncated, damaged or of a kind that cannot be read ({damage}); copy or "
+            f"download it again, or {remedy}"
+        )
+    seen = f"it looks like {likeness}" if likeness else f"it starts with {prefix[:8]!r}"
+    raise DataError(f"{path}: not an image in a format that can be read ({seen}); {remedy}")
+
+
+def _orientation(image: ImageFile.ImageFile) -> int:
+    """EXIF orientation, 1 to 8; 1 if there is none or it cannot be read. Call before decoding."""
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        value = image.tag_v2.get(_ORIENTATION_TAG, 1)
+        return value if isinstance(value, int) and 1 <= value <= 8 else 1
+    exif = image.info.get("exif")
+    if exif is None and image.format == "PNG":
+        exif = _raw_profile(image) or _late_png_exif(image)
+    return _exif_orientation(exif) if isinstance(exif, bytes) else 1
+
+
+def _exif_orientation(exif: bytes) -> int:
+    # The first directory of a TIFF header, by hand: damaged EXIF must neither warn nor fail.
+    data = exif.removeprefix(b"Exif\x00\x00")
+    order = {b"II": "<", b"MM": ">"}.get(data[:2])
+    if order is None:
+        return 1
+    try:
+        (start,) = struct.unpack_from(order + "I", data, 4)
+        (count,) = struct.unpack_from(order + "H", data, start)
+        for entry in range(count):
+            tag, kind, _, value = struct.unpack_from(order + "HHIH", data, start + 2 + 12 * entry)
+            if tag == _ORIENTATION_TAG:
+                return value if kind == 3 and 1 <= value <= 8 else 1
+    except struct.error:
+        return 1
+    return 1
+
+
+def _raw_profile(image: ImageFile.ImageFile) -> bytes | None:
+    text = image.info.get("Raw profile type exif")
+    if not isinstance(text, str):
+        return None
+    try:
+        return bytes.fromhex("".join(text.split("\n")[3:]))
+    except ValueError:
+        return None
+
+
+def _late_png_exif(image: ImageFile.ImageFile) -> bytes | None:
+    """The eXIf chunk of a PNG wherever it stands: behind the pixels Pillow sees it too late for us."""
+    stream = image.fp
+    if stream is None:
+        return None
+    position = stream.tell()
+    try:
+        stream.seek(8)
+        while len(head := stream.read(8)) == 8:
+            length, kind = struct.unpack(">I4s", head)
+            if kind == b"eXIf":
+                return stream.read(length)
+            stream.seek(length + 4, 1)
+    finally:
+        stream.seek(position)
+    return None
+
+
+def _is_deep(image: Image.Image) -> bool:
+    """Whether a channel has more than 8 bits."""
+    return image.mode in {"I", "F"} or image.mode.startswith("I;16")
+
+
+def _to_rgb(image: ImageFile.ImageFile, orientation: int) -> NDArray[np.uint8]:
+    """The decoded image upright, uint8 (H, W, 3), made strip by strip: each copy of a large image counts."""
+    turned = orientation >= 5
+    size = (image.width, image.height) if turned else (image.height, image.width)
+    out = np.empty((*size, 3), np.uint8)
+    lying = _turned(out, orientation)  # written in the order in which the image is stored
+    transparent = image.mode in {"LA", "La", "PA", "RGBA", "RGBa"} or "transparency" in image.info
+    for top in range(0, image.height, _STRIP):
+        whole = image.height <= _STRIP
+        strip = image if whole else image.crop((0, top, image.width, min(top + _STRIP, image.height)))
+        if transparent:
+            strip = strip.convert("LA") if strip.mode == "La" else strip
+            strip = strip if strip.mode == "RGBA" else strip.convert("RGBA")
+            strip = Image.alpha_composite(Image.new("RGBA", strip.size, (255, 255, 255, 255)), strip)
+        lying[top : top + _STRIP] = np.asarray(strip if strip.mode == "RGB" else strip.convert("RGB"))
+    return out
+
+
+def _turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """The view of an upright image (H, W, 3) whose rows are those of the file, by EXIF orientation."""
+    if orientation in (3, 4):
+        pixels = pixels[::-1]
+    if orientation in (2, 3):
+        pixels = pixels[:, ::-1]
+    if orientation in (7, 8):
+        pixels = pixels[::-1]
+    if orientation in (6, 7):
+        pixels = pixels[:, ::-1]
+    return pixels.swapaxes(0, 1) if orientation >= 5 else pixels
+
+
+def _deep_grey(image: ImageFile.ImageFile, path: Path) -> NDArray[np.uint8]:
+    values = np.asarray(image)
+    white: float | None = None
+    inverted = False
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        bits = image.tag_v2.get(_BITS_TAG, (16,))
+        inverted = image.tag_v2.get(_PHOTOMETRIC_TAG) == 0
+        if image.mode.startswith("I;16"):
+            white = float(2 ** int(bits[0]) - 1)
+    elif image.mode != "F":  # PNG and PGM: Pillow gives the range 0..65535
+        white = 65535.0
+    if white is not None:
+        levels = np.round(np.arange(int(white) + 1) * (255.0 / white)).astype(np.uint8)
+        grey = levels[np.minimum(values, int(white))]
+    else:
+        grey = _scale_free_range(values, path)
+    if inverted:
+        grey = 255 - grey
+    rgb = np.repeat(grey[:, :, None], 3, axis=2)
+    transparent: Any = image.info.get("transparency")
+    if isinstance(transparent, int):
+        rgb[values == transparent] = 255
+    return rgb
+
+
+def _scale_free_range(values: NDArray[Any], path: Path) -> NDArray[np.uint8]:
+    """8-bit grey from integers or floats whose format does not say what white is.
+
+    The first range that holds all values is taken: 0..1 (floats alone), 0..255, 0..65535, and
+    else the image's own minimum to maximum.
+    """
+    if not np.isfinite(values).all():
+        raise DataError(f"{path}: pixels that are not finite numbers (nan, inf); save it as 8-bit or 16-bit")
+    low, high = float(values.min()), float(values.max())
+    ranges = [1.0] * (values.dtype.kind == "f") + [255.0, 65535.0]
+    white = next((limit for limit in ranges if low >= 0 and high <= limit), None)
+    start, span = (0.0, white) if white is not None else (low, high - low)
+    scaled = (values.astype(np.float64) - start) * (255.0 / (span or 1.0))
+    return np.round(scaled).astype(np.uint8)
+
+
+def scaled_size(size: tuple[int, int], long_side: float, *, multiple: int = 1) -> tuple[int, int]:
+    """Size (H, W) with its long side at `long_side`, both sides rounded to a multiple, at least one."""
+    factor = long_side / max(size)
+    height, width = (max(multiple, round(side * factor / multiple) * multiple) for side in size)
+    return height, width

@@ -1,0 +1,1 @@
+"""From images to masks with a trained network."""

@@ -1,0 +1,1 @@
+"""Formats of annotation and training tools, one file a format."""

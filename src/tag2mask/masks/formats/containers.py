@@ -1,0 +1,100 @@
+"""Outputs of many files, a folder or a ZIP archive, that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.core.files import atomic_path, make_folder
+
+Write = Callable[[str, bytes], None]
+"""Writes one file: name relative to the output, with / between parts, and its content."""
+
+
+def check_free(out: Path, *, overwrite: bool, contents: frozenset[str] = frozenset()) -> None:
+    """Refuse an output that is there already, or that is not ours to replace.
+
+    Args:
+        out: file or folder to be written.
+        overwrite: it may be replaced.
+        contents: what a folder that is replaced may contain at its top; nothing else is ever deleted.
+
+    Raises:
+        ConfigError: it is there and `overwrite` is off, or it holds something else.
+    """
+    if out.is_dir():
+        found = sorted(entry.name for entry in out.iterdir())
+        if not contents:
+            raise ConfigError(f"--out {out}: this is a folder; this format is one file, name it")
+        if foreign := [name for name in found if name not in contents]:
+            raise ConfigError(
+                f"--out {out}: this folder holds other things ({foreign[0]}), which are not replaced; choose a new one"
+            )
+        if not found:
+            return
+    if os.path.lexists(out) and not overwrite:
+        raise ConfigError(f"--out {out}: is there already; choose another --out, or replace it with --overwrite")
+
+
+@contextmanager
+def container(out: Path) -> Iterator[Write]:
+    """Give a function that writes files into `out`: a ZIP archive if it ends in .zip, else a folder.
+
+    On success `out` is there, in place of what was there before; after an error it is as before.
+
+    Raises:
+        DataError: it cannot be written.
+    """
+    with _archive(out) if out.suffix.lower() == ".zip" else _folder(out) as write:
+        yield write
+
+
+@contextmanager
+def _archive(out: Path) -> Iterator[Write]:
+    with atomic_path(out) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        # A fixed date: the same masks give the same bytes.
+        def write(name: str, content: bytes) -> None:
+            member = zipfile.ZipInfo(name)
+            member.external_attr = 0o644 << 16
+            kind = zipfile.ZIP_STORED if name.endswith(".png") else zipfile.ZIP_DEFLATED
+            archive.writestr(member, content, compress_type=kind)
+
+        yield write
+
+
+@contextmanager
+def _folder(out: Path) -> Iterator[Write]:
+    make_folder(out.parent)
+    try:
+        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name[:40]}.", suffix=".tmp", dir=out.parent))
+        root = temporary / "new"
+        root.mkdir()
+    except OSError as error:
+        raise DataError(f"{out}: cannot write here ({error.strerror}); check space and permissions") from error
+
+    def write(name: str, content: bytes) -> None:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    try:
+        yield write
+        before = temporary / "before"
+        if out.is_dir():
+            out.replace(before)
+        try:
+            root.replace(out)
+        except BaseException:
+            if before.is_dir():
+                before.replace(out)
+            raise
+    except OSError as error:
+        raise DataError(f"{out}: writing failed ({error.strerror}); check space and permissions") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

@@ -1,0 +1,59 @@
+"""Label Studio's run-length encoding of brush strokes: a stream of bits, most significant first.
+
+The stream, of the library rle-pack (https://github.com/thi-ng/umbrella/tree/develop/packages/rle-pack):
+
+| bits | meaning |
+|---|---|
+| 32 | number of values N |
+| 5 | bits of a value, minus 1: here 8 bits |
+| 4 x 4 | bits of a length in each of four sizes, minus 1: here 3, 4, 8 and 16 bits |
+| then, until N values are there | |
+| 1 | 1: one value, repeated; 0: that many different values follow (not used here) |
+| 2 | which of the four sizes |
+| 3, 4, 8 or 16 | length minus 1 |
+| 8 | the value |
+
+The values are those of an RGBA picture, row by row: 255 in all four channels where the brush was.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tag2mask.masks.run_lengths import run_lengths
+
+_SIZES = np.array([3, 4, 8, 16])
+_LONGEST = 1 << 16
+_HEADER = np.array([7, *(_SIZES - 1)])
+_HEADER_BITS = np.array([5, 4, 4, 4, 4])
+
+
+def brush_rle(region: NDArray[np.bool_]) -> list[int]:
+    """Encode a (H, W) region as Label Studio's `rle`: bytes as a list of numbers.
+
+    Raises:
+        ValueError: more than 2**30 - 1 pixels, which its 32 bits cannot count.
+    """
+    if region.size * 4 >= 1 << 32:
+        raise ValueError(f"a region of {region.shape} has more pixels than Label Studio's encoding can count")
+    lengths = 4 * run_lengths(region.ravel())
+    values = 255 * (np.arange(len(lengths)) % 2)
+    pieces = -(-lengths // _LONGEST)  # a longer run is written as several; an empty one not at all
+    values = np.repeat(values, pieces)
+    last = np.cumsum(pieces)[pieces > 0] - 1
+    cut = np.full(len(values), _LONGEST)
+    cut[last] = (lengths - (pieces - 1) * _LONGEST)[pieces > 0]
+    size = np.searchsorted(1 << _SIZES, cut)
+    words = (((0b100 | size) << _SIZES[size] | (cut - 1)) << 8) | values
+    widths = 3 + _SIZES[size] + 8
+    bits = [_bits(np.array([4 * region.size]), np.array([32])), _bits(_HEADER, _HEADER_BITS), _bits(words, widths)]
+    encoded: list[int] = np.packbits(np.concatenate(bits)).tolist()
+    return encoded
+
+
+def _bits(words: NDArray[np.int64], widths: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """The lowest `widths` bits of each word, one after the other, most significant first."""
+    ends = np.cumsum(widths)
+    shifts = np.repeat(ends, widths) - np.arange(int(ends[-1])) - 1
+    return (np.repeat(words, widths) >> shifts & 1).astype(np.uint8)

@@ -1,0 +1,53 @@
+"""The layout of a PASCAL VOC devkit, as CVAT's "Segmentation mask 1.1" and Datumaro read it.
+
+`SegmentationClass/NAME.png` are palette PNGs of class indices, `labelmap.txt` says what their colours mean,
+`ImageSets/Segmentation/default.txt` lists the names. Undecided pixels stay 255; where there are any,
+`labelmap.txt` names their colour `undecided`, because Datumaro refuses masks with a colour that is not declared.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tag2mask.core.constants import IGNORE_INDEX
+from tag2mask.core.errors import DataError
+from tag2mask.masks.formats.containers import Write
+from tag2mask.masks.formats.options import ExportOptions, stem_of
+from tag2mask.masks.label_map import label_map
+from tag2mask.masks.palette_png import encode_mask, voc_colours
+
+_UNDECIDED = "undecided"
+
+
+class VocLayout:
+    """Writes the files of a devkit."""
+
+    contents = frozenset({"SegmentationClass", "ImageSets", "labelmap.txt"})
+
+    def __init__(self, write: Write, options: ExportOptions) -> None:
+        self._write = write
+        self._classes = options.classes
+        self._names: list[str] = []
+        self._undecided = False
+        if _UNDECIDED in self._classes:
+            raise DataError(f"a class cannot be called {_UNDECIDED!r} here, which means 255; rename it")
+        for name in self._classes:
+            if ":" in name or "#" in name:
+                raise DataError(f"class name {name!r}: labelmap.txt cannot hold : or #; rename it")
+
+    def add(self, name: str, mask: NDArray[np.uint8]) -> None:
+        """Write one mask."""
+        stem = stem_of(name)
+        self._undecided = self._undecided or bool((mask == IGNORE_INDEX).any())
+        self._write(f"SegmentationClass/{stem}.png", encode_mask(mask, classes=len(self._classes)))
+        self._names.append(stem)
+
+    def close(self) -> None:
+        """Write the list of names and the label map."""
+        self._write("ImageSets/Segmentation/default.txt", "".join(f"{name}\n" for name in self._names).encode())
+        text = label_map(self._classes)
+        if self._undecided:
+            red, green, blue = voc_colours()[IGNORE_INDEX].tolist()
+            text += f"{_UNDECIDED}:{red},{green},{blue}::\n"
+        self._write("labelmap.txt", text.encode())

@@ -1,0 +1,69 @@
+"""YOLO-seg: a text file per photograph, a line per part of a class, and data.yaml.
+
+A line is the class (from 0, background not counted) and the vertices x y, divided by width and height.
+Vertices are middles of pixels on the outline: readers multiply by the size, cut off the fraction and fill
+with `cv2.fillPoly`, which adds the outline, and so get the pixels back.
+
+A reader drops, without saying so, a second line of the same class with the same bounding box, and
+what has no area: see `_line`.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from tag2mask.masks.formats.containers import Write
+from tag2mask.masks.formats.options import ExportOptions, stem_of
+from tag2mask.masks.polygons import Ring, centre_polygons
+from tag2mask.masks.run_lengths import class_regions
+
+_INSET = 0.05
+
+
+class YoloSeg:
+    """Writes `labels/NAME.txt` and `data.yaml`; the photographs belong into `images/`."""
+
+    contents = frozenset({"labels", "data.yaml"})
+
+    def __init__(self, write: Write, options: ExportOptions) -> None:
+        self._write = write
+        self._options = options
+
+    def add(self, name: str, mask: NDArray[np.uint8]) -> None:
+        """Write the labels of one photograph; background alone gives an empty file."""
+        lines = []
+        for index, region in class_regions(mask, len(self._options.classes)):
+            seen: dict[tuple[int, ...], int] = {}
+            for polygon in centre_polygons(region, self._options.tolerance):
+                box = (*polygon.min(axis=0).tolist(), *polygon.max(axis=0).tolist())
+                seen[box] = seen.get(box, -1) + 1
+                lines.append(f"{index - 1} {_line(polygon, mask.shape, seen[box])}\n")
+        self._write(f"labels/{stem_of(name)}.txt", "".join(lines).encode())
+
+    def close(self) -> None:
+        """Write data.yaml."""
+        names = dict(enumerate(self._options.classes))
+        text = yaml.safe_dump({"train": "images", "val": "images", "names": names}, allow_unicode=True, sort_keys=False)
+        note = "# Photographs belong into images/, beside labels/, with the same names. Make a val of your own.\n"
+        self._write("data.yaml", (note + text).encode())
+
+
+def _line(polygon: Ring, shape: tuple[int, ...], repeated: int) -> str:
+    """Vertices as text.
+
+    A part of one pixel's width or height becomes a rectangle inside its pixels, so that it has an area.
+    `repeated` parts of the same class and bounding box came before: a shift of a hundredth of a pixel each,
+    which no pixel notices, makes the boxes differ.
+    """
+    low, high = polygon.min(axis=0), polygon.max(axis=0)
+    if (low == high).any():
+        (left, top), (right, bottom) = low + _INSET, high + 1 - _INSET
+        vertices = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
+    else:
+        # A diagonal has two vertices; less than three would be read as a box.
+        closed = polygon if len(polygon) > 2 else np.concatenate([polygon, polygon[:1]])
+        vertices = closed + 0.5 + 0.01 * (repeated % 40)
+    values = (vertices / np.array([shape[1], shape[0]])).ravel()
+    return " ".join(f"{value:.8f}".rstrip("0") for value in values.tolist())

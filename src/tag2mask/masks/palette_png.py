@@ -1,0 +1,132 @@
+"""Masks as palette PNGs: pixel values are class indices, the palette makes them visible."""
+
+from __future__ import annotations
+
+import io
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageFile
+
+from tag2mask.core.constants import IGNORE_INDEX
+from tag2mask.core.errors import DataError
+from tag2mask.core.files import atomic_path
+from tag2mask.images.decode import IMAGE_SUFFIXES, load_pixels, open_image
+
+
+@lru_cache(maxsize=1)
+def _colours() -> NDArray[np.uint8]:
+    index = np.arange(256)
+    colours = np.zeros((256, 3), np.uint8)
+    for bit in range(8):  # bits 0, 1, 2 of the index feed red, green, blue from the top bit down
+        for channel in range(3):
+            colours[:, channel] |= (((index >> (3 * bit + channel)) & 1) << (7 - bit)).astype(np.uint8)
+    colours.setflags(write=False)
+    return colours
+
+
+def voc_colours() -> NDArray[np.uint8]:
+    """Colour map of PASCAL VOC by its bit rule: uint8 (256, 3) RGB, read-only; 255 is whitish."""
+    return _colours()
+
+
+def mask_path(folder: Path, name: str) -> Path:
+    """Where the mask of the item `name` lies in `folder`: subfolders kept, suffix replaced by .png.
+
+    A suffix that is not an image's stays: `scan.001` becomes `scan.001.png`.
+
+    Raises:
+        DataError: the name is absolute or leads out of the folder.
+    """
+    pure = PurePosixPath(name)
+    if pure.is_absolute() or Path(name).drive or ".." in pure.parts or not pure.name:
+        raise DataError(f"{name!r}: a name inside the folder was expected, without .. and not absolute")
+    stem = pure.stem if pure.suffix.lower() in IMAGE_SUFFIXES else pure.name
+    return folder / pure.parent / f"{stem}.png"
+
+
+def write_mask(path: Path, mask: NDArray[Any], *, classes: int | None = None) -> None:
+    """Write a mask as an 8-bit palette PNG, atomically.
+
+    Args:
+        path: ends in .png; folders are made.
+        mask: integers (H, W), class indices, `IGNORE_INDEX` where undecided.
+        classes: number of classes without background; a larger index is refused. None: 254.
+
+    Raises:
+        DataError: the file cannot be written.
+        ValueError: the mask is not (H, W) integers, or an index is out of range.
+    """
+    if path.suffix.lower() != ".png":
+        raise ValueError(f"{path}: a mask is written as .png")
+    try:
+        content = encode_mask(mask, classes=classes)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def encode_mask(mask: NDArray[Any], *, classes: int | None = None) -> bytes:
+    """The content of the palette PNG that `write_mask` writes.
+
+    Raises:
+        ValueError: as `write_mask`.
+    """
+    if mask.ndim != 2 or mask.size == 0 or mask.dtype.kind not in "iu":
+        raise ValueError(f"a mask is integers (H, W) with H, W > 0; got {mask.dtype} {mask.shape}")
+    limit = IGNORE_INDEX - 1 if classes is None else classes
+    wrong = (mask != IGNORE_INDEX) & ((mask < 0) | (mask > limit))
+    if wrong.any():
+        raise ValueError(f"class index {int(mask[wrong][0])}; expected 0 to {limit}, or {IGNORE_INDEX}")
+    pixels = np.ascontiguousarray(mask, np.uint8)
+    image = Image.frombytes("P", (pixels.shape[1], pixels.shape[0]), pixels.tobytes())
+    image.putpalette(voc_colours().tobytes())
+    stream = io.BytesIO()
+    image.save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def read_mask(path: Path) -> NDArray[np.uint8]:
+    """Read a mask from a palette PNG or a single-channel PNG of class indices.
+
+    Returns:
+        uint8 (H, W): the pixel values as stored; for a palette PNG the indices, not the colours.
+
+    Raises:
+        DataError: missing, damaged, not a PNG, in colour, with transparency, or of 16 bits.
+    """
+    with open_image(path, formats=("PNG",), remedy="masks are PNGs of class indices") as image:
+        bits = _grey_bits(image)
+        load_pixels(image, path)
+        if image.mode not in {"P", "L", "1"}:
+            raise DataError(f"{path}: {_why_not(image.mode)}")
+        values = np.array(image, np.uint8)
+        # Pillow spreads grey of 2 and 4 bits over 0..255; class indices want the stored values.
+        return values // np.uint8({2: 85, 4: 17}[bits]) if image.mode == "L" and bits in {2, 4} else values
+
+
+def _grey_bits(image: ImageFile.ImageFile) -> int:
+    stream = image.fp
+    if stream is None:
+        return 8
+    position = stream.tell()
+    stream.seek(24)
+    bits = stream.read(1)[0]
+    stream.seek(position)
+    return bits
+
+
+def _why_not(mode: str) -> str:
+    expected = "expected a palette or 8-bit grey PNG whose pixel values are class indices"
+    if mode in {"RGB", "RGBA"}:
+        return (
+            f"this mask is a colour picture ({mode}), which does not say which class a colour means; "
+            f"{expected}: save the indices, not the rendered colours"
+        )
+    if mode.startswith("I"):
+        return f"this mask has 16 bits a pixel; {expected}: save it as uint8"
+    return f"this mask has pixels of mode {mode}; {expected}"

@@ -1,0 +1,1 @@
+"""The method after the network."""

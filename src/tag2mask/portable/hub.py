@@ -1,0 +1,183 @@
+"""Runs to the Hub and back, through huggingface_hub's own interface."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from tag2mask.config.schema import load_yaml, parse_config
+from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.core.extras import require
+from tag2mask.models.checkpoint import RunFolder
+from tag2mask.portable.model_card import model_card
+
+FILES = ("model.safetensors", "model.yaml")
+"""All that is ever fetched."""
+
+_NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+_FORBIDDEN = ("checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
+"""Arguments of `timm.create_model` that would read other files than ours."""
+
+
+def is_hub_name(name: str | Path) -> bool:
+    """Whether this is 'user/name' on the Hub: of that form, and no path whose folder exists here."""
+    text = Path(name).as_posix()
+    return _NAME.fullmatch(text) is not None and not Path(name).exists() and not Path(name).parent.exists()
+
+
+def push_to_hub(
+    run: str | Path,
+    name: str,
+    *,
+    private: bool = True,
+    scores: str | Path | None = None,
+    description: str = "",
+    licence: str | None = None,
+    endpoint: str | None = None,
+    token: str | None = None,
+) -> str:
+    """Put a run's trained network on the Hub, with a model card, in one commit.
+
+    The weights go as safetensors, classes and settings as YAML. Names of photographs, paths of this
+    machine and checkpoints stay here.
+
+    Args:
+        run: the run's folder.
+        name: 'user/name'; the repository is created where there is none.
+        private: of a repository that is created.
+        scores: file of what `tag2mask evaluate --json` printed, for the card.
+        description: what the photographs are, for the card.
+        licence: of the weights, an identifier of the Hub's, e.g. 'apache-2.0'.
+        endpoint: address of another hub; None: `HF_ENDPOINT`, or Hugging Face's.
+        token: None: of `hf auth login` or `HF_TOKEN`.
+
+    Returns:
+        The commit's address.
+
+    Raises:
+        ConfigError: `name` has not the form 'user/name', or the Hub refuses.
+        DataError: the folder holds no trained network, or `scores` cannot be read.
+        MissingExtraError: huggingface_hub is not installed.
+    """
+    hub: Any = require("hub", "pushing to the Hub")
+    if _NAME.fullmatch(name) is None:
+        raise ConfigError(f"'{name}' is no name of a repository; expected user/name")
+    folder = RunFolder(Path(run))
+    if not folder.model.is_file() or not folder.weights.is_file():
+        raise DataError(f"{run}: there is no trained network here; give the folder that `tag2mask train --out` wrote")
+    tree = _without_paths(load_yaml(folder.model))
+    config = parse_config(tree["config"], source=str(folder.model))
+    card = model_card(
+        name,
+        tree["classes"],
+        config,
+        tags=_tags(folder.collection),
+        scores=None if scores is None else _read_scores(Path(scores)),
+        description=description,
+        licence=licence,
+    )
+    content = {
+        "README.md": card.encode(),
+        "model.yaml": yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).encode(),
+        "model.safetensors": folder.weights,
+    }
+    operations = [
+        hub.CommitOperationAdd(path_in_repo=path, path_or_fileobj=data if isinstance(data, bytes) else str(data))
+        for path, data in content.items()
+    ]
+    api = hub.HfApi(endpoint=endpoint, token=token, library_name="tag2mask")
+    with _explained(hub, name):
+        api.create_repo(name, private=private, exist_ok=True)
+        commit = api.create_commit(name, operations, commit_message="Network trained with tag2mask")
+    return str(commit.commit_url)
+
+
+def fetch(name: str, *, revision: str | None = None, endpoint: str | None = None, token: str | None = None) -> Path:
+    """Fetch a network from the Hub into its cache; what is there already is not fetched again.
+
+    Returns:
+        A folder that can be loaded as a run.
+
+    Raises:
+        ConfigError: no such repository, no access, no network, or settings that would read other files.
+        DataError: the repository holds no network of tag2mask.
+        MissingExtraError: huggingface_hub is not installed.
+    """
+    hub: Any = require("hub", f"{name}: there is no such folder, and fetching it from the Hub")
+    with _explained(hub, name):
+        found = hub.snapshot_download(
+            name,
+            revision=revision,
+            endpoint=endpoint,
+            token=token,
+            allow_patterns=list(FILES),
+            library_name="tag2mask",
+        )
+    folder = Path(found)
+    for file in FILES:
+        if not (folder / file).is_file():
+            raise DataError(f"{name}: this repository has no {file}; it holds no network of tag2mask")
+    _check_settings(load_yaml(folder / "model.yaml"), name)
+    return folder
+
+
+@contextmanager
+def _explained(hub: Any, name: str) -> Iterator[None]:
+    """Turn what huggingface_hub raises into an error that a user can act on."""
+    errors = hub.errors
+    try:
+        yield
+    except errors.GatedRepoError:
+        raise ConfigError(f"{name}: access must be asked for on the repository's page on the Hub") from None
+    except errors.RepositoryNotFoundError:
+        raise ConfigError(
+            f"{name}: neither a folder here nor a repository on the Hub that you may see; check the name, "
+            "or log in with `hf auth login`"
+        ) from None
+    except errors.RevisionNotFoundError:
+        raise ConfigError(f"{name}: the repository has no such revision") from None
+    except errors.LocalEntryNotFoundError:
+        raise ConfigError(f"{name}: no folder here, not in the Hub's cache, and the Hub cannot be reached") from None
+    except errors.HfHubHTTPError as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ConfigError(f"{name}: the Hub refused ({reason}); check name and token (`hf auth login`)") from None
+    except OSError as error:
+        raise ConfigError(f"{name}: the Hub cannot be reached ({error}); check the network") from None
+
+
+def _without_paths(tree: dict[str, Any]) -> dict[str, Any]:
+    """The file's content without the path of the weights that training began from."""
+    model = dict(tree["config"]["model"])
+    if model.get("weights") not in ("hub", "none"):
+        model["weights"] = "none"
+    return {**tree, "config": {**tree["config"], "model": model}}
+
+
+def _check_settings(tree: Mapping[str, Any], name: str) -> None:
+    config = parse_config(tree.get("config", {}), source=f"{name}: model.yaml")
+    refused = sorted(set(config.model.backbone_args) & set(_FORBIDDEN))
+    if refused:
+        raise ConfigError(f"{name}: model.backbone_args may not have {', '.join(refused)} in a network from the Hub")
+
+
+def _tags(path: Path) -> dict[str, list[str]]:
+    try:
+        items = json.loads(path.read_text(encoding="utf-8"))["items"]
+        return {item["name"]: list(item["tags"]) for item in items}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"{path}: cannot read what the run was trained on ({error})") from None
+
+
+def _read_scores(path: Path) -> dict[str, Any]:
+    try:
+        scores = json.loads(path.read_text(encoding="utf-8"))
+        float(scores["mIoU"]), dict(scores["IoU"]), int(scores["images"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataError(f"--scores {path}: not what `tag2mask evaluate --json` prints ({error})") from None
+    return dict(scores)

@@ -1,5 +1,0 @@
-"""Masks over HTTP: a bounded pool of workers behind FastAPI and uvicorn."""
-
-from tag2mask.serving.limits import Limits
-
-__all__ = ["Limits"]

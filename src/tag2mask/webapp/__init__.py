@@ -1,6 +1,0 @@
-"""A page in the browser: try a trained network, see each step of the method, correct masks."""
-
-from tag2mask.webapp.page import build_page, serve_page
-from tag2mask.webapp.workbench import Workbench
-
-__all__ = ["Workbench", "build_page", "serve_page"]

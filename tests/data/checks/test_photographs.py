@@ -1,0 +1,100 @@
+"""What is seen of a photograph, and that no truncated file passes for a whole one."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from tag2mask.data.checks import photographs
+from tag2mask.data.checks.jpeg_end import jpeg_is_whole
+from tag2mask.data.checks.photographs import Photograph, Seen, Unreadable, look_at, look_at_all
+from tests.data.checks.pictures import picture
+
+FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
+    "baseline": ("jpg", {"format": "JPEG", "quality": 90}),
+    "progressive": ("jpg", {"format": "JPEG", "progressive": True}),
+    "restarts": ("jpg", {"format": "JPEG", "restart_marker_rows": 1}),
+    "png": ("png", {"format": "PNG"}),
+    "webp": ("webp", {"format": "WEBP"}),
+    "lossless webp": ("webp", {"format": "WEBP", "lossless": True}),
+    "tiff": ("tif", {"format": "TIFF"}),
+    "lzw tiff": ("tif", {"format": "TIFF", "compression": "tiff_lzw"}),
+    "bmp": ("bmp", {"format": "BMP"}),
+    "ppm": ("ppm", {"format": "PPM"}),
+}
+
+
+def encoded(options: dict[str, Any], size: tuple[int, int] = (60, 80)) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(picture(1, size)).save(stream, **options)
+    return stream.getvalue()
+
+
+def look(path: Path, data: bytes) -> Seen | Unreadable:
+    path.write_bytes(data)
+    return look_at(Photograph(path.name, path))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_whole_passes_and_truncated_does_not(name: str, tmp_path: Path) -> None:
+    suffix, options = FORMATS[name]
+    data = encoded(options)
+    whole = look(tmp_path / f"a.{suffix}", data)
+    assert isinstance(whole, Seen)
+    assert whole.size == (60, 80)
+    for share in (0.02, 0.3, 0.6, 0.9, 0.97):
+        cut = look(tmp_path / f"a.{suffix}", data[: int(share * len(data))])
+        assert isinstance(cut, Unreadable), f"{share} of the file passed"
+        assert f"a.{suffix}" in cut.reason
+    assert isinstance(look(tmp_path / f"a.{suffix}", data[: len(data) // 2]), Unreadable)
+
+
+@pytest.mark.parametrize("name", ["baseline", "progressive", "restarts"])
+def test_download_padded_with_zeros_is_truncated(name: str, tmp_path: Path) -> None:
+    data = encoded(FORMATS[name][1])
+    cut = len(data) * 2 // 3
+    broken = look(tmp_path / "a.jpg", data[:cut] + bytes(len(data) - cut))
+    assert isinstance(broken, Unreadable)
+    assert broken.truncated
+
+
+def test_end_of_a_preview_is_not_the_end_of_the_file() -> None:
+    preview = encoded(FORMATS["baseline"][1], (20, 30))
+    data = encoded(FORMATS["baseline"][1])
+    segment = b"\xff\xe1" + (len(preview) + 2).to_bytes(2) + preview
+    assert jpeg_is_whole(data[:2] + segment + data[2:])
+    assert not jpeg_is_whole(data[:2] + segment + data[2:-2])
+    assert jpeg_is_whole(data + b"what a camera appends")
+
+
+def test_large_jpeg_is_reduced_and_still_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(FORMATS["baseline"][1], (1200, 1600))
+    whole = look(tmp_path / "a.jpg", data)
+    monkeypatch.setattr(photographs, "REDUCED_ABOVE", 1_000_000)
+    reduced = look(tmp_path / "a.jpg", data)
+    assert isinstance(whole, Seen)
+    assert isinstance(reduced, Seen)
+    assert (whole.reduced, reduced.reduced) == (False, True)
+    assert reduced.size == whole.size == (1200, 1600)
+    assert int((whole.hash != reduced.hash).sum()) <= 5
+    assert isinstance(look(tmp_path / "a.jpg", data[: int(0.97 * len(data))]), Unreadable)
+
+
+def test_turned_by_exif_is_seen_as_displayed(tmp_path: Path) -> None:
+    upright = picture(2)
+    exif = Image.Exif()
+    exif[274] = 6
+    Image.fromarray(np.rot90(upright).copy()).save(tmp_path / "turned.png", exif=exif)
+    Image.fromarray(upright).save(tmp_path / "upright.png")
+    seen, unreadable = look_at_all([Photograph(n, tmp_path / n) for n in ("turned.png", "upright.png")])
+    assert not unreadable
+    turned, plain = seen
+    assert (turned.turned, plain.turned) == (True, False)
+    assert turned.size == plain.size == (60, 80)
+    assert turned.pixel_hash == plain.pixel_hash
+    assert turned.file_hash != plain.file_hash

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tag2mask.core.constants import MAX_CLASSES
+from tag2mask.core.errors import DataError
+from tag2mask.data import Dataset, check_classes
+from tag2mask.data.record import ImageRecord
+from tag2mask.masks.class_names import nearest, read_classes
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("cat\ndog\n", ("cat", "dog")),
+        ("dog cat", ("dog", "cat")),
+        ("fire truck\n  dog  \n\n", ("fire truck", "dog")),
+        ("\ufeffcat\r\ndog\r\n", ("cat", "dog")),
+        ("background\ncat\n", ("cat",)),
+        ("e\u0301lan\ncat\n", ("\u00e9lan", "cat")),
+        ("1\n2\n", ("1", "2")),
+        ("2cv\n4x4\n", ("2cv", "4x4")),
+    ],
+)
+def test_files_of_classes(tmp_path: Path, text: str, names: tuple[str, ...]) -> None:
+    path = tmp_path / "classes.txt"
+    path.write_bytes(text.encode())
+    assert read_classes(path) == names
+    if all(" " not in name for name in names) and "background" not in text and "\u0301" not in text:
+        assert list(names) == text.removeprefix("\ufeff").split()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", r"classes\.txt: no class; expected one class name per line"),
+        ("background\n", "no class"),
+        ("cat\ncat\n", "class 'cat' is listed twice"),
+        ("cat\nnone\n", "'none' means that no class is present"),
+        ("cat\nbackground\n", "'background' means that no class is present"),
+        ("0 cat\n1 dog\n", r"lines begin with numbers \('0 cat'\)"),
+        ("0: cat\n1: dog\n", "lines begin with numbers"),
+        ("cat, dog, horse", "names separated by commas"),
+        ("cat\ta\x07\nb\n", "cannot be a class name"),
+        ("\n".join(f"c{k}" for k in range(MAX_CLASSES + 1)), "255 classes; an 8-bit mask holds 254"),
+    ],
+)
+def test_files_that_are_no_classes(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "classes.txt"
+    path.write_text(text)
+    with pytest.raises(DataError, match=message):
+        read_classes(path)
+
+
+def test_files_that_cannot_be_read(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"none\.txt: no such file; expected class names"):
+        read_classes(tmp_path / "none.txt")
+    with pytest.raises(DataError, match="cannot be read"):
+        read_classes(tmp_path)
+    (tmp_path / "classes.txt").write_bytes(b"caf\xe9\n")
+    with pytest.raises(DataError, match="not UTF-8 text"):
+        read_classes(tmp_path / "classes.txt")
+
+
+def test_lists_of_classes() -> None:
+    assert read_classes(["dog ", "fire truck"]) == ("dog", "fire truck")
+    assert len(read_classes([f"c{k}" for k in range(MAX_CLASSES)])) == MAX_CLASSES
+    with pytest.raises(DataError, match="a list of names or a path was expected, got the text 'cat'"):
+        read_classes("cat")
+
+
+def test_nearest() -> None:
+    assert nearest("hores", ["horse", "house"]) == " (did you mean 'horse'?)"
+    assert nearest("Cat", ["cat"]) == " (did you mean 'cat'?)"
+    assert nearest("xylophone", ["cat"]) == ""
+
+
+def test_check_classes() -> None:
+    def collection(**numbers: int) -> Dataset:
+        items = tuple(
+            ImageRecord(Path(f"{name}{k}.jpg"), f"{name}{k}.jpg", frozenset({name}))
+            for name, number in numbers.items()
+            for k in range(number)
+        )
+        return Dataset(Path(), tuple(numbers), items)
+
+    assert check_classes(collection(cat=20, dog=30)) == ()
+    (problem,) = check_classes(collection(cat=19, dog=30))
+    assert (problem.kind, problem.file, problem.level) == ("few images", "cat", "note")
+    assert "class 'cat' is present in 19 images only; below 20" in problem.message
+    with pytest.raises(DataError, match=r"fewer than 2 images: 'cat' \(1\), 'dog' \(0\)\. Add images"):
+        check_classes(collection(cat=1, dog=0, horse=5))
+    assert check_classes(collection(cat=1), minimum=1, advised=1) == ()

@@ -1,0 +1,179 @@
+"""Masks of collections on any storage, on several workers; a real object store on loopback and a real Ray."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from tag2mask import cli
+from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.deploy.bulk import BulkOutcome, bulk_predict, read_masks
+from tag2mask.deploy.bulk.storage import Part, Store, find_parts
+from tag2mask.deploy.bulk.table import mask_row, row_mask
+from tag2mask.images.decode import read_image
+from tag2mask.inference.predictor import Predictor
+from tag2mask.masks import read_mask
+from tests.deploy.bulk.conftest import COUNT
+
+pytest.importorskip("fsspec", reason="fsspec is not installed")
+pytest.importorskip("pyarrow", reason="pyarrow is not installed")
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+
+@pytest.fixture(scope="module")
+def expected(trained: Path, photographs: Path) -> dict[str, NDArray[np.uint8]]:
+    predictor, found = Predictor.load(trained), {}
+    for path in sorted(photographs.rglob("*.*")):
+        try:
+            image = read_image(path)
+        except DataError:
+            continue
+        found[path.relative_to(photographs).as_posix()] = predictor.predict(image).mask
+    assert len(found) == COUNT - 1
+    return found
+
+
+def check(out: str, outcome: BulkOutcome, expected: dict[str, NDArray[np.uint8]], prefix: str = "") -> None:
+    masks = dict(read_masks(out))
+    assert masks.keys() == {prefix + name for name in expected}
+    for name, mask in expected.items():
+        np.testing.assert_array_equal(masks[prefix + name], mask)
+    assert outcome.written == COUNT - 1
+    assert len(outcome.failures) == 1
+    rows = list(csv.DictReader(io.StringIO(Store(out).read("failures.csv").decode())))
+    assert [row["image"] for row in rows] == [outcome.failures[0][0]]
+    assert "truncated" in rows[0]["reason"]
+
+
+def test_a_mask_there_and_back() -> None:
+    mask = np.random.default_rng(0).integers(0, 4, (7, 9)).astype(np.uint8)
+    np.testing.assert_array_equal(row_mask(mask_row("a", mask, ("x", "y", "z"), 0.5)), mask)
+
+
+def test_local_and_again(
+    trained: Path, photographs: Path, tmp_path: Path, expected: dict[str, NDArray[np.uint8]]
+) -> None:
+    out = str(tmp_path / "out")
+    check(out, bulk_predict(trained, str(photographs), out, part_size=3), expected)
+    before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.parquet")}
+    assert len(before) == 4
+    again = bulk_predict(trained, str(photographs), out, part_size=3)
+    assert (again.written, again.kept) == (0, COUNT - 1)  # the damaged one is tried again, and nothing else
+    assert {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in before} == before
+    assert not list((tmp_path / "out").glob(".*"))
+    (tmp_path / "out" / sorted(before)[0]).unlink()
+    part = bulk_predict(trained, str(photographs), out, part_size=3)
+    assert 0 < part.written <= 3
+    check(out, bulk_predict(trained, str(photographs), str(tmp_path / "new")), expected)
+
+
+def test_pngs(trained: Path, photographs: Path, tmp_path: Path, expected: dict[str, NDArray[np.uint8]]) -> None:
+    out = tmp_path / "out"
+    outcome = bulk_predict(trained, str(photographs), str(out), form="png", part_size=4)
+    for name, mask in expected.items():
+        np.testing.assert_array_equal(read_mask((out / name).with_suffix(".png")), mask)
+    assert len(outcome.failures) == 1
+    again = bulk_predict(trained, str(photographs), str(out), form="png", part_size=4)
+    assert (again.written, again.kept, len(again.failures)) == (0, COUNT - 1, 1)
+
+
+def test_tar_shards(trained: Path, photographs: Path, tmp_path: Path, expected: dict[str, NDArray[np.uint8]]) -> None:
+    (tmp_path / "shards").mkdir()
+    names = sorted(path.relative_to(photographs).as_posix() for path in photographs.rglob("*.*"))
+    for number, part in enumerate((names[:6], names[6:])):
+        with tarfile.open(tmp_path / "shards" / f"{number:04d}.tar", "w") as shard:
+            for name in part:
+                shard.add(photographs / name, arcname=name)
+                data = json.dumps({"tags": ["disc"]}).encode()
+                member = tarfile.TarInfo(str(Path(name).with_suffix(".json")))
+                member.size = len(data)
+                shard.addfile(member, io.BytesIO(data))
+    out = str(tmp_path / "out")
+    outcome = bulk_predict(trained, str(tmp_path / "shards"), out)
+    masks = dict(read_masks(out))
+    for name, mask in expected.items():
+        np.testing.assert_array_equal(masks[f"{0 if name in names[:6] else 1:04d}.tar/{name}"], mask)
+    assert (outcome.written, len(outcome.failures)) == (COUNT - 1, 1)
+    again = bulk_predict(trained, str(tmp_path / "shards"), out)
+    assert (again.written, again.kept) == (0, 2)
+    whole = (tmp_path / "shards/0000.tar").read_bytes()
+    (tmp_path / "shards/0002.tar").write_bytes(whole[: len(whole) // 2 + 100])
+    damaged = bulk_predict(trained, str(tmp_path / "shards"), out)
+    assert damaged.written >= 1
+    assert any("0002.tar" in name for name, _ in damaged.failures)
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("ray_cluster")
+def test_ray_and_an_object_store(
+    trained: Path, photographs: Path, bucket: str, expected: dict[str, NDArray[np.uint8]]
+) -> None:
+    s3fs: Any = pytest.importorskip("s3fs", reason="s3fs is not installed")
+
+    s3fs.S3FileSystem().put(f"{photographs}/", f"{bucket}/photos/", recursive=True)
+    outcome = bulk_predict(trained, f"{bucket}/photos", f"{bucket}/masks", engine="ray", workers=2, part_size=3)
+    check(f"{bucket}/masks", outcome, expected)
+    # One engine goes on where the other was.
+    again = bulk_predict(trained, f"{bucket}/photos", f"{bucket}/masks", part_size=3)
+    assert (again.written, again.kept) == (0, COUNT - 1)
+
+
+def test_what_is_refused(trained: Path, photographs: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no photograph"):
+        bulk_predict(trained, str(tmp_path), str(tmp_path / "out"))
+    (tmp_path / "mixed").mkdir()
+    (tmp_path / "mixed/about.json").write_text('{"network": "another"}')
+    with pytest.raises(ConfigError, match="other weights or settings"):
+        bulk_predict(trained, str(photographs), str(tmp_path / "mixed"))
+    with pytest.raises(ConfigError, match="cannot be used"):
+        Store("nowhere://bucket")
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn/part-1.parquet").write_bytes(b"PAR1 not at all")
+    with pytest.raises(DataError, match=r"part-1\.parquet: not a table"):
+        bulk_predict(trained, str(photographs), str(tmp_path / "torn"))
+
+
+def test_parts_are_named_by_their_content(photographs: Path) -> None:
+    parts, done = find_parts(str(photographs), lambda name: False, size=3)
+    assert (len(parts), done) == (4, 0)
+    assert [Part.from_json(part.to_json()) for part in parts] == parts
+    assert len({part.name for part in parts}) == 4
+
+
+def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> object:
+    """Run `tag2mask predict`; its exit status."""
+    monkeypatch.setattr("sys.argv", ["tag2mask", "predict", *map(str, words)])
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return ended.value.code
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        (["--engine", "horse"], "expected local or ray"),
+        (["--engine", "local", "--to", "gif"], "expected parquet or png"),
+        (["--engine", "local", "--strict"], "not with --engine"),
+    ],
+)
+def test_the_command(
+    trained: Path,
+    photographs: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    extra: list[str],
+    message: str,
+) -> None:
+    assert command(monkeypatch, trained, photographs, "--out", tmp_path / "no", *extra) == 1
+    assert message in capsys.readouterr().err.replace("\n", " ")
+    assert command(monkeypatch, trained, photographs, "--out", tmp_path / "out", "--engine", "local") == 3  # one is bad
+    assert f"{COUNT - 1} masks written" in capsys.readouterr().out

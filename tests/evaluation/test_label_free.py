@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from tag2mask.cli import app
+from tag2mask.core.errors import DataError
+from tag2mask.data import load_dataset
+from tag2mask.evaluation.label_free import label_free_score
+from tag2mask.inference.predictor import Predictor
+from tag2mask.models.checkpoint import RunFolder, load_model, save_model
+from tests.helpers import TinyCollection
+
+
+def test_a_trained_network_scores_above_a_spoilt_one(shapes: TinyCollection, trained: Path) -> None:
+    collection = load_dataset(shapes.images, shapes.tags, classes=shapes.class_file)
+    predictor = Predictor.load(trained, device="cpu")
+    good = label_free_score(predictor, collection, limit=24)
+    assert good.images == 24
+    for sign in (good.consistency, good.agreement, good.stability):
+        assert 0 <= sign <= 1
+    assert good.score == pytest.approx((good.consistency + good.agreement + good.stability) / 3)
+    assert "label-free score" in good.summary()
+    torch.manual_seed(0)
+    for head in (predictor.network.segmentation, predictor.network.recognition):
+        for parameter in head.parameters():
+            parameter.data = torch.randn_like(parameter) * 0.1
+    assert label_free_score(predictor, collection, limit=24).score < good.score - 0.1
+
+
+def test_other_classes_are_refused(shapes: TinyCollection, trained: Path) -> None:
+    other = load_dataset(shapes.images, shapes.tags, classes=("square", "disc"))
+    with pytest.raises(DataError, match="needs photographs with tags of the classes disc, square"):
+        label_free_score(Predictor.load(trained, device="cpu"), other)
+
+
+def test_the_command(shapes: TinyCollection, trained: Path) -> None:
+    words = ["score", str(trained), str(shapes.images), "--tags", str(shapes.tags), "--limit", "8", "--json"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 0
+    assert '"consistency"' in result.stdout
+
+
+def test_a_damaged_photograph_is_skipped(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:
+    shutil.copytree(shapes.images, tmp_path / "images")
+    damaged = sorted((tmp_path / "images").iterdir())[0]
+    damaged.write_bytes(damaged.read_bytes()[:200])
+    words = ["score", str(trained), str(tmp_path / "images"), "--tags", str(shapes.tags), "--limit", "8", "--json"]
+    result = CliRunner().invoke(app, words)
+    assert result.exit_code == 3
+    assert damaged.name in result.stderr
+    assert json.loads(result.stdout)["images"] == 7
+
+
+def test_runs_are_ranked_by_each_other_s_vote(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:
+    spoilt = tmp_path / "spoilt"
+    shutil.copytree(trained, spoilt)
+    network, classes, config = load_model(RunFolder(trained))
+    torch.manual_seed(0)
+    for parameter in network.segmentation.parameters():
+        parameter.data = torch.randn_like(parameter)
+    worse = config.override({"prediction.prior_weight": 0.0})
+    save_model(RunFolder(spoilt), network, classes, worse)
+    words = ["score", str(spoilt), str(shapes.images), "--tags", str(shapes.tags), "--limit", "8"]
+    words += ["--against", str(trained)]
+    result = CliRunner().invoke(app, words)
+    assert isinstance(result.exception, DataError)
+    assert "a vote needs at least three networks, got 2" in str(result.exception)
+    other = tmp_path / "other"
+    shutil.copytree(trained, other)
+    save_model(RunFolder(other), load_model(RunFolder(trained))[0], classes, config.override({"prediction.gate": 0.2}))
+    result = CliRunner().invoke(app, [*words, "--against", str(other), "--json"])
+    assert result.exit_code == 0, result.output
+    near = {Path(one["run"]).name: one["consensus"] for one in json.loads(result.stdout)}
+    assert near["spoilt"] < min(near[trained.name], near["other"]) - 0.1
+    result = CliRunner().invoke(app, [*words, "--against", str(other)])
+    lines = [line for line in result.stdout.splitlines() if "near the others' vote" in line]
+    assert len(lines) == 3
+    assert str(spoilt) in lines[-1]

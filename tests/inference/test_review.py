@@ -1,0 +1,256 @@
+"""The way of a correction: masks, the least certain of them, a person's work, and back into training."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from tag2mask import train
+from tag2mask.api import make_masks
+from tag2mask.config.schema import Config
+from tag2mask.core.errors import DataError
+from tag2mask.data import load_dataset
+from tag2mask.inference.review import ReviewTable, least_certain, read_review
+from tag2mask.masks import read_mask, write_mask
+from tag2mask.masks.export_folder import export_masks
+from tag2mask.masks.formats.read_coco import CocoMaskError, coco_mask
+from tag2mask.masks.polygons import edge_polygons
+from tag2mask.method.uncertainty import Doubt, disagreement, tag_doubt, with_missing
+from tag2mask.training.losses import pixel_loss
+from tag2mask.training.pseudo_masks import MaskRefresh
+from tests.conftest import TINY_OPTIONS
+from tests.helpers import TinyCollection
+
+
+def test_disagreement() -> None:
+    one = np.zeros((3, 4, 4), np.float32)
+    one[0] = 1
+    other = one.copy()
+    assert disagreement(one, other) == 0
+    other[:, :2] = np.array([0, 1, 0], np.float32)[:, None, None]
+    assert disagreement(one, other) > 0.95
+    third = one.copy()
+    third[:, :2] = np.array([0, 0, 1], np.float32)[:, None, None]
+    assert disagreement(third, other) > 0.95  # both see an object, of another class each
+    faint = one.copy()
+    faint[:, 0, 0] = [0.98, 0.02, 0]
+    assert disagreement(one, faint) < 0.15  # a speck of nearly nothing
+
+
+def test_tags_contradict() -> None:
+    probs = np.array([0.9, 0.2, 0.5], np.float32)
+    none = np.zeros(3, bool)
+    assert tag_doubt(probs, np.array([True, False, False]), np.array([False, False, True])) == pytest.approx(0.2)
+    assert tag_doubt(probs, np.array([False, True, False]), none) == pytest.approx(0.9)
+    assert tag_doubt(probs, None, none) == 1.0
+    assert tag_doubt(probs[:1], None, none[:1]) == pytest.approx(0.2)
+    mask = np.zeros((100, 100), np.uint8)
+    assert with_missing(Doubt(), mask, [1]).tags == 1
+    mask[:10, :10] = 1
+    assert with_missing(Doubt(), mask, [1]).tags == 0
+
+
+def test_the_table_survives_an_interruption(tmp_path: Path) -> None:
+    table = ReviewTable(tmp_path)
+    table.add('a "b", c.jpg', Doubt(0.1, 0.2, 0.3))
+    table.add("d.jpg", Doubt(0.5, 0.5, 0.5))
+    table.add('a "b", c.jpg', Doubt(0.9, 0.9, 0.9))
+    path = tmp_path / "uncertainty.csv"
+    path.write_bytes(path.read_bytes() + b'"e.jpg",0.1,0')
+    assert least_certain(tmp_path, 5) == ['a "b", c.jpg', "d.jpg"]
+    ReviewTable(tmp_path).add("f.jpg", Doubt(1, 1, 1))
+    assert list(read_review(tmp_path)) == ["d.jpg", 'a "b", c.jpg', "f.jpg"]
+    assert path.read_text().splitlines()[0] == "image,uncertainty,streams,views,tags"
+
+
+def test_no_table(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no table of uncertainty"):
+        least_certain(tmp_path, 1)
+    ReviewTable(tmp_path)
+    with pytest.raises(DataError, match="empty"):
+        least_certain(tmp_path, 1)
+
+
+@given(st.integers(1, 12), st.integers(1, 12), st.integers(0, 2**32 - 1), st.sampled_from(["list", "text"]))
+def test_run_lengths_as_pycocotools_writes_them(height: int, width: int, seed: int, kind: str) -> None:
+    coco = pytest.importorskip("pycocotools.mask")
+    region = np.random.default_rng(seed).random((height, width)) < 0.5
+    encoded = coco.encode(np.asfortranarray(region.astype(np.uint8)))
+    counts: object = encoded["counts"].decode()
+    if kind == "list":
+        flat = region.ravel(order="F")
+        edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
+        lengths = np.diff([0, *edges, flat.size]).tolist()
+        counts = [0, *lengths] if flat[0] else lengths
+    annotation = {"category_id": 7, "segmentation": {"size": [height, width], "counts": counts}}
+    np.testing.assert_array_equal(coco_mask((height, width), [annotation], {7: 3}), region * 3)
+
+
+def test_polygons() -> None:
+    square = {"category_id": 1, "segmentation": [[2, 3, 8, 3, 8, 7, 2, 7]]}
+    inside = np.zeros((10, 12), np.uint8)
+    inside[3:7, 2:8] = 1
+    np.testing.assert_array_equal(coco_mask((10, 12), [square], {1: 1}), inside)
+    outside = {"category_id": 1, "segmentation": [[-5, 3, 8, 3, 8, 70, -5, 70], [10, 0, 12, 0, 12, 1, 10, 1]]}
+    inside[3:, :8] = 1
+    inside[0, 10:] = 1
+    np.testing.assert_array_equal(coco_mask((10, 12), [outside], {1: 1}), inside)
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_our_own_exact_polygons_come_back(seed: int) -> None:
+    region = np.random.default_rng(seed).random((9, 13)) < 0.5
+    polygons = [polygon.ravel().tolist() for polygon in edge_polygons(region, 0.0)]
+    drawn = coco_mask((9, 13), [{"category_id": 1, "segmentation": polygons}], {1: 1})
+    np.testing.assert_array_equal(drawn, region)
+
+
+@pytest.mark.parametrize(
+    "segmentation",
+    [
+        None,
+        "text",
+        [[1, 2, 3]],
+        [[1, 2, 3, 4]],
+        [["a", "b", "c", "d", "e", "f"]],
+        [[0, 0, 1e300, 0, 5, 5]],
+        [[float("nan"), 0, 1, 0, 5, 5]],
+        {"size": [5, 5], "counts": [25]},
+        {"size": [4, 4], "counts": [17]},
+        {"size": [4, 4], "counts": [-1, 17]},
+        {"size": [4, 4], "counts": [10**18]},
+        {"size": [4, 4], "counts": [True, 15]},
+        {"size": [4, 4], "counts": "oooooooooooooooooooooo"},
+        {"size": [4, 4], "counts": "\x00"},
+        {"size": [4, 4], "counts": "0" * 1000},
+    ],
+)
+def test_annotations_that_make_no_sense(segmentation: object) -> None:
+    with pytest.raises(CocoMaskError):
+        coco_mask((4, 4), [{"category_id": 1, "segmentation": segmentation}], {1: 1})
+
+
+def corrected_half(shapes: TinyCollection, folder: Path, count: int = 10) -> list[str]:
+    names = sorted(path.name for path in shapes.masks.iterdir())[:count]
+    for name in names:
+        write_mask(folder / name, read_mask(shapes.masks / name))
+    return names
+
+
+def test_corrections_come_back(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:
+    make_masks(trained, shapes.images, shapes.tags, out=tmp_path / "masks")
+    chosen = least_certain(tmp_path / "masks", 6)
+    assert len(read_review(tmp_path / "masks")) == 48
+    export_masks(tmp_path / "masks", out=tmp_path / "queue.json", to="coco", images=shapes.images, names=chosen)
+    document = json.loads((tmp_path / "queue.json").read_text())
+    assert [image["file_name"] for image in document["images"]] == chosen
+    options = {**TINY_OPTIONS, "training.epochs": 4}
+    result = train(shapes.images, shapes.tags, corrected=tmp_path / "queue.json", out=tmp_path / "run", options=options)
+    corrected = [item for item in result.collection.records if item.corrected is not None]
+    assert sorted(item.name for item in corrected) == sorted(chosen)
+    for item in corrected:  # honoured to the pixel
+        name = Path(item.name).with_suffix(".png")
+        np.testing.assert_array_equal(read_mask(result.run / "masks" / name), read_mask(tmp_path / "masks" / name))
+    refresh = MaskRefresh(result.collection.subset([0]), Config(), tmp_path / "none")
+    assert refresh.complete() == (
+        result.collection.records[0].corrected is not None
+    )  # none is made for a corrected one
+
+
+@pytest.mark.parametrize("refresh", [0, 2])
+def test_training_believes_corrected_masks(shapes: TinyCollection, tmp_path: Path, refresh: int) -> None:
+    """Masks that swap the classes teach the network to swap them."""
+    for path in shapes.masks.iterdir():
+        mask = read_mask(path)
+        write_mask(tmp_path / "swapped" / path.name, np.where(mask > 0, 3 - mask, 0))
+    options = {**TINY_OPTIONS, "training.epochs": 12, "masks.refresh": refresh, "training.background_weight": 1.0}
+    result = train(
+        shapes.images, shapes.tags, corrected=tmp_path / "swapped", out=tmp_path / "run", options=options,
+        make_masks=False,
+    )  # fmt: skip
+    from tag2mask.images.decode import read_image
+    from tag2mask.inference.predictor import Predictor
+
+    predictor = Predictor.load(result.run)
+    settings = predictor.config.prediction.model_copy(update={"prior_weight": 0.0, "gate": 0.0})
+    swapped = right = 0
+    for item in result.collection.records[:12]:
+        mask = predictor.predict(read_image(item.image), settings=settings).mask
+        human = read_mask(shapes.masks / Path(item.name).with_suffix(".png"))
+        swapped += int(((mask == 3 - human) & (human > 0) & (mask > 0)).sum())
+        right += int(((mask == human) & (human > 0)).sum())
+    assert swapped > 3 * right
+
+
+def test_corrected_masks_have_full_weight() -> None:
+    logits = torch.zeros(2, 3, 4, 4)
+    logits[:, 1] = 2.0
+    masks = torch.zeros(2, 4, 4, dtype=torch.int64)
+    masks[:, :2] = 1
+    tags = torch.ones(2, 2, dtype=torch.int8)
+    both = pixel_loss(logits, masks, tags, background_weight=0.2, corrected=torch.tensor([True, True]))
+    assert both == pytest.approx(float(pixel_loss(logits, masks, tags)))
+    assert pixel_loss(logits, masks, tags, background_weight=0.2) < both
+
+
+def problems_of(shapes: TinyCollection, source: Path, unpack: Path | None = None) -> dict[str, str]:
+    collection = load_dataset(shapes.images, shapes.tags, corrected=source, unpack=unpack)
+    return {problem.kind: problem.message for problem in collection.problems}
+
+
+def test_what_is_wrong_with_corrections_is_said(shapes: TinyCollection, tmp_path: Path) -> None:
+    names = corrected_half(shapes, tmp_path / "good", 3)
+    first, second = names[:2]
+    write_mask(tmp_path / "good" / first, np.zeros((5, 5), np.uint8))
+    write_mask(tmp_path / "good" / second, np.full(read_mask(shapes.masks / second).shape, 9, np.uint8))
+    write_mask(tmp_path / "good" / "stranger.png", np.zeros((5, 5), np.uint8))
+    found = problems_of(shapes, tmp_path / "good")
+    assert "1 masks are of no image here, such as stranger" in found["corrected mask without image"]
+    assert "class index 9, but there are 2 classes" in found["corrected mask not usable"]
+    with pytest.raises(DataError, match="5 x 5, its image"):
+        load_dataset(shapes.images, shapes.tags, corrected=tmp_path / "good", strict=True)
+    (tmp_path / "none").mkdir()
+    for source, message in (("none", "no corrected mask is of any image"), ("gone", "no such file or folder")):
+        with pytest.raises(DataError, match=message):
+            problems_of(shapes, tmp_path / source)
+
+
+def test_a_class_that_a_correction_shows_is_tagged(shapes: TinyCollection, tmp_path: Path) -> None:
+    collection = load_dataset(shapes.images, shapes.tags)
+    item = next(item for item in collection.records if item.tags == {"disc"})
+    mask: NDArray[np.uint8] = read_mask(shapes.masks / Path(item.name).with_suffix(".png"))
+    mask[:4, :4] = 2
+    write_mask(tmp_path / "one" / Path(item.name).with_suffix(".png"), mask)
+    again = load_dataset(shapes.images, shapes.tags, corrected=tmp_path / "one")
+    assert next(one for one in again.records if one.name == item.name).tags == {"disc", "square"}
+    assert type(again).from_dict(json.loads(json.dumps(again.to_dict()))) == again
+
+
+def test_coco_that_is_not_usable(shapes: TinyCollection, tmp_path: Path) -> None:
+    name = sorted(path.name for path in shapes.images.iterdir())[0]
+    image = {"id": 1, "file_name": name}
+    path = tmp_path / "a.json"
+
+    def write(**parts: object) -> None:
+        path.write_text(json.dumps({"images": [image], "annotations": [], "categories": [], **parts}))
+
+    for text in ("", "[]", "{}", "[" * 100_000):
+        path.write_text(text)
+        with pytest.raises(DataError, match=r"a\.json"):
+            problems_of(shapes, path, tmp_path / "out")
+    write()
+    with pytest.raises(DataError, match="none of its categories is a class here"):
+        problems_of(shapes, path, tmp_path / "out")
+    categories = [{"id": 1, "name": "disc"}]
+    for drawn in ([], [{"image_id": 1, "category_id": 1, "segmentation": [[1, 2]]}], [{"image_id": 1}]):
+        write(categories=categories, annotations=drawn)
+        with pytest.raises(DataError, match="no corrected mask is of any image"):
+            problems_of(shapes, path, tmp_path / "out")
+    assert not list((tmp_path / "out").rglob("*.png")) if (tmp_path / "out").exists() else True

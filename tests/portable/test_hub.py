@@ -1,0 +1,130 @@
+"""A run to a hub on loopback and back, with the client that everybody uses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from tag2mask.config.schema import load_yaml
+from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.evaluation.folders import evaluate
+from tag2mask.inference.predictor import Predictor
+from tag2mask.masks import read_mask
+from tag2mask.portable.hub import _check_settings, _without_paths, fetch, is_hub_name, push_to_hub
+from tag2mask.portable.model_card import model_card
+from tests.helpers import TinyCollection, draw_shapes, write_image
+from tests.portable.fake_hub import TOKEN, FakeHub, fake_hub
+
+pytest.importorskip("huggingface_hub")
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[FakeHub]:
+    with fake_hub() as running:
+        yield running
+
+
+def tag2mask(hub: FakeHub, cache: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The command line in a process of its own, which knows no hub but this one."""
+    settings = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(cache), "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
+    return subprocess.run(
+        [sys.executable, "-m", "tag2mask", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **settings, "HF_HUB_DISABLE_PROGRESS_BARS": "1"},
+        cwd=cache,
+    )
+
+
+def test_there_and_back(hub: FakeHub, trained: Path, shapes: TinyCollection, tmp_path: Path) -> None:
+    scores = tmp_path / "scores.json"
+    scores.write_text(json.dumps(evaluate(trained / "masks", shapes.masks, shapes.class_file).to_dict()))
+    about = ("--description", "Discs and squares, drawn by a test.", "--licence", "apache-2.0")
+    pushed = tag2mask(hub, tmp_path, "push-to-hub", str(trained), "somebody/shapes", "--scores", str(scores), *about)
+    assert pushed.returncode == 0, pushed.stderr
+    assert f"{hub.endpoint}/somebody/shapes/commit/" in pushed.stdout
+    files = hub.repos["somebody/shapes"]
+    assert set(files) == {"README.md", "model.safetensors", "model.yaml"}
+    assert hub.private["somebody/shapes"]
+    assert files["model.safetensors"] == (trained / "model.safetensors").read_bytes()
+    assert files["model.safetensors"] in hub.objects.values()
+    assert not any(
+        str(shapes.root) in content.decode() for path, content in files.items() if path != "model.safetensors"
+    )
+
+    image = draw_shapes(("disc", "square"), seed=8)[0]
+    write_image(tmp_path / "in" / "one.png", image)
+    got = tag2mask(hub, tmp_path, "predict", "somebody/shapes", "in", "--out", "out")
+    assert got.returncode == 0, got.stderr
+    assert np.array_equal(read_mask(tmp_path / "out" / "one.png"), Predictor.load(trained).predict(image).mask)
+    fetched = [one for one in hub.requests if one.startswith("GET") and "/resolve/" in one]
+    assert {one.rsplit("/", 1)[1] for one in fetched} == {"model.safetensors", "model.yaml"}
+
+
+def test_what_the_hub_refuses(hub: FakeHub, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    with pytest.raises(ConfigError, match="somebody/nothing: neither a folder here nor a repository on the Hub"):
+        fetch("somebody/nothing", endpoint=hub.endpoint, token=TOKEN)
+    with pytest.raises(ConfigError, match="check name and token|that you may see"):
+        push_to_hub(trained, "somebody/other", endpoint=hub.endpoint, token="hf_wrong")
+    hub.repos["somebody/pickled"] = {"pytorch_model.bin": b"never fetched", "README.md": b""}
+    with pytest.raises(DataError, match=r"has no model.safetensors; it holds no network of tag2mask"):
+        fetch("somebody/pickled", endpoint=hub.endpoint, token=TOKEN)
+    assert not any("pytorch_model.bin" in one for one in hub.requests)
+
+
+def test_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "runs").mkdir()
+    assert is_hub_name("user/name")
+    for name in ("runs/mine", "runs", "a/b/c", "../up", "/abs/path", "user/", "us er/name"):
+        assert not is_hub_name(name)
+
+
+def test_bad_input(trained: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected user/name"):
+        push_to_hub(trained, "name")
+    with pytest.raises(DataError, match="no trained network here"):
+        push_to_hub(tmp_path, "user/name")
+    (tmp_path / "scores.json").write_text("{}")
+    with pytest.raises(DataError, match="not what `tag2mask evaluate --json` prints"):
+        push_to_hub(trained, "user/name", scores=tmp_path / "scores.json")
+
+
+def test_settings_that_would_read_other_files_are_refused(trained: Path) -> None:
+    tree = load_yaml(trained / "model.yaml")
+    _check_settings(tree, "user/name")
+    tree["config"]["model"]["backbone_args"] = {"checkpoint_path": "/etc/passwd"}
+    with pytest.raises(ConfigError, match="may not have checkpoint_path"):
+        _check_settings(tree, "user/name")
+    tree["config"]["model"]["weights"] = "/home/somebody/secret.safetensors"
+    assert _without_paths(tree)["config"]["model"]["weights"] == "none"
+
+
+def test_the_card_says_what_is_known(trained: Path) -> None:
+    config = Predictor.load(trained).config
+    tags = {"a.jpg": ["disc"], "b.jpg": ["disc", "square"]}
+    scores = {"mIoU": 0.5, "images": 7, "IoU": {"background": 0.9, "disc": 0.1, "square": None}}
+    card = model_card("me/shapes", ["disc", "square"], config, tags=tags, scores=scores, licence="mit")
+    header = yaml.safe_load(card.split("---\n")[1])
+    assert header["license"] == "mit"
+    assert header["model-index"][0]["results"][0]["metrics"][0]["value"] == 50.0
+    for line in (
+        "| 1 | disc | 2 |",
+        "| 2 | square | 1 |",
+        "| disc | 10.0 |",
+        "| square | none |",
+        "2 training photographs",
+    ):
+        assert line in card
+    assert "mIoU 50.0 over 7 images" in card
+    assert "Not measured" in model_card("me/shapes", ["disc"], config, tags=tags)

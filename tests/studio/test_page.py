@@ -1,0 +1,255 @@
+"""The page in a real browser: what a person sees and does."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from tag2mask.core.errors import ConfigError
+from tag2mask.images.decode import read_image
+from tag2mask.inference.predictor import Predictor
+from tag2mask.masks import read_mask
+from tag2mask.models.checkpoint import RunFolder
+from tests.browser import chromium
+from tests.helpers import TinyCollection
+
+pytest.importorskip("gradio", reason="Gradio is not installed")
+from tag2mask.studio import Workbench, serve_page
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning", "ignore::UserWarning")
+
+
+@pytest.fixture(scope="module")
+def run(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of its own, since corrections are kept in it."""
+    return Path(shutil.copytree(trained, tmp_path_factory.mktemp("page") / "run"))
+
+
+@pytest.fixture(scope="module")
+def address(run: Path) -> Iterator[str]:
+    page = serve_page(Workbench(Predictor.load(run), RunFolder(run)), port=0, block=False)
+    yield page.local_url
+    page.close()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser: Any, address: str) -> Iterator[Any]:
+    """An open page; errors in the browser's console fail the test."""
+    opened = browser.new_page(viewport={"width": 1280, "height": 1000})
+    said: list[str] = []
+    opened.on("console", lambda message: said.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: said.append(str(error)))
+    foreign: list[str] = []
+    opened.on("request", lambda request: foreign.append(request.url))
+    opened.goto(address)
+    opened.wait_for_selector("#upload input[type=file]", state="attached")
+    yield opened
+    opened.close()
+    assert said == []
+    assert [url for url in foreign if not url.startswith((address, "data:", "blob:"))] == []
+
+
+def photos(shapes: TinyCollection) -> list[Path]:
+    return sorted(shapes.images.iterdir())
+
+
+def upload(page: Any, path: Path) -> None:
+    page.set_input_files("#upload input[type=file]", str(path))
+
+
+def mask_on(page: Any) -> NDArray[np.uint8] | None:
+    """The mask that the page holds."""
+    text = page.evaluate("window.tag2mask.value()")
+    if not text:
+        return None
+    document = json.loads(text)
+    runs = np.array(document["runs"])
+    return np.repeat(runs[:, 1], runs[:, 0]).astype(np.uint8).reshape(document["height"], document["width"])
+
+
+def wait_for_mask(page: Any, expected: NDArray[np.uint8], seconds: float = 20) -> None:
+    """Wait until the page's mask is the expected one."""
+    until = time.monotonic() + seconds
+    while True:
+        mask = mask_on(page)
+        if mask is not None and mask.shape == expected.shape and (mask == expected).all():
+            return
+        assert time.monotonic() < until, "the mask on the page is not that of the predictor"
+        page.wait_for_timeout(50)
+
+
+def test_upload_tag_setting(page: Any, run: Path, shapes: TinyCollection) -> None:
+    predictor = Predictor.load(run)
+    image = read_image(photos(shapes)[0])
+    upload(page, photos(shapes)[0])
+    wait_for_mask(page, predictor.predict(image).mask)
+    assert page.locator("#found").inner_text().count("%") == 2
+
+    page.locator("#free input").uncheck()
+    page.locator("#tags").get_by_label("square").check()
+    wait_for_mask(page, predictor.predict(image, ["square"]).mask)
+    page.locator("#tags").get_by_label("square").uncheck()
+    page.locator("#tags").get_by_label("disc").check()
+    wait_for_mask(page, predictor.predict(image, ["disc"]).mask)
+
+    settings = predictor.config.prediction
+    without = settings.model_copy(update={"crf": settings.crf.model_copy(update={"enabled": False})})
+    expected = predictor.predict(image, ["disc"], settings=without).mask
+    assert (expected != predictor.predict(image, ["disc"]).mask).any()
+    started = time.monotonic()
+    page.locator("#crf-on input").uncheck()
+    wait_for_mask(page, expected)
+    assert time.monotonic() - started < 5  # a busy machine; the time alone is that of a CRF
+
+    page.get_by_role("tab", name="Steps").click()
+    page.wait_for_selector("#steps img")
+    assert "class map: disc" in page.locator("#steps").inner_text()
+
+
+def paint(page: Any, start: tuple[float, float], end: tuple[float, float]) -> None:
+    """A stroke, in shares of the photograph's width and height."""
+    box = page.locator("#paint-canvas").bounding_box()
+    page.mouse.move(box["x"] + start[0] * box["width"], box["y"] + start[1] * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + end[0] * box["width"], box["y"] + end[1] * box["height"], steps=5)
+    page.mouse.up()
+
+
+def test_paint_and_download(page: Any, run: Path, shapes: TinyCollection, tmp_path: Path) -> None:
+    decoder = pytest.importorskip("pycocotools.mask")
+    upload(page, photos(shapes)[1])
+    before = Predictor.load(run).predict(read_image(photos(shapes)[1])).mask
+    wait_for_mask(page, before)
+    page.get_by_role("tab", name="Correct").click()
+    page.wait_for_selector("#paint-canvas:not([hidden])")
+    page.get_by_role("button", name="2 square").click()
+    paint(page, (0.1, 0.1), (0.6, 0.1))
+    painted = mask_on(page)
+    assert painted is not None
+    changed = painted != before
+    assert changed.any()
+    assert (painted[changed] == 2).all()
+    height, width = before.shape
+    assert (painted[round(0.1 * height), round(0.15 * width) : round(0.55 * width)] == 2).all()
+    assert not changed[height // 2 :].any()
+    page.keyboard.press("0")
+    paint(page, (0.1, 0.1), (0.3, 0.1))
+    page.keyboard.press("u")
+    np.testing.assert_array_equal(mask_on(page), painted)
+
+    page.locator("#format input").click()
+    page.get_by_role("option", name="COCO").click()
+    page.locator("#export").click()
+    link = page.locator("#download a[href*='coco.json'], #download a[download]").first
+    with page.expect_download() as waiting:
+        link.click()
+    waiting.value.save_as(tmp_path / "mask.json")
+    document = json.loads((tmp_path / "mask.json").read_text())
+    found = np.zeros_like(before)
+    names = {one["id"]: one["name"] for one in document["categories"]}
+    for one in document["annotations"]:
+        encoded = decoder.frPyObjects(one["segmentation"], height, width)
+        found[decoder.decode(encoded) > 0] = shapes.classes.index(names[one["category_id"]]) + 1
+    np.testing.assert_array_equal(found, painted)
+
+
+def test_the_queue_with_keys(page: Any, run: Path) -> None:
+    from tag2mask.inference.review import least_certain
+
+    first, second = least_certain(run / "masks", 2)
+    document = json.loads((run / "collection.json").read_text())
+    tags = {item["name"]: item["tags"] for item in document["items"]}
+    page.locator("h1").first.click()
+    for name in (first, second):
+        page.keyboard.press("n")
+        page.wait_for_function(f"document.querySelector('#pick input').value === {json.dumps(name)}")
+        expected = Predictor.load(run).predict(read_image(Path(document["root"]) / name), tags[name]).mask
+        wait_for_mask(page, expected)
+    page.keyboard.press("p")
+    page.wait_for_function(f"document.querySelector('#pick input').value === {json.dumps(first)}")
+    expected = Predictor.load(run).predict(read_image(Path(document["root"]) / first), tags[first]).mask
+    wait_for_mask(page, expected)
+    page.get_by_role("tab", name="Correct").click()
+    page.wait_for_selector("#paint-canvas:not([hidden])")
+    page.get_by_role("button", name="1 disc").click()
+    paint(page, (0.2, 0.2), (0.5, 0.5))
+    painted = mask_on(page)
+    page.locator("h1").first.click()
+    page.keyboard.press("k")
+    page.wait_for_selector("#message >> text=Kept")
+    kept = run / "corrected" / Path(first).with_suffix(".png")
+    np.testing.assert_array_equal(read_mask(kept), painted)
+    page.keyboard.press("n")
+    page.wait_for_function(f"document.querySelector('#pick input').value === {json.dumps(second)}")
+    page.keyboard.press("p")
+    assert painted is not None
+    wait_for_mask(page, painted)  # what was kept is shown again
+
+
+def test_what_cannot_be_used_is_said(page: Any, tmp_path: Path, shapes: TinyCollection, run: Path) -> None:
+    (tmp_path / "text.jpg").write_text("this is no photograph")
+    Image.new("1", (20_000, 10_000)).save(tmp_path / "huge.png")
+    for name, message in (("text.jpg", "not an image"), ("huge.png", "20000 x 10000 pixels")):
+        upload(page, tmp_path / name)
+        page.wait_for_selector(f"#message >> text={message}")
+        page.locator("#upload").get_by_label("Clear").or_(page.locator("#upload button").first).first.click()
+        page.wait_for_selector("#upload input[type=file]", state="attached")
+    upload(page, photos(shapes)[2])
+    wait_for_mask(page, Predictor.load(run).predict(read_image(photos(shapes)[2])).mask)
+    assert page.locator("#message").inner_text().strip() == ""
+
+
+def test_eight_at_once(browser: Any, address: str, run: Path, shapes: TinyCollection) -> None:
+    predictor = Predictor.load(run)
+    pages = [browser.new_page() for _ in range(8)]
+    try:
+        for opened in pages:
+            opened.goto(address)
+            opened.wait_for_selector("#upload input[type=file]", state="attached")
+        for opened, path in zip(pages, photos(shapes), strict=False):
+            upload(opened, path)
+        for opened, path in zip(pages, photos(shapes), strict=False):
+            wait_for_mask(opened, predictor.predict(read_image(path)).mask, 60)
+    finally:
+        for opened in pages:
+            opened.close()
+
+
+def test_a_small_window(browser: Any, address: str, shapes: TinyCollection) -> None:
+    opened = browser.new_page(viewport={"width": 390, "height": 844})
+    opened.goto(address)
+    opened.wait_for_selector("#upload input[type=file]", state="attached")
+    upload(opened, photos(shapes)[0])
+    opened.wait_for_selector("#result img")
+    assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+    opened.close()
+
+
+def test_an_open_address_needs_a_password(run: Path, browser: Any) -> None:
+    bench = Workbench(Predictor.load(run), RunFolder(run))
+    with pytest.raises(ConfigError, match="--password"):
+        serve_page(bench, host="0.0.0.0", port=0, block=False)
+    page = serve_page(bench, port=0, password="correct horse", block=False)
+    try:
+        opened = browser.new_page()
+        opened.goto(page.local_url)
+        opened.wait_for_selector("input[type=password]")
+        assert opened.locator("#upload").count() == 0
+        opened.close()
+    finally:
+        page.close()

@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import math
+
+import torch
+
+from tag2mask.training.losses import image_level_loss, pixel_loss, tag_loss
+
+
+def test_tag_loss_by_hand_without_unknown() -> None:
+    logits = torch.tensor([[0.0, 2.0, -1.0]])
+    tags = torch.tensor([[1, 0, -1]], dtype=torch.int8)
+    expected = (math.log(2) + math.log1p(math.exp(2))) / 2
+    torch.testing.assert_close(tag_loss(logits, tags), torch.tensor(expected))
+
+
+def test_unknown_tags_have_no_gradient() -> None:
+    logits = torch.randn(2, 3, requires_grad=True)
+    tags = torch.tensor([[-1, 1, 0], [-1, -1, -1]], dtype=torch.int8)
+    tag_loss(logits, tags).backward()
+    assert logits.grad is not None
+    assert (logits.grad[tags == -1] == 0).all()
+    assert (logits.grad[tags != -1] != 0).all()
+
+
+def test_pixel_loss_counts_only_what_is_known() -> None:
+    logits = torch.randn(1, 3, 4, 4, requires_grad=True)
+    masks = torch.full((1, 4, 4), 255)
+    masks[0, 1, 2] = 1
+    loss = pixel_loss(logits, masks, torch.tensor([[1, 0]], dtype=torch.int8))
+    torch.testing.assert_close(loss, -logits.log_softmax(dim=1)[0, 1, 1, 2])
+    loss.backward()
+    assert logits.grad is not None
+    assert int((logits.grad.abs().sum(dim=1) > 0).sum()) == 1
+
+
+def test_pixel_loss_does_not_suppress_an_unknown_class() -> None:
+    logits = torch.zeros(1, 3, 2, 2, requires_grad=True)
+    masks = torch.zeros(1, 2, 2, dtype=torch.int64)
+    pixel_loss(logits, masks, torch.tensor([[0, -1]], dtype=torch.int8)).backward()
+    assert logits.grad is not None
+    assert (logits.grad[0, 1] > 0).all()
+    assert (logits.grad[0, 2] == 0).all()
+
+
+def test_pixel_loss_of_nothing_is_zero() -> None:
+    masks = torch.full((1, 2, 2), 255)
+    assert float(pixel_loss(torch.randn(1, 3, 2, 2), masks, torch.zeros(1, 2, dtype=torch.int8))) == 0
+
+
+def test_image_level_loss_by_hand() -> None:
+    """Background, one present, one absent class; uniform scores: 1/3 everywhere."""
+    loss = image_level_loss(torch.zeros(1, 3, 2, 2), torch.tensor([[1, 0]], dtype=torch.int8))
+    torch.testing.assert_close(loss, torch.tensor(math.log(3) - math.log(1 - 1 / 3)))
+
+
+def test_image_level_loss_moves_scores_the_right_way() -> None:
+    logits = torch.randn(1, 4, 3, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
+    image_level_loss(logits, torch.tensor([[1, 0, -1]], dtype=torch.int8)).backward()
+    assert logits.grad is not None
+    present, absent, unknown = logits.grad[0, 1], logits.grad[0, 2], logits.grad[0, 3]
+    assert present.min() < 0
+    assert absent.max() > 0
+    assert unknown.abs().max() < absent.max()
+
+
+def test_image_level_loss_of_no_image_is_zero() -> None:
+    assert float(image_level_loss(torch.zeros(0, 3, 2, 2), torch.zeros(0, 2, dtype=torch.int8))) == 0
+
+
+def test_doubtful_background_weighs_less_and_certain_background_does_not() -> None:
+    logits = torch.randn(1, 2, 1, 2)
+    masks = torch.tensor([[[0, 1]]])
+    nll = -logits.log_softmax(dim=1)[0, [0, 1], 0, [0, 1]]
+    tagged = torch.tensor([[1]], dtype=torch.int8)
+    expected = (0.25 * nll[0] + nll[1]) / 1.25
+    torch.testing.assert_close(pixel_loss(logits, masks, tagged, background_weight=0.25), expected)
+    # Of two images the second is known to show nothing: its background counts in full.
+    logits = torch.randn(2, 2, 1, 1)
+    masks = torch.zeros(2, 1, 1, dtype=torch.int64)
+    tags = torch.tensor([[1], [0]], dtype=torch.int8)
+    nll = -logits.log_softmax(dim=1)[:, 0, 0, 0]
+    torch.testing.assert_close(pixel_loss(logits, masks, tags, background_weight=0.25), (0.25 * nll[0] + nll[1]) / 1.25)
