@@ -66,11 +66,11 @@ def enlarged(collection: Dataset, folder: Path, count: int) -> Dataset:
     """The first photographs of a collection at 4000 pixels a side."""
     lines = ["image,tags"]
     for item in collection.records[:count]:
-        with Image.open(item.image) as image:
+        with Image.open(item.path) as image:
             factor = 4000 / max(image.size)
             large = image.resize((round(image.width * factor), round(image.height * factor)))
             large.save(folder / item.name, quality=90)
-        lines.append(f"{item.name},{' '.join(sorted(item.tags))}")
+        lines.append(f"{item.name},{' '.join(sorted(item.present))}")
     (folder / "tags.csv").write_text("\n".join(lines) + "\n")
     return load_dataset(folder, folder / "tags.csv", classes=collection.classes)
 

@@ -79,7 +79,7 @@ def look(predictor: Predictor, images: Path, tags: Path, masks: Path, every: int
         item = collection.records[index]
         if item.gt_mask is None:
             continue
-        image = read_image(item.image)
+        image = read_image(item.path)
         size = scaled_size((image.shape[0], image.shape[1]), predictor.config.data.image_size, multiple=32)
         pixels = predictor._upload(image)
         recognition, _ = predictor._run(pixels, size, flip=False)

@@ -34,7 +34,7 @@ def main() -> None:
     tags: dict[str, list[str]] = {}
     if args.tags:
         collection = load_dataset(args.images, args.tags, classes=base.classes)
-        tags = {item.name: sorted(item.tags) for item in collection.records}
+        tags = {item.name: sorted(item.present) for item in collection.records}
     targets = [read_mask(mask_path(args.masks, name)) for _, name in jobs]
     print(f"{len(jobs)} images; mIoU, foreground against that of the human masks, IoU by class")
     for text in ["", *(args.tries or [])]:

@@ -51,8 +51,8 @@ def main() -> int:
 
     def requests() -> Iterator[Request]:
         for item in items:
-            tags = sorted(item.tags) if args.with_tags else None
-            yield Request(read_image(item.image), tags, sorted(item.unknown) if args.with_tags else ())
+            tags = sorted(item.present) if args.with_tags else None
+            yield Request(read_image(item.path), tags, sorted(item.unknown) if args.with_tags else ())
 
     rows = []
     for item, prediction in zip(items, predictor.predict_many(requests()), strict=True):

@@ -12,7 +12,7 @@ from tag2mask.config.schema import Config, find_config, load_config
 from tag2mask.core.errors import ConfigError
 from tag2mask.core.extras import require
 from tag2mask.data import UNPACKED, Dataset, check_classes, list_images, load_dataset
-from tag2mask.data.record import ImageRecord
+from tag2mask.core.record import ImageRecord
 from tag2mask.evaluation.folders import Evaluation, evaluate, evaluate_pairs
 from tag2mask.inference.extra_outputs import confidence_writer, has_confidence, overlay_writer, together
 from tag2mask.inference.folder import Job, Outcome, write_masks
@@ -388,7 +388,7 @@ def _score_against(collection: Dataset, run: RunFolder) -> Evaluation | None:
 
 
 def _job(item: ImageRecord) -> Job:
-    return Job(item.image, item.name, tuple(sorted(item.tags)), tuple(sorted(item.unknown)))
+    return Job(item.path, item.name, tuple(sorted(item.present)), tuple(sorted(item.unknown)))
 
 
 def _path(value: str | Path | None) -> Path | None:

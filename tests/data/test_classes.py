@@ -7,7 +7,7 @@ import pytest
 from tag2mask.core.constants import MAX_CLASSES
 from tag2mask.core.errors import DataError
 from tag2mask.data import Dataset, check_classes
-from tag2mask.data.record import ImageRecord
+from tag2mask.core.record import ImageRecord
 from tag2mask.masks.class_names import nearest, read_classes
 
 
@@ -80,7 +80,7 @@ def test_nearest() -> None:
 def test_check_classes() -> None:
     def collection(**numbers: int) -> Dataset:
         items = tuple(
-            ImageRecord(Path(f"{name}{k}.jpg"), f"{name}{k}.jpg", frozenset({name}))
+            ImageRecord(f"{name}{k}.jpg", Path(f"{name}{k}.jpg"), frozenset({name}))
             for name, number in numbers.items()
             for k in range(number)
         )

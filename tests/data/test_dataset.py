@@ -10,12 +10,12 @@ import pytest
 from tag2mask.core.errors import DataError
 from tag2mask.data import ClassCount, Dataset, Problem, load_dataset
 from tag2mask.data.dataset import file_sha256
-from tag2mask.data.record import ImageRecord
+from tag2mask.core.record import ImageRecord
 from tests.helpers import write_images, write_shapes, write_tags
 
 
 def item(name: str, tags: str = "", unknown: str = "", split: str | None = None) -> ImageRecord:
-    return ImageRecord(Path("/photos") / name, name, frozenset(tags.split()), frozenset(unknown.split()), split)
+    return ImageRecord(name, Path("/photos") / name, frozenset(tags.split()), frozenset(unknown.split()), split)
 
 
 @pytest.fixture
@@ -72,10 +72,10 @@ def test_json_of_files(tmp_path: Path) -> None:
     collection = load_dataset(tiny.images, tiny.tags, masks=tiny.masks, classes=tiny.class_file)
     document = json.loads(json.dumps(collection.to_dict(sha256=True)))
     assert Dataset.from_dict(document) == collection
-    assert document["items"][0]["sha256"] == file_sha256(collection.records[0].image)
+    assert document["items"][0]["sha256"] == file_sha256(collection.records[0].path)
     assert len(document["items"][0]["sha256"]) == 64
     moved = Dataset.from_dict(document, root=Path("/elsewhere"))
-    assert moved.records[0].image == Path("/elsewhere/shape_000.png")
+    assert moved.records[0].path == Path("/elsewhere/shape_000.png")
     with pytest.raises(DataError, match=r"none\.png: cannot be read"):
         file_sha256(tmp_path / "none.png")
 
@@ -85,7 +85,7 @@ def test_names_that_are_spelt_differently_on_disk_come_back(tmp_path: Path) -> N
     tags = write_tags(tmp_path / "tags.csv", {"\u00fc.png": "cat", "b.png": "cat"})
     collection = load_dataset(images, tags)
     assert collection.records[0].name == "\u00fc.png"
-    assert collection.records[0].image.is_file()
+    assert collection.records[0].path.is_file()
     assert Dataset.from_dict(collection.to_dict()) == collection
 
 

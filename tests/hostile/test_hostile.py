@@ -47,4 +47,4 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
     table.write_text("image,tags\nown.jpg,cat\nlink.jpg,cat\nfolder/secret.jpg,dog\nloop/own.jpg,cat\n")
     collection = load_dataset(images, table)
     for item in collection.records:
-        assert item.image.resolve().is_relative_to(images.resolve()), item.image
+        assert item.path.resolve().is_relative_to(images.resolve()), item.path

@@ -182,7 +182,7 @@ def test_training_believes_corrected_masks(shapes: TinyCollection, tmp_path: Pat
     settings = predictor.config.prediction.model_copy(update={"prior_weight": 0.0, "gate": 0.0})
     swapped = right = 0
     for item in result.collection.records[:12]:
-        mask = predictor.predict(read_image(item.image), settings=settings).mask
+        mask = predictor.predict(read_image(item.path), settings=settings).mask
         human = read_mask(shapes.masks / Path(item.name).with_suffix(".png"))
         swapped += int(((mask == 3 - human) & (human > 0) & (mask > 0)).sum())
         right += int(((mask == human) & (human > 0)).sum())
@@ -224,12 +224,12 @@ def test_what_is_wrong_with_corrections_is_said(shapes: TinyCollection, tmp_path
 
 def test_a_class_that_a_correction_shows_is_tagged(shapes: TinyCollection, tmp_path: Path) -> None:
     collection = load_dataset(shapes.images, shapes.tags)
-    item = next(item for item in collection.records if item.tags == {"disc"})
+    item = next(item for item in collection.records if item.present == {"disc"})
     mask: NDArray[np.uint8] = read_mask(shapes.masks / Path(item.name).with_suffix(".png"))
     mask[:4, :4] = 2
     write_mask(tmp_path / "one" / Path(item.name).with_suffix(".png"), mask)
     again = load_dataset(shapes.images, shapes.tags, corrected=tmp_path / "one")
-    assert next(one for one in again.records if one.name == item.name).tags == {"disc", "square"}
+    assert next(one for one in again.records if one.name == item.name).present == {"disc", "square"}
     assert type(again).from_dict(json.loads(json.dumps(again.to_dict()))) == again
 
 

@@ -20,7 +20,7 @@ def datumaro(format: str, folder: str) -> dict[str, NDArray[np.bool_]]:
     from datumaro.components.dataset import Dataset
 
     dataset = Dataset.import_from(folder, format)
-    names = [category.name for category in dataset.categories()[AnnotationType.label].records]
+    names = [category.name for category in dataset.categories()[AnnotationType.label].items]
     found: dict[str, NDArray[np.bool_]] = {}
     for item in dataset:
         found[f"{item.id}|"] = np.zeros(0, bool)

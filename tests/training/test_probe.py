@@ -98,7 +98,7 @@ def test_it_knows_the_tags_at_once(tiny: TinyCollection, weights: Path) -> None:
     assert changed == {"recognition.classifier.weight", "recognition.classifier.bias"}
     assert network.training
     network.eval()
-    pixels = torch.stack([torch.from_numpy(read_image(item.image)).permute(2, 0, 1) for item in images.records])
+    pixels = torch.stack([torch.from_numpy(read_image(item.path)).permute(2, 0, 1) for item in images.records])
     with torch.no_grad():
         logits = network.recognise(normalise(pixels, network.backbone.preprocessing)).tag_logits
     prior = torch.from_numpy(images.tags()).float().mean(dim=0)

@@ -41,7 +41,7 @@ def test_masks_hold_the_tagged_classes_and_find_the_shapes(
         mask = read_mask(refresh.path(index))
         assert mask.shape == (24, 32)
         found = {collection.classes[value - 1] for value in np.unique(mask) if value not in (0, IGNORE_INDEX)}
-        assert found <= item.tags
+        assert found <= item.present
         assert item.gt_mask is not None
         target = read_mask(item.gt_mask)[::2, ::2]
         right += int(((mask == target) & (target > 0)).sum())
@@ -58,7 +58,7 @@ def test_an_image_whose_mask_would_be_empty_is_left_out_of_the_pixel_loss(
     refresh = MaskRefresh(collection, config, tmp_path)
     assert refresh(predictor.network, device=CPU, teacher_weight=0.0) == 1.0
     for index, item in enumerate(collection.records):
-        expected = IGNORE_INDEX if item.tags else 0
+        expected = IGNORE_INDEX if item.present else 0
         assert (read_mask(refresh.path(index)) == expected).all()
 
 
@@ -73,8 +73,8 @@ def test_the_threshold_of_a_collection_is_the_mean_of_its_evidence(
     config = predictor.config.override(settings)
     threshold = MaskRefresh(collection, config, tmp_path).threshold(predictor.network, device=CPU)
     values = []
-    for index in (index for index, item in enumerate(collection.records) if item.tags):
-        pixels = to_tensor(read_image(collection.records[index].image)).as_subclass(torch.Tensor)
+    for index in (index for index, item in enumerate(collection.records) if item.present):
+        pixels = to_tensor(read_image(collection.records[index].path)).as_subclass(torch.Tensor)
         pixels = resize(pixels, scaled_size((48, 64), 64, multiple=32))[None]
         for batch in (pixels, pixels.flip(-1))[: 1 + flip]:
             scores = network_input(batch, predictor.network.backbone.preprocessing)
@@ -94,7 +94,7 @@ def test_without_any_tag_there_is_no_threshold_to_measure(
 ) -> None:
     predictor = Predictor.load(trained, device="cpu")
     collection = load_dataset(shapes.images, shapes.tags, classes=shapes.class_file)
-    bare = collection.subset([index for index, item in enumerate(collection.records) if not item.tags])
+    bare = collection.subset([index for index, item in enumerate(collection.records) if not item.present])
     assert len(bare)
     assert MaskRefresh(bare, predictor.config, tmp_path).threshold(predictor.network, device=CPU) is None
 

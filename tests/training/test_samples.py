@@ -66,7 +66,7 @@ def test_tags_and_human_masks_reach_the_sample(tmp_path: Path) -> None:
         TrainDataset(collection, TRANSFORM, seed=0, with_masks=True),
     )
     for index, item in enumerate(collection.records):
-        assert blind[index]["tags"].tolist() == [int(name in item.tags) for name in tiny.classes]
+        assert blind[index]["tags"].tolist() == [int(name in item.present) for name in tiny.classes]
         assert set(np.unique(blind[index]["mask"])) <= {0, 255}
         assert torch.equal(blind[index]["image"], seeing[index]["image"])
     assert {1, 2} <= set(np.unique(np.concatenate([seeing[index]["mask"].numpy() for index in range(8)])).tolist())

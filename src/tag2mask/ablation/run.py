@@ -151,14 +151,14 @@ def write_ablation_sheet(
     seed = ablation.seeds[0]
     cells = []
     for item in items:
-        image = read_image(item.image)
+        image = read_image(item.path)
         made = [read_mask(mask_path(out / _slug(name) / f"seed{seed}" / "val", item.name)) for name in parts]
         human = [overlay(image, read_mask(item.gt_mask))] if item.gt_mask else []
         cells.append([image, *(overlay(image, mask) for mask in made), *human])
     picture = sheet(
         cells,
         titles=["photo", *parts, "human mask"][: len(cells[0])],
-        captions=[", ".join(sorted(item.tags)) for item in items],
+        captions=[", ".join(sorted(item.present)) for item in items],
         cell=(140, 170),
         legend=val.classes,
     )
@@ -191,7 +191,7 @@ def _run(
     predict(predictor, ablation.val.images, out=folder / "val", overwrite=True)
     pairs = [(mask_path(folder / "val", item.name), item.gt_mask) for item in val.records if item.gt_mask]
     score = evaluate_pairs(pairs, ablation.classes) if pairs else None
-    signs = label_free_score(predictor, val) if any(item.tags for item in val.records) and not supervised else None
+    signs = label_free_score(predictor, val) if any(item.present for item in val.records) and not supervised else None
     record = {
         "part": name,
         "seed": config.training.seed,

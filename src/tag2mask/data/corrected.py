@@ -16,7 +16,7 @@ from tag2mask.core.constants import IGNORE_INDEX
 from tag2mask.core.errors import DataError
 from tag2mask.data.dataset import Problem
 from tag2mask.data.readers.json_file import read_json, shown
-from tag2mask.data.record import ImageRecord
+from tag2mask.core.record import ImageRecord
 from tag2mask.images.decode import image_size
 from tag2mask.images.folder import FolderIndex, without_suffix
 from tag2mask.masks import mask_path, read_mask, write_mask
@@ -70,7 +70,7 @@ def with_corrected(
 def _tied(item: ImageRecord, path: Path, classes: Sequence[str], problems: list[Problem]) -> ImageRecord:
     try:
         mask = read_mask(path)
-        if mask.shape != (size := image_size(item.image)):
+        if mask.shape != (size := image_size(item.path)):
             raise DataError(
                 f"{path}: the mask is {mask.shape[1]} x {mask.shape[0]}, its image {size[1]} x {size[0]}; "
                 "export it at the size of the photograph"
@@ -82,10 +82,10 @@ def _tied(item: ImageRecord, path: Path, classes: Sequence[str], problems: list[
         problems.append(Problem("corrected mask not usable", str(error), item.name))
         return item
     names = {classes[index - 1] for index in shows}
-    if extra := sorted(names - item.tags - item.unknown):
+    if extra := sorted(names - item.present - item.unknown):
         message = f"{item.name}: its corrected mask shows {', '.join(extra)}, its tags do not; the mask is believed"
         problems.append(Problem("tag added from corrected mask", message, item.name, "note"))
-    return replace(item, corrected=path, tags=item.tags | names, unknown=item.unknown - names)
+    return replace(item, corrected=path, tags=item.present | names, unknown=item.unknown - names)
 
 
 def shown_classes(mask: NDArray[np.uint8]) -> list[int]:
@@ -117,12 +117,12 @@ def _from_coco(
         annotations = by_image.get(image["id"], [])
         if item is None:
             found[key] = path  # counted as a stranger
-        elif not annotations and item.tags:
-            message = f"{name}: nothing is annotated in {path.name}, but its tags say {', '.join(sorted(item.tags))}"
+        elif not annotations and item.present:
+            message = f"{name}: nothing is annotated in {path.name}, but its tags say {', '.join(sorted(item.present))}"
             problems.append(Problem("corrected mask not usable", f"{message}; left as not corrected", item.name))
         else:
             try:
-                mask = coco_mask(image_size(item.image), annotations, _checked(annotations, indices))
+                mask = coco_mask(image_size(item.path), annotations, _checked(annotations, indices))
             except CocoMaskError as error:
                 problems.append(Problem("corrected mask not usable", f"{path.name}, {name}: {error}", item.name))
                 continue

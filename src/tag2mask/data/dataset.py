@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tag2mask.core.constants import Tag
 from tag2mask.core.errors import DataError
-from tag2mask.data.record import ImageRecord
+from tag2mask.core.record import ImageRecord
 
 _DOCUMENT = "tag2mask collection"
 _VERSION = 1
@@ -77,7 +77,7 @@ class Dataset:
         column = {name: k for k, name in enumerate(self.classes)}
         table = np.full((len(self.records), len(self.classes)), Tag.ABSENT, np.int8)
         for row, item in enumerate(self.records):
-            for names, tag in ((item.unknown, Tag.UNKNOWN), (item.tags, Tag.PRESENT)):
+            for names, tag in ((item.unknown, Tag.UNKNOWN), (item.present, Tag.PRESENT)):
                 for name in names:
                     table[row, column[name]] = tag
         return table
@@ -157,7 +157,7 @@ class Dataset:
         }
 
     def _item_to_dict(self, item: ImageRecord, sha256: bool) -> dict[str, Any]:
-        entry: dict[str, Any] = {"name": item.name, "tags": self._ordered(item.tags)}
+        entry: dict[str, Any] = {"name": item.name, "tags": self._ordered(item.present)}
         if item.unknown:
             entry["unknown"] = self._ordered(item.unknown)
         if item.split is not None:
@@ -166,10 +166,10 @@ class Dataset:
             entry["gt_mask"] = str(item.gt_mask)
         if item.corrected is not None:
             entry["corrected"] = str(item.corrected)
-        if item.image != self.root / item.name:
-            entry["image"] = str(item.image)
+        if item.path != self.root / item.name:
+            entry["image"] = str(item.path)
         if sha256:
-            entry["sha256"] = file_sha256(item.image)
+            entry["sha256"] = file_sha256(item.path)
         return entry
 
     def _ordered(self, names: Iterable[str]) -> list[str]:
@@ -199,7 +199,7 @@ class Dataset:
             source = str(data["source"])
         except (KeyError, TypeError, AttributeError) as error:
             raise DataError(f"a damaged {_DOCUMENT}: {error!r}; write it anew") from error
-        strangers = {name for item in items for name in item.tags | item.unknown} - set(classes)
+        strangers = {name for item in items for name in item.present | item.unknown} - set(classes)
         if strangers:
             raise DataError(f"a damaged {_DOCUMENT}: tags {sorted(strangers)} are not among its classes")
         return cls(root=root or then, classes=classes, records=items, problems=problems, source=source)

@@ -13,7 +13,7 @@ from tag2mask.data.corrected import with_corrected
 from tag2mask.data.dataset import Dataset, Problem
 from tag2mask.data.readers.listing import Listing, Row
 from tag2mask.data.readers.sources import FILES, read_source, recognise_file
-from tag2mask.data.record import ImageRecord
+from tag2mask.core.record import ImageRecord
 from tag2mask.images.decode import image_size, read_image
 from tag2mask.images.folder import (
     FolderIndex,
@@ -164,7 +164,7 @@ def _items(
             problems.append(Problem("image without tags", message, name))
             continue
         unknown = known if not row.tagged else row.unknown & known
-        item = ImageRecord(listing.index.files[name], name, row.tags & known, unknown, row.split, row.gt_mask)
+        item = ImageRecord(name, listing.index.files[name], row.tags & known, unknown, row.split, row.gt_mask)
         if name in items:
             _merge(items[name], item, row, problems)
         else:
@@ -188,7 +188,7 @@ def _find(listing: Listing, row: Row, problems: list[Problem]) -> str | None:
 
 def _merge(before: tuple[ImageRecord, Row], item: ImageRecord, row: Row, problems: list[Problem]) -> None:
     first, first_row = before
-    if (first.tags, first.unknown, first.split) != (item.tags, item.unknown, item.split):
+    if (first.tags, first.unknown, first.split) != (item.present, item.unknown, item.split):
         raise DataError(
             f"{item.name} is listed twice and differently: {first_row.where}: {_described(first)}; "
             f"{row.where}: {_described(item)}. Keep one line per image, with all its tags"
@@ -199,7 +199,7 @@ def _merge(before: tuple[ImageRecord, Row], item: ImageRecord, row: Row, problem
 
 
 def _described(item: ImageRecord) -> str:
-    words = [*sorted(item.tags), *(f"?{name}" for name in sorted(item.unknown))]
+    words = [*sorted(item.present), *(f"?{name}" for name in sorted(item.unknown))]
     return (" ".join(words) or "none") + (f" (split {item.split})" if item.split else "")
 
 
@@ -226,9 +226,9 @@ def _readable(items: list[ImageRecord], verify: bool, problems: list[Problem]) -
     def trouble(item: ImageRecord) -> str | None:
         try:
             if verify:
-                read_image(item.image)
+                read_image(item.path)
             else:
-                image_size(item.image)
+                image_size(item.path)
         except DataError as error:
             return str(error)
         return None

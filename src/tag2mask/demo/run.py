@@ -111,12 +111,12 @@ def run_demo(out: Path, *, seed: int = 0, quick: bool = False, report: Report = 
 
 def write_sheet(path: Path, predictor: Predictor, collection: Dataset, predictions: Path, *, rows: int = 6) -> None:
     """Write a sheet of pictures: each step of the method for some photographs, those with most tags first."""
-    items = sorted(collection.records, key=lambda item: (-len(item.tags), item.name))
+    items = sorted(collection.records, key=lambda item: (-len(item.present), item.name))
     items = (items[: rows // 2] + items[-(rows - rows // 2) :])[:rows]
     cells = []
     for item in items:
-        image = read_image(item.image)
-        tags = sorted(item.tags)
+        image = read_image(item.path)
+        tags = sorted(item.present)
         steps = predictor.steps(image, tags)
         target = read_mask(item.gt_mask) if item.gt_mask is not None else None
         cells.append(
@@ -132,7 +132,7 @@ def write_sheet(path: Path, predictor: Predictor, collection: Dataset, predictio
     picture = sheet(
         cells,
         titles=_COLUMNS,
-        captions=[", ".join(sorted(item.tags)) for item in items],
+        captions=[", ".join(sorted(item.present)) for item in items],
         cell=(180, 200),
         legend=predictor.classes,
     )

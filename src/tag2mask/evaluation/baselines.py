@@ -42,7 +42,7 @@ def thresholded_cam(
         if item.gt_mask is None:
             continue
         target = read_mask(item.gt_mask)
-        steps = predictor.steps(read_image(item.image), sorted(item.tags), deep=True)
+        steps = predictor.steps(read_image(item.path), sorted(item.present), deep=True)
         for threshold, confusion in confusions.items():
             confusion += confusion_matrix(steps.thresholded(threshold), target, size)
     return max((mean_iou(confusion), threshold) for threshold, confusion in confusions.items())

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from tag2mask.core.errors import DataError
 from tag2mask.data import Dataset
-from tag2mask.data.record import ImageRecord
+from tag2mask.core.record import ImageRecord
 from tag2mask.evaluation.consensus import Consensus
 from tag2mask.evaluation.metrics import confusion_matrix, mean_iou
 from tag2mask.images.decode import read_image
@@ -92,9 +92,9 @@ def label_free_score(predictor: Predictor, collection: Dataset, *, limit: int = 
     for item, mask in zip(items, free, strict=True):
         shares = np.bincount(mask.ravel(), minlength=size)[1:] / mask.size
         shown = {predictor.classes[index] for index in np.flatnonzero(shares >= SHOWN)} - item.unknown
-        right += len(shown & item.tags)
-        wrong += len(shown - item.tags)
-        missed += len(item.tags - shown)
+        right += len(shown & item.present)
+        wrong += len(shown - item.present)
+        missed += len(item.present - shown)
     f1 = 2 * right / max(1, 2 * right + wrong + missed)
     return LabelFree(f1, _overlap(one_stream, other_stream, size), _overlap(free, shrunk, size), len(items))
 
@@ -137,8 +137,8 @@ def _chosen(predictor: Predictor, collection: Dataset, limit: int) -> list[Image
 
 def _requests(items: Sequence[ImageRecord], *, tagged: bool) -> Iterator[Request]:
     for item in items:
-        image = read_image(item.image)
-        yield Request(image, sorted(item.tags) if tagged else None, sorted(item.unknown) if tagged else ())
+        image = read_image(item.path)
+        yield Request(image, sorted(item.present) if tagged else None, sorted(item.unknown) if tagged else ())
 
 
 def _overlap(masks: list[NDArray[np.uint8]], others: list[NDArray[np.uint8]], size: int) -> float:

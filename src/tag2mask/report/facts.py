@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from tag2mask.core.errors import DataError
 from tag2mask.data import Dataset
-from tag2mask.data.record import ImageRecord
+from tag2mask.core.record import ImageRecord
 from tag2mask.evaluation.folders import Evaluation, evaluate_pairs
 from tag2mask.evaluation.metrics import confusion_matrix
 from tag2mask.inference.review import TABLE, read_review

@@ -73,7 +73,7 @@ def _content(run: RunFolder, predictor: Predictor, facts: Facts, palette: Palett
         rows: list[tuple[str, str, str, list[Picture]]] = []
         for item, said in group.items:
             try:
-                rows.append((item.name, ", ".join(sorted(item.tags)), said, steps_of(predictor, run, item, palette)))
+                rows.append((item.name, ", ".join(sorted(item.present)), said, steps_of(predictor, run, item, palette)))
             except DataError:
                 missing.append(item.name)
         groups.append((group.title, rows))

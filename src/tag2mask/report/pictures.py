@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tag2mask.core.errors import DataError
-from tag2mask.data.record import ImageRecord
+from tag2mask.core.record import ImageRecord
 from tag2mask.drawing.drawing import Palette, heatmap, overlay
 from tag2mask.images.decode import read_image, scaled_size
 from tag2mask.inference.predictor import Predictor
@@ -36,8 +36,8 @@ class Picture:
 
 def steps_of(predictor: Predictor, run: RunFolder, item: ImageRecord, palette: Palette) -> list[Picture]:
     """Photograph, class maps, prior, pseudo mask, prediction and human mask of one image, small."""
-    image = read_image(item.image)
-    steps = predictor.steps(image, item.tags)
+    image = read_image(item.path)
+    steps = predictor.steps(image, item.present)
     found = [_picture("photograph", f"Photograph {item.name}", image)]
     for name, values in list(zip(steps.classes, steps.maps, strict=True))[:_MOST_MAPS]:
         found.append(_picture(f"class map: {name}", f"Where {name} is found in {item.name}", heatmap(image, values)))
@@ -61,7 +61,7 @@ def steps_of(predictor: Predictor, run: RunFolder, item: ImageRecord, palette: P
 def small_overlay(run: RunFolder, item: ImageRecord, classes: tuple[str, ...], palette: Palette) -> Picture | None:
     """The mask of a training image over it; None where one of them is not there any more."""
     try:
-        image, mask = read_image(item.image), read_mask(mask_path(run.masks, item.name))
+        image, mask = read_image(item.path), read_mask(mask_path(run.masks, item.name))
     except DataError:
         return None
     if mask.shape != image.shape[:2]:

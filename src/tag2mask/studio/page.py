@@ -142,9 +142,9 @@ class Page:
         if not name or name not in self.bench.records:
             return [*self._nothing(), self.gr.skip(), self.gr.skip()]
         item = self.bench.records[name]
-        tags = sorted(item.tags)
+        tags = sorted(item.present)
         values = [False, tags, *looks[2:]]
-        shown = self._guarded(lambda: self._shown(self.bench.open(item.image, name), values, self.bench.kept(name)))
+        shown = self._guarded(lambda: self._shown(self.bench.open(item.path, name), values, self.bench.kept(name)))
         return [*shown, tags, False]
 
     def _walker(self, step: int) -> Callable[..., list[Any]]:

@@ -21,7 +21,7 @@ from tag2mask.config.schema import CrfConfig
 from tag2mask.core.errors import DataError
 from tag2mask.core.files import make_folder, write_text
 from tag2mask.data import Dataset
-from tag2mask.data.record import ImageRecord
+from tag2mask.core.record import ImageRecord
 from tag2mask.drawing.drawing import Palette, heatmap, overlay, palette_colours
 from tag2mask.images.decode import read_image, scaled_size
 from tag2mask.inference.prediction import Request
@@ -216,7 +216,7 @@ class Workbench:
         """
         if self.run is None or name not in self.records:
             raise DataError(f"{name}: only photographs of the run's own collection can be kept; download this mask")
-        size = read_image(self.records[name].image).shape[:2]
+        size = read_image(self.records[name].path).shape[:2]
         if mask.shape != size:
             mask = np.array(Image.fromarray(mask).resize(size[::-1], Image.Resampling.NEAREST))
         target = mask_path(self.run.root / CORRECTED, name)

@@ -67,7 +67,7 @@ class MaskPictures(Callback):
     def __init__(self, collection: Dataset, config: Config):
         count = min(_SHOWN, len(collection.records))
         places = [round(place) for place in np.linspace(0, len(collection.records) - 1, count)]
-        self.paths = [collection.records[place].image for place in places]
+        self.paths = [collection.records[place].path for place in places]
         self.tags = torch.from_numpy(collection.tags()[places])
         self.classes = collection.classes
         self.config = config

@@ -54,7 +54,7 @@ def start_classifier(
     was_training = network.training
     before = next(network.parameters()).device
     network.to(device).eval()
-    features = _features(network, [collection.records[index].image for index in chosen], config, read, device)
+    features = _features(network, [collection.records[index].path for index in chosen], config, read, device)
     network.to(before).train(was_training)
     weight, bias = fit_classifier(features, torch.from_numpy(collection.tags()[chosen]))
     network.recognition.classifier.weight.copy_(weight)

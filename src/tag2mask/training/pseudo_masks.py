@@ -162,7 +162,7 @@ class MaskRefresh:
 
     def _images(self, pool: ThreadPoolExecutor, wanted: list[int], ahead: int = 4) -> Iterator[NDArray[np.uint8]]:
         """Decode a few images ahead."""
-        paths = iter([self.records[index].image for index in wanted])
+        paths = iter([self.records[index].path for index in wanted])
         pending = deque(pool.submit(self.read, path) for path in islice(paths, ahead))
         while pending:
             image = pending.popleft().result()

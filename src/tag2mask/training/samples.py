@@ -67,13 +67,13 @@ class TrainDataset(torch_data.Dataset[Batch]):
     def __getitem__(self, key: int) -> Batch:
         index = key % len(self.records)
         item = self.records[index]
-        image = self.read(item.image)
+        image = self.read(item.path)
         mask = None
         if self.with_masks:
             if item.gt_mask is None:
                 raise DataError(f"{item.name}: there is no human mask to train the ceiling on; give --masks")
             mask = read_mask(item.gt_mask)
-            size = image.shape[:2] if self.read is read_image else image_size(item.image)
+            size = image.shape[:2] if self.read is read_image else image_size(item.path)
             if mask.shape != size:
                 raise DataError(
                     f"{item.gt_mask}: the mask is {mask.shape[0]} x {mask.shape[1]}, its image {size[0]} x {size[1]}"

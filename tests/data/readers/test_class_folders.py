@@ -17,7 +17,7 @@ def test_folders_are_tags(tmp_path: Path) -> None:
     collection = load_dataset(folder)
     assert collection.source == "folders"
     assert collection.classes == ("cat", "fire truck")
-    assert {item.name: sorted(item.tags) for item in collection.records} == {
+    assert {item.name: sorted(item.present) for item in collection.records} == {
         "cat/1.png": ["cat"],
         "cat/old/1.png": ["cat"],
         "fire truck/1.png": ["fire truck"],

@@ -28,7 +28,7 @@ def load(images: Path, text: str | bytes, **options: object) -> Dataset:
 
 def tags_of(collection: Dataset) -> dict[str, str]:
     return {
-        item.name: " + ".join([*sorted(item.tags), *(f"?{name}" for name in sorted(item.unknown))])
+        item.name: " + ".join([*sorted(item.present), *(f"?{name}" for name in sorted(item.unknown))])
         for item in collection.records
     }
 

@@ -17,7 +17,7 @@ EXPORTED = Path(__file__).parent / "exported"
 def described(collection: Dataset) -> dict[str, str]:
     """Tags of each image, unknown ones with a question mark."""
     return {
-        item.name: " ".join([*sorted(item.tags), *(f"?{u}" for u in sorted(item.unknown))])
+        item.name: " ".join([*sorted(item.present), *(f"?{u}" for u in sorted(item.unknown))])
         for item in collection.records
     }
 
@@ -72,5 +72,5 @@ def test_parquet(tmp_path: Path, file: str, tags: list[str | None]) -> None:
     assert collection.problem_counts() == {"image without tags": 1}
     for row, item in enumerate(collection.records):
         expected = np.random.default_rng(row).integers(0, 256, (6, 8, 3)).astype(np.uint8)
-        np.testing.assert_array_equal(read_image(item.image), expected)
-        assert item.image == collection.root / item.name
+        np.testing.assert_array_equal(read_image(item.path), expected)
+        assert item.path == collection.root / item.name

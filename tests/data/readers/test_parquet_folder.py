@@ -78,12 +78,12 @@ def test_names_of_classes_in_the_readme(tmp_path: Path) -> None:
 def test_unpacked_once(tmp_path: Path) -> None:
     root = write(tmp_path / "set" / "a.parquet", {"image": [image(0), image(1)], "label": ["cat", "dog"]})
     first = load_dataset(root, unpack=tmp_path / "out").records
-    stamps = {item.image: item.image.stat().st_mtime_ns for item in first}
-    first[1].image.write_bytes(b"cut off")
+    stamps = {item.path: item.path.stat().st_mtime_ns for item in first}
+    first[1].path.write_bytes(b"cut off")
     again = load_dataset(root, unpack=tmp_path / "out").records
     assert again == first
-    assert again[0].image.stat().st_mtime_ns == stamps[again[0].image]
-    assert again[1].image.read_bytes() == picture(1)
+    assert again[0].path.stat().st_mtime_ns == stamps[again[0].path]
+    assert again[1].path.read_bytes() == picture(1)
     assert sorted(path.name for path in (tmp_path / "out" / "a").iterdir()) == ["000000.png", "000001.png"]
 
 
@@ -106,7 +106,7 @@ def test_names_inside_the_file_are_not_used(tmp_path: Path) -> None:
     write(root / "a.parquet", {"image": cells, "label": ["cat"] * 8})
     collection = load_dataset(root, format="parquet", unpack=tmp_path / "out")
     assert list(described(collection)) == ["a/000000.png", "a/000001.png", "a/000007.jpg"]
-    assert collection.records[1].image.read_bytes() == picture(9)
+    assert collection.records[1].path.read_bytes() == picture(9)
     assert collection.problem_counts() == {"bad row": 5, "refused file": 1}
     written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert written == [

@@ -50,7 +50,7 @@ def test_devkit(tmp_path: Path, inside: str) -> None:
     assert collection.classes == VOC_CLASSES
     assert len(VOC_CLASSES) == 20
     assert list(VOC_CLASSES) == sorted(VOC_CLASSES)
-    assert {item.name: (sorted(item.tags), sorted(item.unknown), item.split) for item in collection.records} == {
+    assert {item.name: (sorted(item.present), sorted(item.unknown), item.split) for item in collection.records} == {
         "2007_01.jpg": (["cat", "dog"], [], "train"),
         "2007_02.jpg": ([], ["dog"], "train"),
         "2007_03.jpg": (["cat", "person"], [], "val"),
@@ -80,7 +80,7 @@ def test_splits(tmp_path: Path) -> None:
 def test_chosen_classes(tmp_path: Path) -> None:
     root = write_devkit(tmp_path)
     collection = load_dataset(root, classes=["person", "cat"])
-    assert [sorted(item.tags) for item in collection.records] == [["cat"], [], ["cat", "person"], []]
+    assert [sorted(item.present) for item in collection.records] == [["cat"], [], ["cat", "person"], []]
     assert collection.records[1].unknown == frozenset()
     assert all(item.gt_mask is None for item in collection.records)
     (problem,) = collection.problems

@@ -81,7 +81,7 @@ def _photographs(images: Path, collection: Dataset | None) -> list[Photograph]:
         index = FolderIndex(images)
         return [Photograph(name, index.files[name]) for name in index.images()]
     tagged = collection.source != "images"
-    return [Photograph(i.name, i.image, i.split, i.tags if tagged else None) for i in collection.records]
+    return [Photograph(i.name, i.path, i.split, i.tags if tagged else None) for i in collection.records]
 
 
 def _others(folder: Path) -> list[Photograph]:

@@ -13,7 +13,7 @@ from tag2mask.core.constants import BACKGROUND, IGNORE_INDEX
 from tag2mask.core.errors import DataError
 from tag2mask.core.machine import usable_cores
 from tag2mask.data.checks.finding import Finding, Severity
-from tag2mask.data.record import ImageRecord
+from tag2mask.core.record import ImageRecord
 from tag2mask.images.decode import image_size
 from tag2mask.images.folder import FolderIndex, is_image_name, without_suffix
 from tag2mask.masks import read_mask
@@ -120,7 +120,7 @@ def _unpaired(missing: tuple[str, ...], spare: tuple[str, ...]) -> list[Finding]
 def _compare(item: ImageRecord, classes: Sequence[str], path: Path) -> list[_Trouble]:
     try:
         mask = read_mask(path)
-        size = image_size(item.image)
+        size = image_size(item.path)
     except DataError as error:
         return [_Trouble("unreadable-masks", item.name, str(error))]
     troubles = []
@@ -132,10 +132,10 @@ def _compare(item: ImageRecord, classes: Sequence[str], path: Path) -> list[_Tro
         number = f"{item.name}: index {max(found)}, but {len(classes)} classes"
         return [*troubles, _Trouble("mask-index-too-large", item.name, number)]
     shown = {classes[k - 1] for k in found}
-    extra = tuple(sorted(shown - item.tags - item.unknown))
-    lacking = tuple(sorted(item.tags - shown))
+    extra = tuple(sorted(shown - item.present - item.unknown))
+    lacking = tuple(sorted(item.present - shown))
     if extra:
-        detail = f"{item.name}: mask shows {', '.join(extra)}; tags: {' '.join(sorted(item.tags)) or 'none'}"
+        detail = f"{item.name}: mask shows {', '.join(extra)}; tags: {' '.join(sorted(item.present)) or 'none'}"
         troubles.append(_Trouble("mask-shows-untagged-class", item.name, detail, extra))
     if lacking:
         detail = f"{item.name}: tagged {', '.join(lacking)}; mask shows {', '.join(sorted(shown)) or 'none'}"

@@ -49,7 +49,7 @@ def read_tags(
         report(f"{problem.kind}: {problem.message}")
     if not items:
         raise DataError(f"{tags}: tags of none of the photographs of {source}; names are relative to that address")
-    return {name: Tagged(tuple(sorted(item.tags)), tuple(sorted(item.unknown))) for name, item in items.items()}
+    return {name: Tagged(tuple(sorted(item.present)), tuple(sorted(item.unknown))) for name, item in items.items()}
 
 
 def tags_of_parts(parts: Sequence[Part], known: dict[str, Tagged]) -> list[str]:

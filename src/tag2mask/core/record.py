@@ -1,0 +1,47 @@
+"""One image with its tags: the only record of it, from the source of tags to the written mask."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRecord:
+    """One image with its tags.
+
+    Attributes:
+        name: path relative to the root of the dataset, POSIX separators, with its suffix; unique in a dataset.
+        image: file of the image; None where it is not a file of its own (in a shard, in memory, not found yet).
+        tags: classes known to be present; None where nothing is known, so that the network decides on every class.
+        unknown: classes of which nothing is known although `tags` is given; neither trained nor suppressed.
+        split: name of the split (`train`, `val`, ...), or None.
+        gt_mask: file of the ground truth, for evaluation alone, or None.
+        corrected: file of a mask that a person has corrected and training believes, or None.
+        where: place in the source, for messages, such as `tags.csv, line 7`.
+    """
+
+    name: str
+    image: Path | None = None
+    tags: frozenset[str] | None = None
+    unknown: frozenset[str] = frozenset()
+    split: str | None = None
+    gt_mask: Path | None = None
+    corrected: Path | None = None
+    where: str = ""
+
+    @property
+    def path(self) -> Path:
+        """File of the image.
+
+        Raises:
+            ValueError: the image is not a file of its own.
+        """
+        if self.image is None:
+            raise ValueError(f"{self.name}: this image is not a file of its own")
+        return self.image
+
+    @property
+    def present(self) -> frozenset[str]:
+        """Classes known to be present; empty where nothing is known."""
+        return self.tags or frozenset()
