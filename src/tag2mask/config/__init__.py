@@ -1,1 +1,37 @@
-"""The configuration of a run."""
+"""The configuration of a run: its sections, YAML files and presets."""
+
+from tag2mask.config.load import (
+    PRESETS,
+    find_config,
+    load_config,
+    load_yaml,
+    parse_config,
+    parse_stored_config,
+)
+from tag2mask.config.schema import (
+    Config,
+    CrfConfig,
+    DataConfig,
+    MaskConfig,
+    ModelConfig,
+    PaperConfig,
+    PredictionConfig,
+    TrainingConfig,
+)
+
+__all__ = [
+    "PRESETS",
+    "Config",
+    "CrfConfig",
+    "DataConfig",
+    "MaskConfig",
+    "ModelConfig",
+    "PaperConfig",
+    "PredictionConfig",
+    "TrainingConfig",
+    "find_config",
+    "load_config",
+    "load_yaml",
+    "parse_config",
+    "parse_stored_config",
+]
