@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tag2mask.drawing.drawing import heatmap, legend_strip, overlay, palette_colours, sheet
+from tag2mask.drawing import heatmap, legend_strip, overlay, palette_colours, sheet
 from tag2mask.masks import voc_colours
 
 GREY = np.full((40, 60, 3), 100, np.uint8)
@@ -129,7 +129,7 @@ def test_heatmap_resizes_and_clips() -> None:
         heatmap(GREY, np.zeros((2, 2, 3)))
 
 
-def test_a_sheet_places_pictures_whole_and_aligned() -> None:
+def test_a_sheet_places_images_whole_and_aligned() -> None:
     red = np.zeros((10, 20, 3), np.uint8)
     red[..., 0] = 255
     blue = np.zeros((400, 100, 3), np.uint8)
@@ -157,7 +157,7 @@ def test_text_is_never_cut_off() -> None:
             assert all((part == 255).all() for part in border)
 
 
-def test_titles_stay_above_and_captions_beside_their_pictures() -> None:
+def test_titles_stay_above_and_captions_beside_their_images() -> None:
     red = np.zeros((100, 100, 3), np.uint8)
     red[..., 0] = 255
     picture = sheet([[red, red]], titles=["left", "right"], captions=["caption"], cell=(100, 100))
@@ -170,7 +170,7 @@ def test_titles_stay_above_and_captions_beside_their_pictures() -> None:
 
 
 @pytest.mark.parametrize("kind", [np.float32, np.uint16])
-def test_bad_pictures(kind: type[np.generic]) -> None:
+def test_arrays_that_are_no_images(kind: type[np.generic]) -> None:
     bad = np.zeros((4, 4, 3), kind)
     with pytest.raises(ValueError, match=r"an image is uint8 \(H, W, 3\).*got (float32|uint16)"):
         overlay(bad, np.zeros((4, 4), np.uint8))

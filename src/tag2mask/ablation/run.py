@@ -20,7 +20,7 @@ from tag2mask.config.schema import Config, load_config, load_yaml
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.files import atomic_path, make_folder, write_text
 from tag2mask.data import Dataset, load_dataset
-from tag2mask.drawing.drawing import overlay, sheet
+from tag2mask.drawing import overlay, sheet
 from tag2mask.evaluation.consensus import Consensus
 from tag2mask.evaluation.folders import evaluate_pairs
 from tag2mask.evaluation.label_free import label_free_score

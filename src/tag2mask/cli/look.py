@@ -24,7 +24,7 @@ def report(
     """Write a page about a run: collection, curves, scores, pictures of every step."""
     from typing import cast
 
-    from tag2mask.drawing.drawing import Palette as Known
+    from tag2mask.drawing import Palette as Known
     from tag2mask.report import write_report
 
     path = write_report(run, out=out, palette=cast(Known, palette), examples=examples, device=device)
@@ -47,7 +47,7 @@ def application(
     from typing import cast
 
     from tag2mask.core.extras import require
-    from tag2mask.drawing.drawing import Palette as Known
+    from tag2mask.drawing import Palette as Known
 
     require("app", "the page")
     require("train", "the page")

@@ -18,7 +18,7 @@ from tag2mask.core.files import atomic_path, make_folder, write_text
 from tag2mask.data import Dataset, load_dataset
 from tag2mask.demo.scenes import write_collection
 from tag2mask.demo.weights import BACKBONE, demo_weights
-from tag2mask.drawing.drawing import heatmap, overlay, palette_colours, sheet
+from tag2mask.drawing import heatmap, overlay, palette_colours, sheet
 from tag2mask.evaluation.baselines import all_background, thresholded_cam
 from tag2mask.evaluation.folders import Evaluation, evaluate
 from tag2mask.images.decode import read_image
@@ -36,7 +36,6 @@ def demo_config(*, seed: int = 0, quick: bool = False) -> Config:
             "data.image_size": 160,
             "data.crop_size": 128,
             "data.colour_jitter": 0.2,
-            "data.hide_probability": 0.0,
             "data.workers": 0,
             "model.backbone": BACKBONE,
             "model.weights": str(demo_weights()),

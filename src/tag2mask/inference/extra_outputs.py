@@ -11,7 +11,7 @@ from PIL import Image
 
 from tag2mask.core.errors import ConfigError
 from tag2mask.core.files import atomic_path
-from tag2mask.drawing.drawing import overlay
+from tag2mask.drawing import overlay
 from tag2mask.inference.folder import Finish, Job
 from tag2mask.inference.prediction import Prediction
 from tag2mask.masks import mask_path, write_confidence

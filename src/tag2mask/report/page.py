@@ -11,7 +11,7 @@ from tag2mask import __version__
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.extras import require
 from tag2mask.core.files import write_text
-from tag2mask.drawing.drawing import Palette, palette_colours
+from tag2mask.drawing import Palette, palette_colours
 from tag2mask.evaluation.folders import Evaluation
 from tag2mask.inference.predictor import Predictor
 from tag2mask.models.checkpoint import RunFolder
@@ -34,7 +34,7 @@ def write_report(
     Args:
         run: folder of the run.
         out: file to write; None: `report.html` in the run's folder.
-        palette: colours of the classes, see `tag2mask.drawing.drawing.palette_colours`.
+        palette: colours of the classes, see `tag2mask.drawing.palette_colours`.
         examples: images of each kind (best, median, worst) to show.
         device: where the network runs.
 

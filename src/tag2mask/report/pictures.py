@@ -13,7 +13,7 @@ from PIL import Image
 
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
-from tag2mask.drawing.drawing import Palette, heatmap, overlay
+from tag2mask.drawing import Palette, heatmap, overlay
 from tag2mask.images.decode import read_image, scaled_size
 from tag2mask.inference.predictor import Predictor
 from tag2mask.masks import mask_path, read_mask

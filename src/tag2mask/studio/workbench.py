@@ -22,7 +22,7 @@ from tag2mask.core.errors import DataError
 from tag2mask.core.files import make_folder, write_text
 from tag2mask.data import Dataset
 from tag2mask.core.record import ImageRecord
-from tag2mask.drawing.drawing import Palette, heatmap, overlay, palette_colours
+from tag2mask.drawing import Palette, heatmap, overlay, palette_colours
 from tag2mask.images.decode import read_image, scaled_size
 from tag2mask.inference.prediction import Request
 from tag2mask.inference.predictor import Predictor, Steps

@@ -19,7 +19,7 @@ from tag2mask.config.schema import Config
 from tag2mask.core.constants import Tag
 from tag2mask.core.errors import ConfigError
 from tag2mask.data import Dataset
-from tag2mask.drawing.drawing import overlay
+from tag2mask.drawing import overlay
 from tag2mask.images.decode import read_image, scaled_size
 from tag2mask.method.torch_generate import gated_probs
 from tag2mask.training.module import JointTraining
