@@ -67,7 +67,7 @@ def report(folder: Path, config: Config, limit: int, every: int, tries: list[str
     classes = folder / "classes.txt"
     train = load_dataset(folder / "train" / "images", folder / "train" / "tags.csv", classes=classes)
     train = train.subset(first=limit)
-    network = build_network(config.model, len(train.classes))
+    network = build_network(config, len(train.classes))
     start_classifier(network, train, config, read_image, device=torch.device("cpu"))
     predictor = Predictor(network, train.classes, config, device="cpu")
     val = folder / "val"

@@ -30,7 +30,7 @@ BENCH = Path(__file__).parents[2] / "shared"
 
 def loader_rate(collection: Dataset, config: Config, epochs: int) -> list[float]:
     """Images a second of each epoch, after the loader's processes have started."""
-    network = build_network(config.model, len(collection.classes), pretrained=False)
+    network = build_network(config, len(collection.classes), pretrained=False)
     transform = TrainTransform(config.data, network.backbone.preprocessing)
     dataset = TrainDataset(collection, transform, seed=0, read=image_reader(config))
     sampler = EpochSampler(len(collection.records), seed=0)
@@ -46,7 +46,7 @@ def loader_rate(collection: Dataset, config: Config, epochs: int) -> list[float]
 
 def step_rate(collection: Dataset, config: Config, steps: int = 8) -> float:
     """Images a second of the training step on batches that lie ready."""
-    network = build_network(config.model, len(collection.classes), pretrained=False)
+    network = build_network(config, len(collection.classes), pretrained=False)
     dataset = TrainDataset(collection, TrainTransform(config.data, network.backbone.preprocessing), seed=0)
     sampler = EpochSampler(len(collection.records), seed=0)
     batch = next(iter(make_loader(dataset, sampler, batch_size=config.training.batch_size, workers=0)))

@@ -1,6 +1,6 @@
 """Score settings of the class-specific masks on a trained run, the tags given, before and after the CRF.
 
-    python benchmarks/bench_masks.py RUN IMAGES TAGS MASKS [--try "masks.background=prior masks.crf.bilateral_xy=40"]...
+    python benchmarks/bench_masks.py RUN IMAGES TAGS MASKS [--try "paper.background=prior masks.crf.bilateral_xy=40"]...
 
 Each `--try` is one row: settings that differ from the run's own. Masks are made as in training, on a
 grid of image_size / stride, and scored at original size. Without `--try`: the paper's background maps
@@ -31,12 +31,12 @@ from tag2mask.models import Recognition
 from tag2mask.training.transforms import resize
 
 DEFAULT = [
-    "masks.background=prior masks.map_scaling=min_max",
-    "masks.background=prior_hard masks.map_scaling=min_max",
-    "masks.background=cams_hard masks.map_scaling=min_max",
-    "masks.background=cams",
-    "masks.background=soft masks.soft_prior=1.0",
-    "masks.background=soft",
+    "paper.background=prior paper.map_scaling=min_max",
+    "paper.background=prior_hard paper.map_scaling=min_max",
+    "paper.background=cams_hard paper.map_scaling=min_max",
+    "paper.background=cams",
+    "paper.background=soft masks.soft_prior=1.0",
+    "paper.background=soft",
 ]
 
 

@@ -12,7 +12,6 @@ TINY_OPTIONS = {
     "data.image_size": 64,
     "data.crop_size": 64,
     "data.workers": 0,
-    "data.hide_probability": 0.0,
     "model.backbone": "test_resnet",
     "model.weights": "none",
     "model.freeze_norm": False,

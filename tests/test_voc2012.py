@@ -51,13 +51,13 @@ def test_the_paper_from_xml_to_a_score(tmp_path: Path) -> None:
         "data.crop_size": 64,
         "data.workers": 0,
         "model.weights": "none",
-        "model.cam_channels": 16,
+        "paper.cam_channels": 16,
         "model.head_channels": 16,
         "training.epochs": 2,
         "training.batch_size": 8,
     }
     config = load_config(CONFIG)
-    assert (config.model.backbone, config.model.shared_stages, config.masks.refresh) == ("vgg16", 4, 0)
+    assert (config.model.backbone, config.paper.shared_stages, config.paper.every_step) == ("vgg16", 4, True)
     lines: list[str] = []
     result = train(devkit, split="train_aug", config=config, options=small, out=tmp_path / "run", report=lines.append)
     assert any("40 images, 20 classes, 2 epochs" in line for line in lines)

@@ -30,8 +30,8 @@ def file(shapes: TinyCollection, tmp_path: Path) -> Path:
         "limit": 24,
         "settings": {**TINY_OPTIONS, "training.epochs": 2},
         "parts": {
-            "no hide-and-seek": {"data.hide_probability": 0.0},
-            "paper's background": {"masks.background": "prior"},
+            "no hide-and-seek": {"paper.hide_image_probability": 0.0},
+            "paper's background": {"paper.background": "prior", "masks.soft_prior": 0.6, "masks.soft_threshold": "auto"},
             "no CRF on predictions": {"prediction.crf.enabled": False},
         },
         "seeds": [0, 1],

@@ -99,14 +99,14 @@ def test_settings_may_change_after_the_export(
 @pytest.mark.parametrize(
     "options",
     [
-        {"model.contrast_stages": [0, 1], "masks.soft_prior": 0.6, "masks.soft_threshold": 0.25},
-        {"model.shared_stages": 2, "model.cam_channels": 16, "masks.prior_layers": [0, -1]},
+        {"model.contrast_stages": [0, 1], "masks.soft_prior": 0.6, "masks.soft_threshold": "auto"},
+        {"paper.shared_stages": 2, "paper.cam_channels": 16, "masks.prior_layers": [0, -1]},
         {"training.supervision": "masks"},
     ],
 )
 def test_other_networks(on_torch: Predictor, tmp_path: Path, options: dict[str, object]) -> None:
     config = on_torch.config.override(options)
-    other = Predictor(TagSegmenter(config.model, 2), ["disc", "square"], config, device="cpu")
+    other = Predictor(TagSegmenter(config, 2), ["disc", "square"], config, device="cpu")
     export_onnx(other, tmp_path / "other.onnx")
     portable = OnnxPredictor.load(tmp_path / "other.onnx")
     image = draw_shapes(("disc",), size=(64, 64), seed=9)[0]

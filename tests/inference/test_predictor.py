@@ -126,7 +126,7 @@ def test_devices() -> None:
 
 def test_a_network_can_be_used_without_a_folder() -> None:
     config = Config().override({"model.backbone": "test_resnet", "model.weights": "none", "data.image_size": 64})
-    predictor = Predictor(TagSegmenter(config.model, 2), ["a", "b"], config, device="cpu")
+    predictor = Predictor(TagSegmenter(config, 2), ["a", "b"], config, device="cpu")
     assert predictor.predict(picture()).mask.shape == (48, 64)
 
 

@@ -164,13 +164,13 @@ def test_corrections_come_back(shapes: TinyCollection, trained: Path, tmp_path: 
     )  # none is made for a corrected one
 
 
-@pytest.mark.parametrize("refresh", [0, 2])
-def test_training_believes_corrected_masks(shapes: TinyCollection, tmp_path: Path, refresh: int) -> None:
+@pytest.mark.parametrize("when", [{"paper.every_step": True}, {"masks.refresh": 2}], ids=str)
+def test_training_believes_corrected_masks(shapes: TinyCollection, tmp_path: Path, when: dict[str, object]) -> None:
     """Masks that swap the classes teach the network to swap them."""
     for path in shapes.masks.iterdir():
         mask = read_mask(path)
         write_mask(tmp_path / "swapped" / path.name, np.where(mask > 0, 3 - mask, 0))
-    options = {**TINY_OPTIONS, "training.epochs": 12, "masks.refresh": refresh, "training.background_weight": 1.0}
+    options = {**TINY_OPTIONS, "training.epochs": 12, **when, "training.background_weight": 1.0}
     result = train(
         shapes.images, shapes.tags, corrected=tmp_path / "swapped", out=tmp_path / "run", options=options,
         make_masks=False,

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 
 from tag2mask.core.errors import ConfigError, WeightsError
 from tag2mask.models import Backbone, load_backbone_weights
+from tag2mask.models.backbone import similar
 
 
 def backbone(name: str = "test_resnet", stride: int = 16, freeze_stages: int = 0) -> Backbone:
@@ -63,6 +64,15 @@ def test_too_many_frozen_stages() -> None:
 def test_unknown_backbone_names_near_ones() -> None:
     with pytest.raises(ConfigError, match="unknown backbone 'resnet18x'; near: .*resnet"):
         backbone("resnet18x")
+    with pytest.raises(ConfigError, match="unknown backbone 'resnet181'; near: resnet18, "):
+        backbone("resnet181")
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"), [("resnet181", "resnet18"), ("mobilenet_v2_100", "mobilenetv2_100"), ("resent50", "resnet50")]
+)
+def test_the_nearest_name_comes_first(typed: str, meant: str) -> None:
+    assert similar(typed, timm.list_models())[0] == meant
 
 
 @pytest.mark.parametrize("name", ["test_resnet", "vgg11", "test_convnext", "test_vit", "mobilenetv2_050"])
@@ -119,7 +129,7 @@ def test_hub_failure_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 
     net = backbone()
     monkeypatch.setattr(timm, "create_model", refuse)
-    with pytest.raises(WeightsError, match="no route to the hub.*pass the safetensors file with --weights"):
+    with pytest.raises(WeightsError, match="no route to the hub.*give the safetensors file as model.weights"):
         load_backbone_weights(net, "hub")
 
 

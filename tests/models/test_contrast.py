@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from tag2mask.config.schema import ModelConfig
+from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError
 from tag2mask.models import ContrastHead, build_network
 from tag2mask.training.losses import tag_loss
@@ -93,11 +93,14 @@ def test_no_gradient_reaches_the_backbone() -> None:
 
 
 def test_network_with_a_contrast_head() -> None:
-    config = ModelConfig(backbone="test_resnet", weights="none", head_channels=16, contrast_stages=(0, 1))
+    config = Config().override(
+        {"model.backbone": "test_resnet", "model.weights": "none", "model.head_channels": 16}
+        | {"model.contrast_stages": [0, 1]}
+    )
     network = build_network(config, 3).eval()
     recognition, _ = network.both(torch.randn(2, 3, 64, 96))
     assert recognition.contrast is not None
     assert recognition.contrast.logits.shape[:2] == (2, 3)
-    assert build_network(config.model_copy(update={"contrast_stages": ()}), 3).contrast is None
+    assert build_network(config.override({"model.contrast_stages": []}), 3).contrast is None
     with pytest.raises(ConfigError, match="there is no stage 9; this backbone has 0 to"):
-        build_network(config.model_copy(update={"contrast_stages": (0, 9)}), 3)
+        build_network(config.override({"model.contrast_stages": [0, 9]}), 3)

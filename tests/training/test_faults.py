@@ -112,7 +112,7 @@ def test_two_processes_train_one_network(tiny: TinyCollection, tmp_path: Path) -
     calm = {
         "data.colour_jitter": 0,
         "data.flip": False,
-        "model.cam_dropout": 0,
+        "model.tag_dropout": 0,
         "model.head_dropout": 0,
         "model.freeze_norm": True,
         "training.learning_rate": 1e-4,

@@ -10,7 +10,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -84,14 +83,15 @@ def test_the_same_seed_gives_the_same_network(tiny: TinyCollection, tmp_path: Pa
     assert any(not torch.equal(states[0][name], states[2][name]) for name in states[0])
 
 
-@pytest.mark.parametrize("refresh", [0, 2])
-def test_resuming_after_a_kill_ends_as_if_uninterrupted(tiny: TinyCollection, tmp_path: Path, refresh: int) -> None:
+@pytest.mark.parametrize("when", [{"paper.every_step": True}, {"masks.refresh": 2}], ids=str)
+def test_resuming_after_a_kill_ends_as_if_uninterrupted(
+    tiny: TinyCollection, tmp_path: Path, when: dict[str, object]
+) -> None:
     """A process is killed without warning in the middle; the resumed run has the very same weights."""
     options = {
         "training.epochs": 6,
-        "masks.refresh": refresh,
         "masks.teacher_weight": 0.5,
-        "masks.hold_size": True,
+        **when,
     }
     whole = fit(collection(tiny), config(**options), tmp_path / "whole")
     script = tmp_path / "train.py"
@@ -176,12 +176,12 @@ def test_the_time_of_an_epoch_holds_that_of_its_masks(
     assert said == pytest.approx([24 / (epoch["seconds"] - epoch["mask_seconds"]) for epoch in epochs], rel=0.05)
 
 
-@pytest.mark.parametrize("refresh", [0, 2])
+@pytest.mark.parametrize("when", [{"paper.every_step": True}, {"masks.refresh": 2}], ids=str)
 def test_the_threshold_is_measured_once_and_goes_with_the_network(
-    tiny: TinyCollection, tmp_path: Path, refresh: int
+    tiny: TinyCollection, tmp_path: Path, when: dict[str, object]
 ) -> None:
     lines: list[str] = []
-    run = fit(collection(tiny), config(**{"masks.refresh": refresh}), tmp_path, report=lines.append)
+    run = fit(collection(tiny), config(**when), tmp_path, report=lines.append)
     [line] = [line for line in lines if line.startswith("evidence of foreground is cut at")]
     assert lines[0].startswith("epoch 1/")  # of warm-up, before there is any evidence
     assert lines[1] == line
@@ -196,7 +196,7 @@ def test_the_threshold_is_measured_once_and_goes_with_the_network(
     [
         {"masks.soft_threshold": 0.3},
         {"masks.soft_threshold": "otsu"},
-        {"masks.background": "prior"},
+        {"paper.background": "prior"},
         {"training.supervision": "masks"},
         {"model.contrast_stages": [0, 1]},
     ],
@@ -211,33 +211,6 @@ def test_no_threshold_is_measured_where_none_is_asked_for(
     assert not any("cut at" in line for line in lines)
     assert Predictor.load(run.root).config.masks.soft_threshold == chosen.masks.soft_threshold
 
-
-@pytest.mark.parametrize("hold", [True, False])
-def test_masks_are_held_to_the_foreground_of_the_first_ones(
-    tiny: TinyCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hold: bool
-) -> None:
-    shares: list[float] = []
-    shifts: list[float] = []
-    original = MaskRefresh.__call__
-
-    def spied(self: MaskRefresh, network: TagSegmenter, *, shift: float = 0.0, **options: Any) -> float:
-        device, weight = options["device"], options["teacher_weight"]
-        foreground = self.foreground(network, device=device, teacher_weight=weight).astype(np.float64)
-        shares.append(float((np.log(foreground / (1 - foreground)) + shift > 0).mean()))
-        shifts.append(shift)
-        return original(self, network, shift=shift, **options)
-
-    monkeypatch.setattr(MaskRefresh, "__call__", spied)
-    options = {"training.epochs": 8, "masks.refresh": 2, "masks.hold_size": hold, "training.learning_rate": 0.003}
-    fit(collection(tiny), config(**options), tmp_path)
-    assert len(shares) > 2
-    if hold:
-        assert shares == pytest.approx([shares[0]] * len(shares), abs=0.01)
-        assert shifts[0] == 0
-        assert all(shifts[1:])
-    else:
-        assert not any(shifts)
-        assert max(shares) - min(shares) > 0.02  # there is something to hold
 
 
 def test_masks_that_were_taken_away_are_made_again_on_resuming(tiny: TinyCollection, tmp_path: Path) -> None:

@@ -91,7 +91,7 @@ def test_unknown_tags_do_not_count() -> None:
 
 def test_it_knows_the_tags_at_once(tiny: TinyCollection, weights: Path) -> None:
     settings, images = config(weights), collection(tiny)
-    network = build_network(settings.model, len(images.classes))
+    network = build_network(settings, len(images.classes))
     before = {name: value.clone() for name, value in network.state_dict().items()}
     start_classifier(network, images, settings, read_image, device=torch.device("cpu"))
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
@@ -109,7 +109,7 @@ def test_it_knows_the_tags_at_once(tiny: TinyCollection, weights: Path) -> None:
 def test_where_there_is_nothing_to_probe(weights: Path) -> None:
     assert is_probed(config(weights))
     assert not is_probed(config("none"))
-    assert not is_probed(config(weights, **{"model.cam_channels": 8}))
+    assert not is_probed(config(weights, **{"paper.cam_channels": 8}))
     assert not is_probed(config(weights, **{"training.probe": False}))
 
 

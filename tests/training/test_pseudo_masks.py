@@ -54,7 +54,7 @@ def test_an_image_whose_mask_would_be_empty_is_left_out_of_the_pixel_loss(
 ) -> None:
     predictor = Predictor.load(trained, device="cpu")
     collection = load_dataset(shapes.images, shapes.tags, classes=shapes.class_file)
-    config = predictor.config.override({"masks.soft_threshold": 1.0, "masks.soft_slope": 50})
+    config = predictor.config.override({"masks.soft_threshold": 1.0})
     refresh = MaskRefresh(collection, config, tmp_path)
     assert refresh(predictor.network, device=CPU, teacher_weight=0.0) == 1.0
     for index, item in enumerate(collection.records):

@@ -92,12 +92,12 @@ def as_yaml(value: Any) -> str:
 
 def _unmet(config: BaseModel, name: str, info: FieldInfo) -> Iterator[Unmet]:
     extra = info.json_schema_extra
-    instead = str(extra.get("instead", "")) if isinstance(extra, dict) else ""
+    instead: Any = extra.get("instead", {}) if isinstance(extra, dict) else {}
     for needed, condition in declared_needs(extra).items():
         found = value_of(config, needed)
         lacking = _lacking(value_of(config, name), found) if "has_keys" in condition else ()
         if lacking or not _meets(found, condition):
-            yield Unmet(name, needed, found, condition, lacking, instead)
+            yield Unmet(name, needed, found, condition, lacking, instead.get(needed, ""))
 
 
 def _meets(found: Any, condition: Condition) -> bool:

@@ -37,15 +37,15 @@ def above(value: float) -> Condition:
     return {"above": value}
 
 
-def needs(conditions: Mapping[str, Condition], *, instead: str = "") -> dict[str, JsonValue]:
+def needs(conditions: Mapping[str, Condition], *, instead: Mapping[str, str] | None = None) -> dict[str, JsonValue]:
     """Declare that an option has an effect only where other options, by dotted name, meet all these conditions.
 
     Args:
         conditions: by the dotted name of the other option.
-        instead: what to use where they are not met; a clause for the error message.
+        instead: by the name of one of them, what to use where it is not met: a clause for the error message.
     """
     declared: dict[str, JsonValue] = {"needs": {name: dict(condition) for name, condition in conditions.items()}}
-    return declared | ({"instead": instead} if instead else {})
+    return declared | ({"instead": dict(instead)} if instead else {})
 
 
 class Section(BaseModel):

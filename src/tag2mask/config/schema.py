@@ -52,7 +52,7 @@ _FILE_ARGUMENTS = ("checkpoint_path", "cache_dir")
 _SOFT = one_of("soft")
 _WHOLE_IMAGES = needs({"paper.every_step": one_of(False)})
 _HIDDEN = needs({"paper.hide_image_probability": above(0)})
-_OWN_THRESHOLD = "masks.soft_factor makes such masks larger or smaller"
+_OWN_THRESHOLD = {"model.contrast_stages": "masks.soft_factor makes such masks larger or smaller"}
 
 
 class DataConfig(Section):
@@ -359,7 +359,7 @@ class Config(Section):
 
         return override(self, options)
 
-    def with_threshold(self, threshold: float | Literal["auto", "otsu"]) -> Config:
+    def with_threshold(self, threshold: float | str) -> Config:
         """Return a copy with this threshold of the evidence, e.g. the number that 'auto' was measured to be.
 
         A number has `masks.soft_factor` in it already, so that is 1 from then on.

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from os.path import commonprefix
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,9 @@ from torch import Tensor, nn
 from tag2mask.core.errors import ConfigError, WeightsError
 
 _NORMS = (nn.modules.batchnorm._BatchNorm,)
+
+INPUT_MULTIPLE = 32
+"""Height and width of the input are multiples of it, so that the grids of all stages fit together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ class Backbone(nn.Module):
         Raises:
             ConfigError: there are not that many stages.
         """
-        shared = other._of_stages(count, "shared_stages")
+        shared = other._of_stages(count, "paper.shared_stages")
         theirs = dict(other.named_parameters())
         for name in [name for name, parameter in theirs.items() if id(parameter) in shared]:
             place, _, leaf = name.rpartition(".")
@@ -97,7 +102,7 @@ class Backbone(nn.Module):
 
     def _freeze_stages(self, count: int) -> None:
         """Stop the gradient of all parameters that the first `count` stages depend on."""
-        frozen = self._of_stages(count, "freeze_stages")
+        frozen = self._of_stages(count, "model.freeze_stages")
         for parameter in self.parameters():
             if id(parameter) in frozen:
                 parameter.requires_grad_(False)
@@ -108,7 +113,7 @@ class Backbone(nn.Module):
             return set()
         if count > len(self.channels):
             raise ConfigError(
-                f"model.{option} is {count}, but '{self.name}' has {len(self.channels)} stages; give at most that"
+                f"{option} is {count}, but '{self.name}' has {len(self.channels)} stages; give at most that"
             )
         was_training = self.training
         self.eval()
@@ -185,15 +190,26 @@ def _hub_state(name: str) -> dict[str, Tensor]:
     except Exception as error:  # timm and the hub raise many kinds; all mean the same to the user
         raise WeightsError(
             f"cannot get the pretrained weights of '{name}' from the hub ({type(error).__name__}: {error}); "
-            "check the network connection, or download them once and pass the safetensors file with --weights"
+            "check the network connection, or download them once and give the safetensors file as model.weights"
         ) from error
+
+
+def similar(name: str, known: Sequence[str], count: int = 3) -> list[str]:
+    """The most similar of the known names, those with the same beginning first."""
+
+    def likeness(other: str) -> float:
+        beginning = len(commonprefix([name, other])) / max(1, len(name))
+        return SequenceMatcher(None, name, other).ratio() + beginning / 2
+
+    return sorted(known, key=likeness, reverse=True)[:count]
 
 
 def _create(name: str, output_stride: int, args: dict[str, Any]) -> nn.Module:
     if not timm.is_model(name):
-        near = timm.list_models(f"*{name[:6]}*")[:3]
-        hint = f"; near: {', '.join(near)}" if near else ""
-        raise ConfigError(f"unknown backbone '{name}'{hint}; `timm.list_models()` lists all")
+        raise ConfigError(
+            f"unknown backbone '{name}'; near: {', '.join(similar(name, timm.list_models()))}; "
+            "timm.list_models() lists all"
+        )
     reasons = []
     for extra in ({"output_stride": output_stride}, {"dynamic_img_size": True}, {}):
         try:

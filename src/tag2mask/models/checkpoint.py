@@ -16,12 +16,14 @@ from pathlib import Path
 import yaml
 from safetensors.torch import save as serialise
 
-from tag2mask.config.schema import Config, load_yaml, parse_config
+from tag2mask.config.load import load_yaml, parse_stored_config
+from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError, DataError, WeightsError
 from tag2mask.core.files import atomic_path, write_text
 from tag2mask.models import TagSegmenter, build_network, read_safetensors
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
+"""Of model.yaml; 1 had other names of settings, which `tag2mask.config.migrate` knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class RunFolder:
 
     @property
     def training_masks(self) -> Path:
-        """Folder of the masks that the segmentation stream learns from, made anew during training."""
+        """Folder of the masks that the segmentation stream learns from, updated during training."""
         return self.root / "training-masks"
 
     @property
@@ -111,23 +113,30 @@ def load_model(run: RunFolder) -> tuple[TagSegmenter, tuple[str, ...], Config]:
         WeightsError: its files are damaged or do not belong together.
     """
     if not run.root.is_dir():
-        raise DataError(f"{run.root}: no such run; give the folder that `tag2mask train --out` wrote")
+        if run.root.is_file():
+            raise DataError(
+                f"{run.root}: this is a file, and what was asked for needs the folder of a run; a network that was "
+                "exported as ONNX predicts alone, so give the folder that it was exported from"
+            )
+        raise DataError(f"{run.root}: no such run; give the folder that `tag2mask train` wrote")
     if not run.model.is_file() or not run.weights.is_file():
         hint = (
-            "its training has not ended: run the same `tag2mask train` command again with --resume"
+            "its training has not ended: train again with the same arguments and `resume=True`"
             if run.checkpoints.is_dir()
-            else "give the folder that `tag2mask train --out` wrote"
+            else "give the folder that `tag2mask train` wrote"
         )
         raise DataError(f"{run.root}: there is no trained network here; {hint}")
     tree = load_yaml(run.model)
     try:
         version, classes = tree["format_version"], tuple(str(name) for name in tree["classes"])
-        config = parse_config(tree["config"], source=str(run.model))
+        if version not in range(1, FORMAT_VERSION + 1):
+            raise ConfigError(
+                f"{run.model}: format {version}, this version reads up to {FORMAT_VERSION}; update tag2mask"
+            )
+        config = parse_stored_config(tree["config"], source=str(run.model))
     except (KeyError, TypeError) as error:
         raise ConfigError(f"{run.model}: {error} is missing; this file is damaged") from None
-    if version != FORMAT_VERSION:
-        raise ConfigError(f"{run.model}: format {version}, this version reads {FORMAT_VERSION}; update tag2mask")
-    network = build_network(config.model, len(classes), pretrained=False)
+    network = build_network(config, len(classes), pretrained=False)
     state = read_safetensors(run.weights)
     try:
         network.load_state_dict(state)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tag2mask.config.schema import ModelConfig
+from tag2mask.config.schema import Config, ModelConfig
 from tag2mask.models.backbone import Backbone, load_backbone_weights
 from tag2mask.models.contrast import Contrast, ContrastHead, contrast_stages
 
@@ -91,32 +91,33 @@ class TagSegmenter(nn.Module):
     Attributes:
         num_classes: classes without background.
         backbone: of both streams, or of recognition where the segmentation stream has later stages
-            of its own (`shared_stages`).
+            of its own (`paper.shared_stages`).
         own_backbone: of the segmentation stream in that case, else None; the parameters of its
-            first `shared_stages` stages are those of `backbone`.
-        contrast: evidence from shallow stages (`contrast_stages`), or None.
+            first stages are those of `backbone`.
+        contrast: evidence from shallow stages (`model.contrast_stages`), or None.
     """
 
-    def __init__(self, config: ModelConfig, num_classes: int):
+    def __init__(self, config: Config, num_classes: int):
         super().__init__()
         self.num_classes = num_classes
-        self.backbone = _build_backbone(config)
+        model, paper = config.model, config.paper
+        self.backbone = _build_backbone(model)
         self.own_backbone: Backbone | None = None
-        if config.shared_stages is not None:
-            self.own_backbone = _build_backbone(config)
-            self.own_backbone.share_stages(self.backbone, config.shared_stages)
+        if paper.shared_stages is not None:
+            self.own_backbone = _build_backbone(model)
+            self.own_backbone.share_stages(self.backbone, paper.shared_stages)
         width = self.backbone.channels[-1]
         self.recognition = RecognitionHead(
-            width, num_classes, cam_channels=config.cam_channels, dropout=config.cam_dropout
+            width, num_classes, cam_channels=paper.cam_channels, dropout=model.tag_dropout
         )
         self.segmentation = LargeFovHead(
             width,
             num_classes,
-            channels=config.head_channels,
-            dropout=config.head_dropout,
+            channels=model.head_channels,
+            dropout=model.head_dropout,
             output_stride=self.backbone.strides[-1],
         )
-        self.contrast_stages = contrast_stages(config.contrast_stages, len(self.backbone.channels))
+        self.contrast_stages = contrast_stages(model.contrast_stages, len(self.backbone.channels))
         self.contrast: ContrastHead | None = None
         if self.contrast_stages:
             channels = [self.backbone.channels[stage] for stage in self.contrast_stages]
@@ -127,7 +128,7 @@ class TagSegmenter(nn.Module):
 
         Args:
             images: the batch.
-            ignored: (B, H, W) bool, pixels outside the photograph or hidden; the contrast leaves them out.
+            ignored: (B, H, W) bool, pixels outside the image or hidden; the contrast leaves them out.
         """
         return self._recognise(self.backbone(images), ignored)
 
@@ -180,8 +181,8 @@ def _build_backbone(config: ModelConfig) -> Backbone:
     )
 
 
-def build_network(config: ModelConfig, num_classes: int, *, pretrained: bool = True) -> TagSegmenter:
-    """Build the network; with `pretrained` the backbone gets the weights that `config` names.
+def build_network(config: Config, num_classes: int, *, pretrained: bool = True) -> TagSegmenter:
+    """Build the network for `num_classes` classes; with `pretrained` the backbone gets `model.weights`.
 
     Raises:
         ConfigError: the backbone cannot be built.
@@ -189,7 +190,7 @@ def build_network(config: ModelConfig, num_classes: int, *, pretrained: bool = T
     """
     network = TagSegmenter(config, num_classes)
     if pretrained:
-        load_backbone_weights(network.backbone, config.weights)
+        load_backbone_weights(network.backbone, config.model.weights)
         if network.own_backbone is not None:
             network.own_backbone.load_state_dict(network.backbone.state_dict())
     return network.to(memory_format=torch.channels_last)

@@ -6,12 +6,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from tag2mask.config.schema import load_yaml, parse_config
+from tag2mask.config.load import load_yaml, parse_stored_config
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.extras import require
 from tag2mask.models.checkpoint import RunFolder
@@ -21,11 +22,9 @@ FILES = ("model.safetensors", "model.yaml")
 """All that is ever fetched."""
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_FORBIDDEN = ("checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "cache_dir")
-"""Arguments of `timm.create_model` that would read other files than ours."""
 
 
-def is_hub_name(name: str | Path) -> bool:
+def is_hub_name(name: str | PathLike[str]) -> bool:
     """Whether this is 'user/name' on the Hub: of that form, and no path whose folder exists here."""
     text = Path(name).as_posix()
     return _NAME.fullmatch(text) is not None and not Path(name).exists() and not Path(name).parent.exists()
@@ -72,7 +71,7 @@ def push_to_hub(
     if not folder.model.is_file() or not folder.weights.is_file():
         raise DataError(f"{run}: there is no trained network here; give the folder that `tag2mask train --out` wrote")
     tree = _without_paths(load_yaml(folder.model))
-    config = parse_config(tree["config"], source=str(folder.model))
+    config = parse_stored_config(tree["config"], source=str(folder.model))
     card = model_card(
         name,
         tree["classes"],
@@ -160,10 +159,8 @@ def _without_paths(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check_settings(tree: Mapping[str, Any], name: str) -> None:
-    config = parse_config(tree.get("config", {}), source=f"{name}: model.yaml")
-    refused = sorted(set(config.model.backbone_args) & set(_FORBIDDEN))
-    if refused:
-        raise ConfigError(f"{name}: model.backbone_args may not have {', '.join(refused)} in a network from the Hub")
+    """Refuse settings that cannot be used, among them arguments that would make timm read other files."""
+    parse_stored_config(tree.get("config", {}), source=f"{name}: model.yaml")
 
 
 def _tags(path: Path) -> dict[str, list[str]]:

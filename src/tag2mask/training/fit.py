@@ -83,7 +83,7 @@ def fit(
         os.environ["LOCAL_WORLD_SIZE"] = str(devices.count)
         torch.set_num_threads(usable_cores())
     lightning.seed_everything(config.training.seed, verbose=False)
-    network = build_network(config.model, len(collection.classes))
+    network = build_network(config, len(collection.classes))
     sampler = EpochSampler(
         len(collection.records),
         seed=config.training.seed,

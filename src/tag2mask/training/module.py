@@ -128,7 +128,7 @@ class JointTraining(lightning.LightningModule):
 
     def set_threshold(self, threshold: float | str) -> None:
         """Cut the evidence there from now on, in training and in the network that is kept."""
-        self.config = self.config.override({"masks.soft_threshold": threshold})
+        self.config = self.config.with_threshold(threshold)
 
     def configure_optimizers(self) -> Any:
         """AdamW with a higher rate for the heads; linear decay after a short linear rise."""

@@ -25,7 +25,7 @@ _DECAY = 1e-2
 
 def is_probed(config: Config) -> bool:
     """Whether the tag classifier starts from a probe: `training.probe`, where there is something to probe."""
-    return config.training.probe and not config.model.cam_channels and config.model.weights != "none"
+    return config.training.probe and not config.paper.cam_channels and config.model.weights != "none"
 
 
 @torch.no_grad()
