@@ -1,106 +1,154 @@
-"""Imports point one way: no room knows those below it; what needs no torch does not import it."""
+"""What holds for the code as a whole: imports between rooms, length of files and functions, who speaks of options."""
 
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import tag2mask
 
+ROOT = Path(__file__).resolve().parents[1]
 SOURCE = Path(tag2mask.__file__).parent
+MODULES = sorted(SOURCE.rglob("*.py"))
+FILES = [path for name in ("src", "tests", "benchmarks") for path in sorted((ROOT / name).rglob("*.py"))]
 
-# Rooms from the bottom of the house upwards; each may import itself and those of earlier lines.
-ORDER = [
-    {"types", "errors", "machine"},
-    {"files", "extras"},
-    {"config", "images", "metrics", "crf", "blocks", "doubt", "gating"},
-    {"consensus"},
-    {"masks_io", "precision", "refining"},
-    {"prediction", "large", "review", "ablation_table"},
-    {"collection", "visualize"},
-    {"checking", "evaluation", "exporting"},
-    {"models", "losses"},
-    {"data", "prior"},
-    {"runs", "tiles"},
-    {"training", "hub"},
-    {"predictor"},
-    {"portable"},
-    {"outputs", "baselines", "label_free"},
-    {"further", "report"},
-    {"api"},
-    {"serving", "webapp", "bulk"},
-    {"ablation"},
-    {"demo"},
-    {"cli"},
-    {"__main__"},
-]
-RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
+LONGEST_FILE = 400
+LONGEST_FUNCTION = 60
+# Compiled kernels of the dense CRF: one loop over the lattice each, which Numba compiles as a whole.
+KERNELS = {
+    "embed_run",
+    "embed_points",
+    "embed_positions",
+    "group_tile",
+    "inspect",
+    "pack",
+    "splat_block",
+    "sweep",
+}
+OPTION = re.compile(r"(?<![\w-])--[a-z]")
+Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
-def imports(path: Path) -> set[str]:
-    """Names of the modules of this package that a file imports, wherever in the file."""
-    found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "tag2mask":
-            parts = node.module.split(".")
-            found |= {parts[1]} if len(parts) > 1 else {alias.name for alias in node.names} - {"__version__"}
-        elif isinstance(node, ast.Import):
-            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("tag2mask.")}
-    return found
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def room_of(path: Path) -> str:
+    """First folder below the package, e.g. 'crf'; a module at the root gives its own name."""
     return path.relative_to(SOURCE).with_suffix("").parts[0]
 
 
-@pytest.mark.parametrize("path", sorted(SOURCE.rglob("*.py")), ids=lambda path: str(path.relative_to(SOURCE)))
-def test_imports_point_one_way(path: Path) -> None:
-    room = room_of(path)
-    if room == "__init__":
-        return
-    for other in imports(path) - {room}:
-        assert RANK[other] < RANK[room], f"{room} (rank {RANK[room]}) must not know {other} (rank {RANK[other]})"
+def functions(path: Path) -> Iterator[Function]:
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, Function):
+            yield node
+
+
+def length(function: Function, *, body_alone: bool) -> int:
+    """Lines from `def`, or from the first statement, to the end; decorators do not count."""
+    first = function.body[0].lineno if body_alone else function.lineno
+    return (function.end_lineno or first) - first + 1
+
+
+def test_import_contracts() -> None:
+    """The contracts of [tool.importlinter] in pyproject.toml."""
+    pytest.importorskip("importlinter", reason="import-linter is not installed")
+    command = [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()"]
+    result = subprocess.run([*command, "--no-cache"], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 @pytest.mark.parametrize(
     "module",
     [
-        "checking",
-        "collection",
-        "masks_io",
-        "metrics",
-        "evaluation",
-        "crf",
-        "images",
-        "config",
         "cli",
-        "outputs",
-        "api",
-        "prediction",
+        "config",
+        "crf",
+        "data",
+        "data.checks",
+        "drawing",
+        "evaluation.folders",
+        "evaluation.metrics",
+        "images",
+        "inference",
+        "masks",
+        "method",
     ],
 )
-def test_does_without_torch(module: str) -> None:
-    code = f"import sys, tag2mask.{module}; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+def test_loads_without_torch(module: str) -> None:
+    """Also in practice: importing the room, and every module in it that the contract names, leaves torch alone."""
+    code = (
+        "import importlib, pkgutil, sys\n"
+        f"room = importlib.import_module('tag2mask.{module}')\n"
+        f"if {module not in ('cli', 'inference')}:\n"
+        "    for found in pkgutil.walk_packages(getattr(room, '__path__', []), room.__name__ + '.'):\n"
+        "        importlib.import_module(found.name)\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr or f"tag2mask.{module} imports torch"
 
 
-def test_public_api() -> None:
-    assert set(tag2mask.__all__) == {
-        "Config",
-        "Predictor",
-        "dense_crf",
-        "evaluate",
-        "load",
-        "make_masks",
-        "predict",
-        "push_to_hub",
-        "train",
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_file_is_too_long(path: Path) -> None:
+    lines = len(path.read_text(encoding="utf-8").splitlines())
+    assert lines <= LONGEST_FILE, f"{lines} lines, at most {LONGEST_FILE}: split it"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_no_function_is_too_long(path: Path) -> None:
+    is_module = path.is_relative_to(SOURCE)
+    kernels = KERNELS if is_module and room_of(path) == "crf" else frozenset[str]()
+    # A command's parameters are its options, a line or two each.
+    body_alone = is_module and room_of(path) == "cli"
+    long = {
+        function.name: lines
+        for function in functions(path)
+        if (lines := length(function, body_alone=body_alone)) > LONGEST_FUNCTION and function.name not in kernels
     }
-    for name in tag2mask.__all__:
-        assert getattr(tag2mask, name) is not None
-    with pytest.raises(AttributeError):
-        _ = tag2mask.nothing
+    assert not long, f"lines of functions, at most {LONGEST_FUNCTION}: {long}"
+
+
+def test_every_exempt_kernel_is_needed() -> None:
+    long = {
+        function.name
+        for path in MODULES
+        if room_of(path) == "crf"
+        for function in functions(path)
+        if length(function, body_alone=False) > LONGEST_FUNCTION
+    }
+    assert long >= KERNELS, f"no longer over {LONGEST_FUNCTION} lines: {sorted(KERNELS - long)}"
+
+
+def docstrings(tree: ast.Module) -> set[int]:
+    """Ids of the nodes that are docstrings, of attributes too."""
+    found: set[int] = set()
+    for node in ast.walk(tree):
+        for statement in getattr(node, "body", None) or [] if not isinstance(node, ast.Lambda | ast.IfExp) else []:
+            if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant):
+                found.add(id(statement.value))
+    return found
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_only_the_command_line_speaks_of_options(path: Path) -> None:
+    """The library names parameters; `cli` turns them into options. `demo` may quote commands in docstrings."""
+    if room_of(path) == "cli":
+        return
+    tree = parsed(path)
+    skipped = docstrings(tree) if room_of(path) == "demo" else set[int]()
+    found = [
+        f"line {node.lineno}: {node.value.strip()[:80]!r}"
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Constant)
+        and isinstance(node.value, str)
+        and id(node) not in skipped
+        and OPTION.search(node.value)
+    ]
+    assert not found, found
