@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tag2mask.config.schema import PRESETS, Config, load_config, parse_config
+from tag2mask.config.load import PRESETS, load_config, parse_config
+from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError
 
 
@@ -30,7 +31,13 @@ def test_yaml_there_and_back() -> None:
             "soft_threshold: Input should be 'auto' or 'otsu', or input should be less than or equal",
         ),
         ({"model.output_stride": 12}, "model.output_stride"),
-        ({"masks.background": "black"}, "masks.background"),
+        ({"paper.background": "black"}, "paper.background"),
+        ({"masks.refresh": 0}, "paper.every_step=true"),
+        ({"model.backbone_args": {"checkpoint_path": "/etc/passwd"}}, "may not have checkpoint_path"),
+        (
+            {"model.backbone_args.pretrained_cfg_overlay": {"file": "/etc/passwd"}},
+            "may not have pretrained_cfg_overlay",
+        ),
         ({"training.learning_rate": float("nan")}, "finite"),
     ],
 )
@@ -38,6 +45,20 @@ def test_bad_options_name_place_and_remedy(options: dict[str, object], words: st
     with pytest.raises(ConfigError) as caught:
         Config().override(options)
     assert words in str(caught.value)
+
+
+def test_arguments_of_others_may_be_given_singly() -> None:
+    options = {"training.loggers": ["WandbLogger"], "training.logger_args.WandbLogger.project": "steel"}
+    config = Config().override({**options, "model.backbone_args.pad_type": "same"})
+    assert config.training.logger_args == {"WandbLogger": {"project": "steel"}}
+    assert config.model.backbone_args == {"pad_type": "same"}
+
+
+def test_a_measured_threshold_has_the_factor_in_it() -> None:
+    config = Config().override({"masks.soft_factor": 0.8})
+    assert config.with_threshold("auto") == config
+    masks = config.with_threshold(0.2).masks
+    assert (masks.soft_threshold, masks.soft_factor) == (0.2, 1.0)
 
 
 def test_unknown_key_in_a_file(tmp_path: Path) -> None:
@@ -87,7 +108,6 @@ def test_an_option_without_effect_is_refused() -> None:
     ):
         surfaces.override({"masks.soft_threshold": 0.4})
     surfaces.override({"masks.soft_factor": 0.8})
-    surfaces.override({"masks.soft_threshold": 0.25})  # runs of version 0.1 wrote it out
     surfaces.override({"masks.soft_threshold": 0.4, "model.contrast_stages": []})
 
 

@@ -11,7 +11,6 @@ from tag2mask.core.errors import ConfigError
 from tag2mask.models import TagSegmenter, build_network
 from tag2mask.models.checkpoint import RunFolder, load_model, save_model
 
-
 SMALL = {"model.backbone": "test_resnet", "model.weights": "none", "model.head_channels": 16}
 
 

@@ -318,12 +318,12 @@ class PaperConfig(Section):
         json_schema_extra=needs({"paper.background": one_of("cams_hard")}),
     )
     every_step: bool = Field(
-        False, description="pseudo masks at every step, from its crops; else every `masks.refresh` epochs, from whole "
-        "images"
-    )  # fmt: skip
+        False,
+        description="pseudo masks at every step, from its crops; else every `masks.refresh` epochs, from whole images",
+    )
     plain_gate: bool = Field(
         False,
-        description="pixels are shared out by a softmax over background and the allowed classes alone; else pixels of "
+        description="a softmax over background and the allowed classes alone decides pixels; else pixels of "
         "an excluded class stay foreground and go to the allowed ones",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from os.path import commonprefix
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +198,8 @@ def similar(name: str, known: Sequence[str], count: int = 3) -> list[str]:
     """The most similar of the known names, those with the same beginning first."""
 
     def likeness(other: str) -> float:
-        beginning = len(commonprefix([name, other])) / max(1, len(name))
+        same = takewhile(lambda pair: pair[0] == pair[1], zip(name, other, strict=False))
+        beginning = len(list(same)) / max(1, len(name))
         return SequenceMatcher(None, name, other).ratio() + beginning / 2
 
     return sorted(known, key=likeness, reverse=True)[:count]
