@@ -1,4 +1,7 @@
-"""The fully connected CRF: NumPy arrays in and out, compiled by Numba."""
+"""The fully connected (dense) CRF: NumPy arrays in and out, kernels compiled by Numba.
+
+`tag2mask.crf.pydensecrf` holds a drop-in replacement for the package pydensecrf.
+"""
 
 from __future__ import annotations
 

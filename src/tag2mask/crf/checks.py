@@ -1,4 +1,4 @@
-"""Checks of what callers hand in, each with an error that says what came and what was expected."""
+"""Checks of the arguments. Each error says what was given and what was expected."""
 
 from __future__ import annotations
 
@@ -15,123 +15,125 @@ _SUM_TOLERANCE = 0.02
 
 
 def checked_image(image: Any) -> NDArray[np.uint8]:
-    """The image as a contiguous array.
+    """Check an image, and return it as a contiguous array uint8 (H, W, 3).
 
     Raises:
         DataError: not a uint8 array of shape (H, W, 3), empty, or too large.
     """
     if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
-        raise DataError(f"the image must be an array of shape (H, W, 3), RGB, not {_describe(image)}")
+        raise DataError(f"`image` must be an array of shape (H, W, 3), RGB, not {_describe(image)}")
     if image.dtype != np.uint8:
-        raise DataError(f"the image must be uint8 with values 0..255, not {_describe(image)}; convert it")
+        raise DataError(f"`image` must be uint8 with values 0..255, not {_describe(image)}; convert it")
     if image.size == 0:
-        raise DataError(f"the image is empty: {_describe(image)}")
+        raise DataError(f"`image` is empty: {_describe(image)}")
     if image.shape[0] * image.shape[1] > _MOST_PIXELS:
-        raise DataError(f"the image has more than {_MOST_PIXELS} pixels: {_describe(image)}; make it smaller")
+        raise DataError(f"`image` has more than {_MOST_PIXELS} pixels: {_describe(image)}; resize it")
     return np.ascontiguousarray(image)
 
 
 def checked_probs(probs: Any, shape: tuple[int, int]) -> NDArray[np.float32]:
-    """The probabilities as contiguous float32; their values are checked by `check_values`.
+    """Check type and shape of probabilities, and return them as contiguous float32 (K, H, W).
+
+    `check_values` checks the values.
 
     Raises:
         DataError: not a float array of shape (K, H, W) for an image of `shape` (H, W).
     """
     if not isinstance(probs, np.ndarray) or probs.ndim != 3:
-        raise DataError(f"probs must be an array of shape (K, H, W), not {_describe(probs)}")
+        raise DataError(f"`probs` must be an array of shape (K, H, W), not {_describe(probs)}")
     if probs.dtype.kind != "f":
-        raise DataError(f"probs must be float32 between 0 and 1, not {_describe(probs)}; convert it")
+        raise DataError(f"`probs` must be float32 between 0 and 1, not {_describe(probs)}; convert it")
     if probs.shape[0] == 0:
-        raise DataError(f"probs has no classes: {_describe(probs)}")
+        raise DataError(f"`probs` has no classes: {_describe(probs)}")
     if probs.shape[1:] != shape:
         raise DataError(
-            f"probs has shape {probs.shape} but the image is {shape[0]} high and {shape[1]} wide; "
+            f"`probs` has shape {probs.shape} but the image is {shape[0]} high and {shape[1]} wide; "
             "expected (K, H, W) with the image's height and width"
         )
     return np.ascontiguousarray(probs, dtype=np.float32)
 
 
 def check_values(finite: bool, low: float, high: float, worst_sum: float) -> None:
-    """Check what `layout.inspect` found.
+    """Check the values of probabilities from the statistics that `layout.inspect` returns.
 
     Raises:
-        DataError: NaN, infinite, negative, above 1, or not adding up to 1 over the classes.
+        DataError: a value is NaN, infinite, negative or above 1, or the sum over the classes is not 1.
     """
     if not finite:
-        raise DataError("probs holds NaN or infinite values; find where they arise, the CRF cannot repair them")
+        raise DataError("`probs` holds NaN or infinite values; find where they arise, the CRF cannot repair them")
     if low < 0 or high > 1 + _SUM_TOLERANCE:
-        raise DataError(f"probs must lie between 0 and 1, but runs from {low:.4g} to {high:.4g}; apply softmax")
+        raise DataError(f"`probs` must lie between 0 and 1, but runs from {low:.4g} to {high:.4g}; apply softmax")
     if worst_sum > _SUM_TOLERANCE:
         raise DataError(
-            f"probs must add up to 1 over the classes, but one pixel is off by {worst_sum:.3g}; "
+            f"`probs` must sum to 1 over the classes, but the sum at one pixel is off by {worst_sum:.3g}; "
             "divide by the sum over axis 0"
         )
 
 
 def positive(name: str, value: Any) -> float:
-    """A finite number above 0.
+    """Return a finite number above 0.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: any other value.
     """
     number = _number(name, value)
     if number <= 0:
-        raise ConfigError(f"{name} must be above 0, not {value!r}")
+        raise ConfigError(f"`{name}` must be above 0, not {value!r}")
     return number
 
 
 def non_negative(name: str, value: Any) -> float:
-    """A finite number of at least 0.
+    """Return a finite number of at least 0.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: any other value.
     """
     number = _number(name, value)
     if number < 0:
-        raise ConfigError(f"{name} must not be negative, but is {value!r}")
+        raise ConfigError(f"`{name}` must not be negative, but is {value!r}")
     return number
 
 
-def share(name: str, value: Any) -> float:
-    """A number of at least 0 and below 1.
+def fraction(name: str, value: Any) -> float:
+    """Return a number of at least 0 and below 1.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: any other value.
     """
     number = non_negative(name, value)
     if number >= 1:
-        raise ConfigError(f"{name} is a share of the pixels, at least 0 and below 1, not {value!r}")
+        raise ConfigError(f"`{name}` is a fraction of the pixels, at least 0 and below 1, not {value!r}")
     return number
 
 
 def scale_factor(name: str, value: Any) -> float:
-    """A number above 0 and at most 1.
+    """Return a number above 0 and at most 1.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: any other value.
     """
     number = positive(name, value)
     if number > 1:
-        raise ConfigError(f"{name} must be at most 1, not {value!r}; the CRF does not enlarge")
+        raise ConfigError(f"`{name}` must be at most 1, not {value!r}; the CRF does not enlarge images")
     return number
 
 
 def count(name: str, value: Any, least: int) -> int:
-    """A whole number of at least `least`.
+    """Return an integer of at least `least`.
 
     Raises:
-        ConfigError: it is not.
+        ConfigError: any other value.
     """
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ConfigError(f"{name} must be a whole number of at least {least}, not {value!r}")
+        raise ConfigError(f"`{name}` must be a whole number of at least {least}, not {value!r}")
     return int(value)
 
 
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise ConfigError(f"{name} must be a number, not {value!r}")
+        raise ConfigError(f"`{name}` must be a number, not {value!r}")
     if not math.isfinite(value):
-        raise ConfigError(f"{name} must be finite, not {value!r}")
+        raise ConfigError(f"`{name}` must be finite, not {value!r}")
     return float(value)
 
 

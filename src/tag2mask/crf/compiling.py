@@ -1,4 +1,8 @@
-"""Compiling kernels with Numba: cached on disk, announced at first use, working from a read-only install."""
+"""Compilation of kernels with Numba: cached on disk, announced at the first use, possible in a read-only install.
+
+This is the only module of the package that touches files: it reads the size and time of the package's own sources,
+by which it recognises outdated compiled code.
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,7 @@ _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class _State:
-    """What has been said already in this process."""
+    """Messages that this process has logged already."""
 
     announced = False
     cache_failed = False
@@ -25,7 +29,7 @@ class _State:
 
 
 class _Announcer(event.Listener):
-    """Says once per process that kernels are being compiled."""
+    """Logs once per process that kernels are being compiled."""
 
     def on_start(self, event: Any) -> None:
         function = event.data["dispatcher"].py_func
@@ -34,8 +38,8 @@ class _Announcer(event.Listener):
                 first, _State.announced = not _State.announced, True
             if first:
                 _LOG.warning(
-                    "compiling the dense CRF for this machine; this happens once and takes up to 30 s%s",
-                    " (no folder to keep the result in, so each new process repeats it)" if _State.cache_failed else "",
+                    "compiling the dense CRF for this processor; this happens once and takes up to 30 s%s",
+                    " (the result cannot be saved, so each new process compiles again)" if _State.cache_failed else "",
                 )
 
     def on_end(self, event: Any) -> None:
@@ -46,54 +50,54 @@ event.register("numba:compile", _Announcer())  # type: ignore[no-untyped-call]
 
 
 def kernel(function: _Function) -> _Function:
-    """Compile `function` without the interpreter lock, cached on disk where a folder can be written.
+    """Compile `function` so that it runs without the interpreter lock, cached on disk if possible.
 
-    Numba keeps compiled code in `NUMBA_CACHE_DIR`, else in `__pycache__` beside the source, else in
-    the user's cache folder. Where none can be written the function is compiled in each process, and a
-    message says so once.
+    Numba keeps compiled code in `NUMBA_CACHE_DIR` if set, else in `__pycache__` beside the source, else in
+    the user's cache folder. If none of these is writable, each process compiles the function, and a warning
+    is logged once.
     """
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
     try:
         dispatcher = numba.njit(cache=True, **options)(function)
     except RuntimeError as error:
-        _say_cache_failed(error)
+        _warn_cache_failed(error)
         dispatcher = numba.njit(cache=False, **options)(function)
     else:
         _guard_cache(dispatcher)
     return cast(_Function, dispatcher)
 
 
-def _say_cache_failed(error: Exception) -> None:
+def _warn_cache_failed(error: Exception) -> None:
     with _State.lock:
         first, _State.cache_failed = not _State.cache_failed, True
     if first:
         _LOG.warning(
-            "the dense CRF cannot keep its compiled code on disk (%s); set NUMBA_CACHE_DIR to a "
-            "writable folder to avoid compiling in every process",
+            "the compiled dense CRF cannot be saved (%s); set NUMBA_CACHE_DIR to a writable folder, "
+            "or every process compiles it again",
             error,
         )
 
 
 def _guard_cache(dispatcher: Any) -> None:
-    """Make the cached code of one kernel safe against changed sources and failing disks.
+    """Make the cache of one kernel safe against changed sources and against errors of the disk.
 
-    Numba looks only at the file that defines a kernel, not at those that it calls into; here the code is
-    stale when any source of this package changes. And where the disk turns out to be full or read-only
-    after compiling, the code just made is used all the same.
+    Numba compares only the file that defines a kernel, not those of the kernels that it calls. Here the cached
+    code is outdated as soon as any source file of this package changes. And if compiled code cannot be
+    written, because the disk is full or read-only, the code is used all the same.
     """
     try:
         cache = dispatcher._cache
         file = cache._cache_file
         file._source_stamp = (file._source_stamp, _sources_stamp())
         save = cache.save_overload
-    except AttributeError:  # a Numba that keeps this elsewhere: its own rules still hold
+    except AttributeError:  # another version of Numba without these private names: its own rules hold
         return
 
     def save_if_possible(signature: Any, data: Any) -> None:
         try:
             save(signature, data)
         except OSError as error:
-            _say_cache_failed(error)
+            _warn_cache_failed(error)
 
     cache.save_overload = save_if_possible
 

@@ -1,4 +1,4 @@
-"""Embedding pixels in the five-dimensional permutohedral lattice.
+"""Embedding pixels in the five-dimensional permutohedral lattice of the bilateral term.
 
 Pixels lie in the hyperplane sum(z) = 0 of R^6, each in a simplex of the lattice
 (A. Adams, J. Baek, M. A. Davis, "Fast High-Dimensional Filtering Using the Permutohedral Lattice",
@@ -32,11 +32,12 @@ from tag2mask.crf.simd import (
 )
 
 TILE = 96
-"""Pixels are visited in squares of this side, so that neighbours in order are neighbours in the image.
-A multiple of 16. Larger ones make fewer groups, smaller ones keep more classes in the cache."""
+"""Side of the square tiles in which pixels are visited, so that pixels close in memory are close in the image.
+
+A multiple of 16. Larger tiles make fewer groups; smaller tiles keep the values of more classes in the cache."""
 PLANE = TILE * TILE
 CODES = 7776
-"""6**5: the number of codes for five ranks of 0..5."""
+"""6**5, the number of codes of five ranks in 0..5."""
 
 _WIDE = (0.0,) * 16
 
@@ -47,11 +48,11 @@ def embed_run(image: Any, y: int, x0: int, count: int, scale: Any, work: Any, we
 
     Args:
         image: uint8 (H, W, 3).
-        y, x0, count: the run of pixels.
-        scale: float32 (5,): scale of x, y, red, green, blue.
+        y, x0, count: row, first column and number of the pixels.
+        scale: float32 (5,), factors of x, y, red, green and blue.
         work: float32 (6 * TILE,), written: q_1..q_5 of the vertex of remainder 0, and the code of the
             ranks, each `TILE` entries long.
-        weights: float32 (6 * TILE * TILE,), written from `at` on in six planes: barycentric weights.
+        weights: float32 (6 * TILE * TILE,), six planes of barycentric weights, written from `at` on.
     """
     zero = vector(_WIDE)
     sixth = splat(zero, np.float32(1 / 6))
@@ -69,7 +70,7 @@ def embed_run(image: Any, y: int, x0: int, count: int, scale: Any, work: Any, we
         f2 = load(zero, work, TILE + i)
         f3 = load(zero, work, 2 * TILE + i)
         f4 = load(zero, work, 3 * TILE + i)
-        # coordinates in units of 6: z_j is the sum of the later features less j times the one before
+        # elevated coordinates, divided by 6: z_j is the sum of features j.. minus j times feature j - 1
         s4 = add(f4, f3)
         s3 = add(s4, f2)
         s2 = add(s3, fy)
@@ -79,7 +80,7 @@ def embed_run(image: Any, y: int, x0: int, count: int, scale: Any, work: Any, we
         z2 = multiply(scaled(fy, np.float32(-2), s3), sixth)
         z1 = multiply(subtract(s2, f0), sixth)
         z0 = multiply(add(s2, f0), sixth)
-        # nearest point of remainder 0, and how far the coordinates lie from it
+        # nearest point of remainder 0, and the differences to it
         q0 = floor(add(z0, half))
         q1 = floor(add(z1, half))
         q2 = floor(add(z2, half))
@@ -92,7 +93,7 @@ def embed_run(image: Any, y: int, x0: int, count: int, scale: Any, work: Any, we
         d3 = subtract(z3, q3)
         d4 = subtract(z4, q4)
         d5 = subtract(z5, q5)
-        # rank: how many coordinates lie farther out; shifted by how far the point is off the plane
+        # rank: number of coordinates with a greater difference, shifted by the distance from the hyperplane
         off = add(add(add(q0, q1), add(q2, q3)), add(q4, q5))
         c = below(d0, d1)
         k0 = add(off, c)
@@ -129,7 +130,7 @@ def embed_run(image: Any, y: int, x0: int, count: int, scale: Any, work: Any, we
         k3, k5 = add(k3, c), subtract(k5, c)
         c = below(d4, d5)
         k4, k5 = add(k4, c), subtract(k5, c)
-        # back onto the plane: the outermost coordinates move by one step
+        # back onto the hyperplane: the coordinates with the greatest or least differences move by one step
         m0 = _step_back(k0)
         m1 = _step_back(k1)
         m2 = _step_back(k2)
@@ -147,7 +148,7 @@ def embed_run(image: Any, y: int, x0: int, count: int, scale: Any, work: Any, we
         code = add(multiply(six, code), add(k2, multiply(six, m2)))
         code = add(multiply(six, code), add(k1, multiply(six, m1)))
         store(work, 5 * TILE + i, code)
-        # distances in descending order by a sorting network; weights are their differences
+        # differences in descending order (sorting network); barycentric weights are differences of neighbours
         d0, d1, d2 = subtract(d0, m0), subtract(d1, m1), subtract(d2, m2)
         d3, d4, d5 = subtract(d3, m3), subtract(d4, m4), subtract(d5, m5)
         d0, d5 = greatest(d0, d5), least(d0, d5)

@@ -1,8 +1,8 @@
-"""The permutohedral lattice over features of any number of dimensions, for unusual pairwise terms.
+"""The permutohedral lattice for features of any number of dimensions, for pairwise terms of the drop-in interface.
 
 A. Adams, J. Baek, M. A. Davis, "Fast High-Dimensional Filtering Using the Permutohedral Lattice",
-Eurographics 2010, https://doi.org/10.1111/j.1467-8659.2009.01645.x. Straightforward next to `grouping` and
-`meanfield`, which serve the two terms that images use.
+Eurographics 2010, https://doi.org/10.1111/j.1467-8659.2009.01645.x. A plain implementation;
+`grouping` and `update` are the optimised one for the two usual terms on images.
 """
 
 from __future__ import annotations
@@ -26,30 +26,33 @@ class GeneralLattice:
     """Unnormalised Gaussian filter exp(-|f_i - f_j|^2 / 2) over the points of a feature space."""
 
     def __init__(self, features: Floats) -> None:
-        """Build it from `features`, float32 (D, N).
+        """Build the lattice.
+
+        Args:
+            features: float32 (D, N), divided by their standard deviations.
 
         Raises:
-            DataError: the features are not finite, or reach beyond what the lattice can count.
+            DataError: the features are not finite, or too large for the lattice's 32-bit coordinates.
         """
         size = features.shape[0]
         i = np.arange(size)
         factors = math.sqrt(2 / 3) * (size + 1) / np.sqrt((i + 1.0) * (i + 2.0))
         scaled = np.ascontiguousarray(features.T * factors, dtype=np.float32)
         if not np.isfinite(scaled).all() or np.abs(scaled).sum(axis=1).max(initial=0) * size > _REACH:
-            raise DataError("the features must be finite and below about 10**8 deviations; check their scale")
+            raise DataError("`features` must be finite and below about 10**8 standard deviations; check their scale")
         self.corners, self.weights, keys = embed_points(scaled)
         self.before, self.after = find_neighbours(keys)
         self._gain = np.float32(1 / (1 + 2.0**-size))
 
     def filter(self, values: Floats) -> Floats:
-        """Filter `values`, float32 (C, N), to the same shape."""
-        nodes = filter_points(np.ascontiguousarray(values.T), self.corners, self.weights, self.before, self.after)
-        return np.ascontiguousarray(nodes.T * self._gain)
+        """Filter `values`, float32 (C, N): sum over j of exp(-|f_i - f_j|^2 / 2) values_j, of the same shape."""
+        filtered = filter_points(np.ascontiguousarray(values.T), self.corners, self.weights, self.before, self.after)
+        return np.ascontiguousarray(filtered.T * self._gain)
 
 
 @kernel
 def find_row(table: Any, rows: Any, row: Any) -> Any:
-    """Slot of an open-addressing table that holds the position of `row` in `rows`, or is free (-1)."""
+    """Slot of an open-addressing hash table that holds the index of `row` in `rows`, or that is free (-1)."""
     mask = np.uint64(table.shape[0] - 1)
     mixed = np.uint64(0)
     for i in range(row.shape[0]):
@@ -70,7 +73,7 @@ def find_row(table: Any, rows: Any, row: Any) -> Any:
 
 @kernel
 def table_of(rows: Any, count: int, least: int) -> Any:
-    """Table over `rows[:count]` with more than `2 * least` slots."""
+    """Hash table of `rows[:count]` with more than `2 * least` slots."""
     capacity = 1024
     while capacity <= 2 * least:
         capacity *= 2
@@ -82,14 +85,14 @@ def table_of(rows: Any, count: int, least: int) -> Any:
 
 @kernel
 def embed_points(points: Any) -> Any:
-    """Enclosing simplex of each point.
+    """Vertices and barycentric weights of the simplex that contains each point.
 
     Args:
-        points: float32 (N, D), scaled.
+        points: float32 (N, D), scaled for the embedding.
 
     Returns:
-        (corners int32 (N, D + 1), weights float32 (N, D + 1), keys int32 (V, D): the first D coordinates
-        of each vertex).
+        (corners int32 (N, D + 1), barycentric weights float32 (N, D + 1), keys int32 (V, D)). A key is the first
+        D coordinates of a vertex.
     """
     count, size = points.shape
     corners = np.empty((count, size + 1), np.int32)
@@ -153,8 +156,11 @@ def embed_points(points: Any) -> Any:
 def find_neighbours(keys: Any) -> Any:
     """Neighbours of each vertex along each direction.
 
+    Args:
+        keys: int32 (V, D), as `embed_points` returns them.
+
     Returns:
-        (before, after), each int32 (D + 1, V); V stands for none.
+        (before, after), each int32 (D + 1, V); V means no neighbour.
     """
     count, size = keys.shape
     table = table_of(keys, count, count)
@@ -176,34 +182,36 @@ def find_neighbours(keys: Any) -> Any:
 
 @kernel
 def filter_points(values: Any, corners: Any, weights: Any, before: Any, after: Any) -> Any:
-    """Splat, blur by (1/2, 1, 1/2) along each direction, and slice.
+    """Splat, blur with (1/2, 1, 1/2) along each direction, and slice.
 
     Args:
-        values: float32 (N, C); the others as built.
+        values: float32 (N, C).
+        corners, weights: as `embed_points` returns them.
+        before, after: as `find_neighbours` returns them.
 
     Returns:
         float32 (N, C).
     """
     channels = values.shape[1]
     directions, count = before.shape
-    nodes = np.zeros((count + 1, channels), np.float32)
+    vertices = np.zeros((count + 1, channels), np.float32)
     blurred = np.zeros((count + 1, channels), np.float32)
     for p in range(values.shape[0]):
         for k in range(corners.shape[1]):
             v = corners[p, k]
             for c in range(channels):
-                nodes[v, c] += weights[p, k] * values[p, c]
+                vertices[v, c] += weights[p, k] * values[p, c]
     half = np.float32(0.5)
     for j in range(directions):
         for v in range(count):
             u, w = before[j, v], after[j, v]
             for c in range(channels):
-                blurred[v, c] = nodes[v, c] + half * (nodes[u, c] + nodes[w, c])
-        nodes, blurred = blurred, nodes
+                blurred[v, c] = vertices[v, c] + half * (vertices[u, c] + vertices[w, c])
+        vertices, blurred = blurred, vertices
     out = np.zeros((values.shape[0], channels), np.float32)
     for p in range(values.shape[0]):
         for k in range(corners.shape[1]):
             v = corners[p, k]
             for c in range(channels):
-                out[p, c] += weights[p, k] * nodes[v, c]
+                out[p, c] += weights[p, k] * vertices[v, c]
     return out

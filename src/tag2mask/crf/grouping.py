@@ -1,4 +1,7 @@
-"""Grouping the pixels of an image, tile by tile, by the simplex that holds them."""
+"""Grouping the pixels of an image, tile by tile, by the lattice simplex that contains them.
+
+Pixels of a group share six vertices, so that splat and slice load and store these once per group.
+"""
 
 from __future__ import annotations
 
@@ -12,33 +15,33 @@ from tag2mask.crf.simd import get, put
 from tag2mask.crf.vertices import find_slot, hashed
 
 SIZES = 64
-"""Groups of this many pixels or more count as equally large."""
+"""Sorting treats groups of this many pixels or more as equally large."""
 
 
 @kernel
 def sort_groups(first: int, end: int, at: int, starts: Any, owners: Any, cursor: Any) -> None:
-    """Order the groups first..end by size, which spares the loops over groups mispredicted branches.
+    """Sort the groups first..end by size (counting sort), so that branches in loops over groups are predictable.
 
     Args:
         first, end: the groups of a tile.
         at: first pixel of the tile.
         starts: sizes of the groups; replaced by their first pixels, in the new order.
-        owners: brought to the new order.
-        cursor: int32 (2 * PLANE,), written: first pixel of each group by its old number less `first`.
+        owners: simplex of each group; reordered.
+        cursor: int32 (2 * PLANE,), written: first pixel of each group, indexed by its old number minus `first`.
     """
-    places = np.zeros(SIZES + 1, np.int32)
+    offsets = np.zeros(SIZES + 1, np.int32)
     for g in range(first, end):
         put(cursor, PLANE + g - first, get(owners, g))
         size = min(get(starts, g), SIZES - 1)
-        put(places, size + 1, get(places, size + 1) + 1)
+        put(offsets, size + 1, get(offsets, size + 1) + 1)
     for size in range(1, SIZES + 1):
-        put(places, size, get(places, size) + get(places, size - 1))
+        put(offsets, size, get(offsets, size) + get(offsets, size - 1))
     for g in range(first, end):
         size = min(get(starts, g), SIZES - 1)
-        place = get(places, size)
-        put(places, size, place + 1)
-        put(owners, first + place, get(cursor, PLANE + g - first))
-        put(cursor, g - first, place)
+        position = get(offsets, size)
+        put(offsets, size, position + 1)
+        put(owners, first + position, get(cursor, PLANE + g - first))
+        put(cursor, g - first, position)
     for g in range(first, end):
         put(cursor, PLANE + get(cursor, g - first), get(starts, g))
     for g in range(first, end):
@@ -74,10 +77,10 @@ def group_tile(
     """Group the pixels of the tile at (y0, x0); returns the new numbers of groups and of simplices.
 
     Args:
-        at, groups, count: pixels, groups and simplices so far.
-        table, simplices: hash table of simplices; free for one tile's worth of them.
-        latest: int32, the last group of each simplex.
-        work, planes, sequence, cursor: work space.
+        at, groups, count: numbers of pixels, groups and simplices before this tile.
+        table, simplices: hash table and keys of simplices, with free slots for every pixel of a tile.
+        latest: int32, the most recent group of each simplex.
+        work, planes, sequence, cursor: scratch memory.
         starts, owners: written: first pixel and simplex of each group.
         pixels, weights: written, as in `group_pixels`.
     """
@@ -91,7 +94,7 @@ def group_tile(
     for y in range(y0, y1):
         row = (y - y0) * TILE
         embed_run(image, y, x0, x1 - x0, scale, work, planes, row)
-        # in a loop of its own, which the compiler turns into vector instructions
+        # a separate loop, which the compiler vectorises
         for i in range(x1 - x0):
             base = offset + np.int64(get(work, i)) * s1 + np.int64(get(work, TILE + i)) * s2
             base += np.int64(get(work, 2 * TILE + i)) * s3 + np.int64(get(work, 3 * TILE + i)) * s4
@@ -137,10 +140,10 @@ def group_pixels(image: Any, scale: Any, strides: Any, offset: int, pixels: Any,
 
     Args:
         image: uint8 (H, W, 3).
-        scale: float32 (5,): scale of x, y, red, green, blue.
+        scale: float32 (5,), factors of x, y, red, green and blue.
         strides: int64 (6,): mixed-radix strides of q_0..q_5; entry 0 is 0.
-        offset: added to `base`, so that it is never negative.
-        pixels: int32 (N,), written: y * W + x, in the order of the groups.
+        offset: added to `base` so that keys are not negative.
+        pixels: int32 (N,), written: index y * W + x of each pixel, in the order of the groups.
         weights: float32 (6 N,), written: barycentric weights of each of `pixels`.
 
     Returns:

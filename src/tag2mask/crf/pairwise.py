@@ -1,4 +1,4 @@
-"""Pairwise terms of the drop-in interface: kernels, normalisations and compatibilities."""
+"""Pairwise terms of the drop-in interface: kernel types, normalisations and label compatibilities."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ _TINY = np.float32(1e-20)
 
 
 class KernelType(IntEnum):
-    """How the features are scaled before filtering: not at all, per dimension, or by a matrix.
+    """Parameters of a kernel that pydensecrf could learn: none, one per feature, or a matrix.
 
-    The scaling starts as the identity, and only learning its parameters, which is not part of inference,
-    would change it; so the three compute the same here.
+    Their initial values scale no feature, and this package does not learn, so all three give the same results.
     """
 
     CONST_KERNEL = 0
@@ -30,7 +29,7 @@ class KernelType(IntEnum):
 
 
 class NormalizationType(IntEnum):
-    """What a filter K is divided by; D = diag(K 1).
+    """Normalisation of a filter matrix K with D = diag(K 1).
 
     NO_NORMALIZATION: K. NORMALIZE_BEFORE: K D^-1. NORMALIZE_AFTER: D^-1 K.
     NORMALIZE_SYMMETRIC: D^-1/2 K D^-1/2.
@@ -43,33 +42,37 @@ class NormalizationType(IntEnum):
 
 
 class Compatibility:
-    """Label compatibility: a Potts weight, a weight for each class, or a symmetric matrix."""
+    """Label compatibility: a Potts weight, a weight per class, or a symmetric matrix."""
 
     def __init__(self, value: ArrayLike, labels: int) -> None:
-        """Check `value`: a number, float (K,) or float (K, K), for K = `labels`.
+        """Check and store `value`.
+
+        Args:
+            value: a number, float (K,) or float (K, K).
+            labels: the number K of classes.
 
         Raises:
-            DataError: another shape, or not finite.
+            DataError: another shape or type, or a value that is not finite.
         """
         array = np.asarray(value)
         if array.dtype.kind not in "fiu" or array.shape not in ((), (labels,), (labels, labels)):
             raise DataError(
-                f"compat must be a number, an array ({labels},) or an array ({labels}, {labels}), "
+                f"`compat` must be a number, an array ({labels},) or an array ({labels}, {labels}), "
                 f"not {array.dtype} of shape {array.shape}"
             )
         if not np.isfinite(array).all():
-            raise DataError("compat must be finite")
+            raise DataError("`compat` must be finite")
         self.values: Floats = array.astype(np.float32)
         if self.values.ndim == 2:
             self.values = ((self.values + self.values.T) / 2).astype(np.float32)
 
     @property
     def potts(self) -> float | None:
-        """The Potts weight, or None for the other kinds."""
+        """The Potts weight, or None for a vector or matrix."""
         return float(self.values) if self.values.ndim == 0 else None
 
     def apply(self, messages: Floats) -> Floats:
-        """Energies (K, N) from filtered marginals (K, N)."""
+        """Energies, float32 (K, N), from filtered marginals, float32 (K, N)."""
         if self.values.ndim == 0:
             return np.asarray(-self.values * messages)
         if self.values.ndim == 1:
@@ -78,21 +81,21 @@ class Compatibility:
 
 
 class PairwiseTerm:
-    """One pairwise term over explicit features; its lattice is built at first use."""
+    """One pairwise term with explicit features; its lattice is built at first use."""
 
     def __init__(self, features: Floats, compat: ArrayLike, kernel: int, normalization: int, labels: int) -> None:
         """Check the arguments.
 
         Args:
-            features: float32 (D, N), divided by their deviations.
-            compat: as `Compatibility`.
+            features: float32 (D, N), divided by their standard deviations.
+            compat: label compatibility, as in `Compatibility`.
             kernel: a `KernelType`.
             normalization: a `NormalizationType`.
             labels: number of classes.
 
         Raises:
-            ConfigError: unknown kernel or normalisation.
-            DataError: wrong arrays.
+            ConfigError: `kernel` or `normalization` is unknown.
+            DataError: `compat` has a wrong shape or type, or is not finite.
         """
         _member(KernelType, "kernel", kernel)
         self.normalization = NormalizationType(_member(NormalizationType, "normalization", normalization))
@@ -102,7 +105,7 @@ class PairwiseTerm:
         self._norm: Floats = np.empty((1, 0), np.float32)
 
     def energies(self, marginals: Floats) -> Floats:
-        """Energies (K, N) that the marginals (K, N) cause."""
+        """Energies, float32 (K, N), of this term given the marginals, float32 (K, N)."""
         if self._lattice is None:
             self._lattice = GeneralLattice(self.features)
             norm = self._lattice.filter(np.ones((1, self.features.shape[1]), np.float32))
@@ -121,20 +124,20 @@ def _member(kind: type[IntEnum], name: str, value: Any) -> int:
     try:
         return int(kind(value))
     except ValueError as error:
-        raise ConfigError(f"{name} must be one of {', '.join(kind.__members__)}, not {value!r}") from error
+        raise ConfigError(f"`{name}` must be one of {', '.join(kind.__members__)}, not {value!r}") from error
 
 
 def deviations(name: str, value: float | Sequence[float], length: int) -> tuple[float, ...]:
-    """`length` positive numbers from one number or a sequence.
+    """Return standard deviations as `length` numbers, from one number for all or a sequence.
 
     Raises:
-        ConfigError: another length, or a number that is not positive and finite.
+        ConfigError: wrong length, or a number that is not positive and finite.
     """
     numbers = np.asarray(value, dtype=np.float64)
     if numbers.ndim == 0:
         numbers = np.full(length, float(numbers))
     if numbers.shape != (length,):
-        raise ConfigError(f"{name} must be a number or {length} numbers, not {value!r}")
+        raise ConfigError(f"`{name}` must be a number or {length} numbers, not {value!r}")
     if not np.isfinite(numbers).all() or (numbers <= 0).any():
-        raise ConfigError(f"{name} must be above 0 and finite, not {value!r}")
+        raise ConfigError(f"`{name}` must be above 0 and finite, not {value!r}")
     return tuple(float(number) for number in numbers)

@@ -1,8 +1,7 @@
-"""Kernels that build the two-dimensional lattice of pixel positions.
+"""Kernels that build the two-dimensional permutohedral lattice of the Gaussian term.
 
-The lattice of `embedding` in two dimensions, where hashing is not needed: with z = 3 q + k the numbers
-a = q_0 - q_1 and b = q_0 - q_2 are coordinates of a hexagonal grid, and b - floor(a / 2) runs over a
-rectangle.
+It is the lattice of `embedding` in two dimensions, but needs no hash table: with z = 3 q + k the numbers
+a = q_0 - q_1 and b = q_0 - q_2 are coordinates in a hexagonal grid, and (a, b - floor(a / 2)) lies in a rectangle.
 """
 
 from __future__ import annotations
@@ -26,15 +25,15 @@ _ZERO = np.float32(0)
 def embed_positions(
     count: int, columns: int, scale_x: Any, scale_y: Any, breadth: int, corners: Any, weights: Any
 ) -> None:
-    """Corners and barycentric weights of the pixels, row by row.
+    """Simplex vertices and barycentric weights of the pixels, row by row.
 
     Args:
         count: number of pixels N.
         columns: width of the image.
         scale_x, scale_y: float32 factors of the embedding.
-        breadth: size of the second axis of the grid.
-        corners: int32 (3 N,), written: positions in the grid.
-        weights: float32 (3 N,), written.
+        breadth: size of the grid along its second axis.
+        corners: int32 (3 N,), written: index in the grid of the vertices of remainder 0..2 of each pixel's simplex.
+        weights: float32 (3 N,), written: barycentric weights.
     """
     x, y = -1, 0
     for p in range(count):
@@ -70,7 +69,7 @@ def embed_positions(
         k2 += _THREE * m2
         a = np.int32(q0 + m0 - q1 - m1)
         b = np.int32(q0 + m0 - q2 - m2)
-        # the coordinate of rank 2 steps down for vertex 1; all but that of rank 0 for vertex 2
+        # vertex 1: the coordinate of rank 2 is one step lower; vertex 2: those of ranks 1 and 2 are
         a1 = a + np.int32(k1 > _HALF + _ONE) - np.int32(k0 > _HALF + _ONE)
         b1 = b + np.int32(k2 > _HALF + _ONE) - np.int32(k0 > _HALF + _ONE)
         a2 = a - np.int32(k1 < _HALF) + np.int32(k0 < _HALF)
@@ -87,11 +86,11 @@ def embed_positions(
 
 
 @kernel
-def _step(direction: int, node: int, breadth: int, sign: int) -> int:
-    """Distance in the grid from `node` to its neighbour: along a and b, along a, or along b."""
+def _step(direction: int, vertex: int, breadth: int, sign: int) -> int:
+    """Difference of the grid index from `vertex` to its neighbour in direction 0 (a and b), 1 (a) or 2 (b)."""
     if direction == 2:
         return sign
-    odd = (node // breadth) & 1
+    odd = (vertex // breadth) & 1
     along = 1 if direction == 0 else 0
     if sign > 0:
         return breadth - odd + along
@@ -99,13 +98,17 @@ def _step(direction: int, node: int, breadth: int, sign: int) -> int:
 
 
 @kernel
-def number_nodes(corners: Any, length: int, breadth: int) -> Any:
-    """Number the nodes that pixels touch, in place in `corners`, and find their chains.
+def number_grid_vertices(corners: Any, length: int, breadth: int) -> Any:
+    """Give numbers to the vertices of simplices that contain pixels, and find chains of neighbours.
 
-    A grid with few idle nodes keeps its own numbers.
+    Where most of the grid is in use, the vertices keep their index in the grid as number.
+
+    Args:
+        corners: int32 (3 N,), indices in the grid; replaced by the numbers.
+        length, breadth: size of the grid.
 
     Returns:
-        (number of nodes, links int32 (L,)), the latter as `vertices.find_chains` writes them.
+        (number of vertices, chains int32 (L,)), the latter as `vertices.find_chains` writes them.
     """
     number = np.full(length * breadth, -1, np.int32)
     for i in range(corners.shape[0]):
@@ -121,7 +124,7 @@ def number_nodes(corners: Any, length: int, breadth: int) -> Any:
             put(corners, i, get(number, get(corners, i)))
     else:
         count = number.shape[0]
-    links = np.empty(3 * count, np.int32)
+    chains = np.empty(3 * count, np.int32)
     at = 0
     for j in range(3):
         for i in range(number.shape[0]):
@@ -130,28 +133,35 @@ def number_nodes(corners: Any, length: int, breadth: int) -> Any:
             u = i + _step(j, i, breadth, 1)
             if get(number, u) < 0:
                 continue
-            put(links, at, get(number, i))
+            put(chains, at, get(number, i))
             at += 1
             while True:
                 after = u + _step(j, u, breadth, 1)
                 if get(number, after) < 0:
                     break
-                put(links, at, get(number, u))
+                put(chains, at, get(number, u))
                 at += 1
                 u = after
-            put(links, at, -1 - get(number, u))
+            put(chains, at, -1 - get(number, u))
             at += 1
-    return count, links[:at].copy()
+    return count, chains[:at].copy()
 
 
 @kernel
 def gather_positions(
-    pixels: Any, plan_corners: Any, plan_weights: Any, plan_sum: Any, corners: Any, weights: Any, total: Any
+    pixels: Any, row_corners: Any, row_weights: Any, row_total: Any, corners: Any, weights: Any, total: Any
 ) -> None:
-    """Bring what is laid out row by row to the order of `pixels`, int32 (N,)."""
+    """Copy a lattice whose pixels lie row by row to the pixel order of `pixels`.
+
+    Args:
+        pixels: int32 (N,), index of the pixel at each position of the new order.
+        row_corners, row_weights, row_total: int32 (3 N,), float32 (3 N,), float32 (N,), row by row.
+        corners, weights, total: the same, written in the new order; corners are multiplied by 4, as
+            `simd.load_vertex` takes them.
+    """
     for p in range(pixels.shape[0]):
         q = get(pixels, p)
         for j in range(3):
-            put(corners, 3 * p + j, 4 * get(plan_corners, 3 * q + j))
-            put(weights, 3 * p + j, get(plan_weights, 3 * q + j))
-        put(total, p, get(plan_sum, q))
+            put(corners, 3 * p + j, 4 * get(row_corners, 3 * q + j))
+            put(weights, 3 * p + j, get(row_weights, 3 * q + j))
+        put(total, p, get(row_total, q))

@@ -1,4 +1,4 @@
-"""Resizing of images and class planes, for the fast mode of the CRF."""
+"""Resizing of class planes, for inference at a smaller size."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Floats = NDArray[np.float32]
 
 
 def resize(planes: Floats, height: int, width: int) -> Floats:
-    """Resize by linear interpolation between pixel centres, averaging where it shrinks.
+    """Resize by linear interpolation between pixel centres, with an averaging (triangle) filter when shrinking.
 
-    Every output value is an average of input values, so that planes which sum to 1 still do.
+    Every output value is a weighted average of input values, so planes that sum to 1 still do.
 
     Args:
         planes: float32 (C, H, W).
-        height, width: wanted size.
+        height, width: size of the output.
 
     Returns:
         float32 (C, height, width).
@@ -32,7 +32,7 @@ def resize(planes: Floats, height: int, width: int) -> Floats:
 
 
 def _taps(size: int, wanted: int) -> tuple[NDArray[np.int64], Floats]:
-    """First input position (wanted,) and weights (wanted, taps) of each output position."""
+    """First input index, int64 (wanted,), and weights, float32 (wanted, taps), of each output index."""
     ratio = size / wanted
     support = max(1.0, ratio)
     centre = (np.arange(wanted) + 0.5) * ratio - 0.5
@@ -46,7 +46,7 @@ def _taps(size: int, wanted: int) -> tuple[NDArray[np.int64], Floats]:
 
 @kernel
 def resample(planes: Any, y_first: Any, y_weights: Any, x_first: Any, x_weights: Any, out: Any) -> None:
-    """Separable resampling: first along the columns, then along the rows."""
+    """Separable resampling, first along y, then along x. `*_first` and `*_weights` come from `_taps`."""
     line = np.empty(planes.shape[2], np.float32)
     for c in range(planes.shape[0]):
         for y in range(out.shape[1]):

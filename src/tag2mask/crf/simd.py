@@ -1,11 +1,11 @@
-"""Vectors of float32 as values inside Numba kernels.
+"""SIMD vectors of float32 as values in Numba kernels.
 
-Numba's own vectoriser works on loops over arrays; the kernels of the mean field keep several vectors in
-registers across a loop, which it does not find. A vector type of 1, 2, 4, 8 or 16 lanes maps to LLVM's
-vector type, which LLVM turns into what the processor has (AVX-512, AVX2, SSE, NEON).
+LLVM's loop vectoriser does not keep several vectors in registers across the loops of the mean-field kernels, so
+these use an explicit vector type. A vector type of 1, 2, 4, 8 or 16 lanes maps to LLVM's
+vector type, which LLVM compiles to the instructions of the processor (AVX-512, AVX2, SSE, NEON).
 
-A kernel learns its width from a tuple argument: `zero = vector((0.0,) * 16)` has 16 lanes, and every
-other operation takes its width from a vector it is given.
+The type of a tuple argument sets the width of a kernel: `zero = vector((0.0,) * 16)` has 16 lanes, and every
+other operation takes its width from a vector argument.
 """
 
 # Intrinsics are written in the form Numba prescribes: (typing context, argument types) -> code generator.
@@ -26,7 +26,7 @@ INT = ir.IntType(32)
 
 
 def operation(function: Callable[..., Any]) -> Any:
-    """Numba's `intrinsic`, of any type to the type checker."""
+    """Numba's `intrinsic`, typed as Any."""
     return intrinsic(function)
 
 
@@ -58,7 +58,7 @@ def spread(builder: Any, scalar: Any, width: int) -> Any:
 
 
 def call(builder: Any, name: str, args: list[Any]) -> Any:
-    """Call an LLVM intrinsic for vectors of one kind."""
+    """Call an LLVM intrinsic whose arguments and result are vectors of one type."""
     kind = args[0].type
     signature = ir.FunctionType(kind, [kind] * len(args))
     function = cgutils.get_or_insert_function(builder.module, signature, f"{name}.v{kind.count}f32")
@@ -142,9 +142,9 @@ def store(typingctx, array, index, value):
 
 @operation
 def get(typingctx, array, index):
-    """`array[index]` of a contiguous one-dimensional array for an index known not to be negative.
+    """`array[index]` of a contiguous one-dimensional array, for an index that is never negative.
 
-    Numba's own indexing tests every index for counting from the end. An int32 comes as int64.
+    Numba's own indexing tests every index for being negative. An int32 is returned as int64.
     """
     if not isinstance(array, types.Array):
         return None
@@ -172,8 +172,8 @@ def put(typingctx, array, index, value):
     return types.void(array, types.intp, array.dtype), generate
 
 
-def _node(context: Any, builder: Any, array_type: Any, array: Any, at: Any, corner: Any, width: int) -> Any:
-    """Address of a node's lanes: a corner is 4 times a node, so that width * corner counts bytes."""
+def _vertex(context: Any, builder: Any, array_type: Any, array: Any, at: Any, corner: Any, width: int) -> Any:
+    """Address of the lanes of a vertex: a corner is 4 times its number, so `width * corner` is an offset in bytes."""
     data = context.make_array(array_type)(context, builder, array).data
     start = builder.bitcast(builder.gep(data, [at]), ir.PointerType(ir.IntType(8)))
     pointer = builder.gep(start, [builder.mul(corner, ir.Constant(corner.type, width), flags=("nsw",))])
@@ -181,29 +181,29 @@ def _node(context: Any, builder: Any, array_type: Any, array: Any, at: Any, corn
 
 
 @operation
-def load_node(typingctx, like, array, at, corner):
-    """Vector as wide as `like` of the node whose corner is `corner`, where node 0 begins at `array[at]`.
+def load_vertex(typingctx, like, array, at, corner):
+    """Vector as wide as `like` at the vertex with corner `corner`, where vertex 0 begins at `array[at]`.
 
-    A corner is 4 times the number of the node: most processors then need no arithmetic to find it.
+    A corner is 4 times the number of the vertex, which saves address arithmetic on most processors.
     """
     if not isinstance(like, Vector) or not isinstance(array, types.Array):
         return None
 
     def generate(context, builder, signature, args):
-        pointer = _node(context, builder, array, args[1], args[2], args[3], like.width)
+        pointer = _vertex(context, builder, array, args[1], args[2], args[3], like.width)
         return builder.load(pointer, align=4)
 
     return like(like, array, types.intp, types.intp), generate
 
 
 @operation
-def store_node(typingctx, array, at, corner, value):
-    """Write the node that `load_node` reads."""
+def store_vertex(typingctx, array, at, corner, value):
+    """Write `value` to the vertex that `load_vertex` reads."""
     if not isinstance(value, Vector) or not isinstance(array, types.Array):
         return None
 
     def generate(context, builder, signature, args):
-        pointer = _node(context, builder, array, args[0], args[1], args[2], value.width)
+        pointer = _vertex(context, builder, array, args[0], args[1], args[2], value.width)
         builder.store(args[3], pointer, align=4)
         return context.get_dummy_value()
 
@@ -242,12 +242,12 @@ def _scaled_by_lane(lane: int) -> Any:
 
 
 scaled0, scaled1, scaled2, scaled3 = (_scaled_by_lane(lane) for lane in range(4))
-"""a * four[0] + b and so on: one load brings four factors, where `scaled` takes a load for each."""
+"""`scaled0` is a * four[0] + b, and so on: four factors take one load instead of four."""
 
 
 @operation
 def floor(typingctx, a):
-    """Greatest whole number not above each lane."""
+    """Greatest integer not above each lane."""
     if not isinstance(a, Vector):
         return None
 

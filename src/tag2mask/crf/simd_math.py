@@ -1,4 +1,4 @@
-"""What needs more than one instruction on the vectors of `simd`: exponential, logarithm, sums and maxima of lanes."""
+"""Exponential, logarithm, and sums and maxima over lanes of the vectors of `simd`."""
 
 # mypy: disable-error-code="no-untyped-def, no-untyped-call"
 
@@ -13,7 +13,7 @@ from tag2mask.crf.simd import INT, Vector, call, constant, operation, spread
 
 LOG2_E = 1.4426950408889634
 ROUNDER = 12582912.0
-"""1.5 * 2**23: adding it to a float32 rounds to an integer, which then stands in the lowest bits."""
+"""1.5 * 2**23: adding it to a float32 rounds to an integer, which is then in the lowest bits."""
 EXP2 = (
     1.0000000716561737,
     0.6931469670603282,
@@ -22,7 +22,7 @@ EXP2 = (
     0.00967554173933258,
     0.0013276471962991435,
 )
-"""Polynomial of 2**f for |f| <= 1/2 (least greatest relative error)."""
+"""Coefficients of a polynomial for 2**f, |f| <= 1/2 (minimax in the relative error)."""
 LOG = (
     1.000000000666289,
     -0.4999998832411634,
@@ -35,7 +35,7 @@ LOG = (
     0.1301915813017932,
     -0.07830821774732137,
 )
-"""Polynomial of log(1 + m) / m for sqrt(1/2) - 1 <= m <= sqrt(2) - 1 (least greatest error)."""
+"""Coefficients of a polynomial for log(1 + m) / m, sqrt(1/2) - 1 <= m <= sqrt(2) - 1 (minimax)."""
 LN_2 = 0.6931471805599453
 SQRT_HALF_BITS = 0x3F3504F3
 """The float32 nearest to sqrt(1/2), as an integer."""
@@ -43,7 +43,7 @@ SQRT_HALF_BITS = 0x3F3504F3
 
 @operation
 def total(typingctx, a):
-    """Sum of the lanes, added in pairs."""
+    """Sum of the lanes, by pairwise summation."""
     if not isinstance(a, Vector):
         return None
 
@@ -67,7 +67,7 @@ def largest(typingctx, a):
 
 @operation
 def group_total(typingctx, like, a):
-    """Each run of as many lanes as `like` has, replaced by the sum of the run in every lane."""
+    """Split the lanes into groups as wide as `like`; every lane becomes the sum of its group."""
     if not isinstance(a, Vector) or not isinstance(like, Vector) or a.width % like.width:
         return None
 
@@ -79,7 +79,7 @@ def group_total(typingctx, like, a):
 
 @operation
 def group_largest(typingctx, like, a):
-    """Each run of as many lanes as `like` has, replaced by the greatest lane of the run in every lane."""
+    """Split the lanes into groups as wide as `like`; every lane becomes the greatest of its group."""
     if not isinstance(a, Vector) or not isinstance(like, Vector) or a.width % like.width:
         return None
 
@@ -109,7 +109,7 @@ def _fold(builder: Any, value: Any, lanes: int, combine: Any) -> Any:
 
 @operation
 def exp(typingctx, a, limit):
-    """e**a, with `a` held between -limit and limit (at most 87), relative error below 2e-6."""
+    """e**a with `a` clipped to [-limit, limit] (limit at most 87); relative error below 2e-6."""
     if not isinstance(a, Vector):
         return None
 

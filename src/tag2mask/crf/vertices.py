@@ -1,7 +1,7 @@
-"""The vertices of the simplices that hold pixels, and the chains that they form.
+"""The lattice vertices of the simplices that contain pixels, and chains of neighbours for the blur.
 
-Keys are those that `embedding` describes: a vertex of remainder k is `6 base + k`, so the keys of
-neighbours follow by arithmetic.
+`embedding` describes the keys: a vertex of remainder k has the key `6 base + k`, so the keys of its neighbours
+follow by arithmetic.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tag2mask.crf.embedding import CODES
 from tag2mask.crf.simd import get, put
 
 BATCH = 12288
-"""Vertices looked up between two checks of the size of their table; a multiple of 6."""
+"""Number of vertices looked up between two checks of the hash table's size; a multiple of 6."""
 
 _HASH = np.uint64(0x9E3779B97F4A7C15)
 _ONE = np.uint64(1)
@@ -23,7 +23,7 @@ _ONE = np.uint64(1)
 
 @kernel
 def find_slot(table: Any, keys: Any, key: int) -> Any:
-    """Slot of an open-addressing table that holds the position of `key` in `keys`, or is free (-1)."""
+    """Slot of an open-addressing hash table that holds the index of `key` in `keys`, or that is free (-1)."""
     mask = np.uint64(table.shape[0] - 1)
     mixed = np.uint64(key) * _HASH
     slot = (mixed ^ (mixed >> np.uint64(32))) & mask
@@ -34,7 +34,7 @@ def find_slot(table: Any, keys: Any, key: int) -> Any:
 
 @kernel
 def hashed(keys: Any, count: int, least: int) -> Any:
-    """Table over `keys[:count]` with more than `2 * least` slots."""
+    """Hash table of `keys[:count]` with more than `2 * least` slots."""
     capacity = 1024
     while capacity <= 2 * least:
         capacity *= 2
@@ -48,7 +48,16 @@ def hashed(keys: Any, count: int, least: int) -> Any:
 def number_vertices(
     simplices: Any, g0: int, g1: int, strides: Any, table: Any, keys: Any, count: int, vertices: Any
 ) -> int:
-    """Number the vertices of the simplices g0..g1; returns the new number of vertices."""
+    """Give numbers to the vertices of the simplices g0..g1, and return the new number of vertices.
+
+    Args:
+        simplices: int64 (S,), keys of the simplices.
+        g0, g1: first simplex, and the one after the last.
+        strides: int64 (6,), as `grouping.group_pixels` takes them.
+        table, keys: hash table and keys of the vertices; new vertices are added.
+        count: number of vertices before.
+        vertices: int32 (6 S,), written: numbers of the vertices of remainder 0..5 of each simplex.
+    """
     step = np.empty(6, np.int64)
     for g in range(g0, g1):
         base = get(simplices, g) // CODES
@@ -79,9 +88,13 @@ def number_vertices(
 def find_vertices(simplices: Any, owners: Any, strides: Any) -> Any:
     """Vertices of all simplices.
 
+    Args:
+        simplices, owners: as `grouping.group_pixels` returns them.
+        strides: int64 (6,), as `grouping.group_pixels` takes them.
+
     Returns:
-        (vertex keys int64 (V,), their hash table, corners int32 (6 G,)): for each group the vertex of
-        remainder 0..5.
+        (keys int64 (V,), their hash table, corners int32 (6 G,)). `corners` are the numbers of the vertices of
+        remainder 0..5 of each group's simplex.
     """
     total = simplices.shape[0]
     keys = np.empty(6 * total, np.int64)
@@ -103,14 +116,18 @@ def find_vertices(simplices: Any, owners: Any, strides: Any) -> Any:
 def find_chains(keys: Any, table: Any, strides: Any) -> Any:
     """Chains of neighbouring vertices along each of the six directions of the lattice.
 
+    Args:
+        keys, table: as `find_vertices` returns them.
+        strides: int64 (6,), as `grouping.group_pixels` takes them.
+
     Returns:
-        links int32 (L,): the chains of direction 0, then those of direction 1, and so on. The last vertex
-        v of a chain is written as -1 - v. Vertices without a neighbour appear in no chain.
+        chains int32 (L,): the chains of direction 0, then those of direction 1, and so on. The last vertex
+        v of a chain is written as -1 - v. Vertices without neighbours are in no chain.
     """
     count = keys.shape[0]
     after = np.empty(count, np.int32)
     first = np.empty(count, np.uint8)
-    links = np.empty(6 * count, np.int32)
+    chains = np.empty(6 * count, np.int32)
     total = strides[1] + strides[2] + strides[3] + strides[4] + strides[5]
     at = 0
     for j in range(6):
@@ -126,9 +143,9 @@ def find_chains(keys: Any, table: Any, strides: Any) -> Any:
             if get(first, v) > 0 and get(after, v) >= 0:
                 u = v
                 while get(after, u) >= 0:
-                    put(links, at, u)
+                    put(chains, at, u)
                     at += 1
                     u = get(after, u)
-                put(links, at, -1 - u)
+                put(chains, at, -1 - u)
                 at += 1
-    return links[:at].copy()
+    return chains[:at].copy()

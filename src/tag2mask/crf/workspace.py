@@ -1,7 +1,7 @@
-"""Memory that each thread keeps from call to call.
+"""Scratch memory that each thread keeps from call to call.
 
-Fresh memory comes from the system page by page and zeroed, which for one image costs as much as two or
-three mean-field updates. What is kept holds no results: every entry is written before it is read.
+New memory comes from the operating system page by page and zeroed; for one image that costs as much as two
+or three mean-field updates. No result stays in the kept memory: every entry is written before it is read.
 """
 
 from __future__ import annotations
@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float32]
 
 LINE = 16
-"""Floats in a cache line of 64 bytes."""
+"""Number of floats in a cache line of 64 bytes."""
 _MOST_KEPT = 2**23
-"""Floats kept for each purpose and thread, 32 MB; larger pieces go back to the system."""
+"""Number of floats kept per workspace and thread, 32 MB; larger arrays are freed."""
 
 
 class Workspace(threading.local):
-    """One piece of memory for each thread."""
+    """One reusable array for each thread."""
 
     def __init__(self) -> None:
         self._kept: Floats | None = None
 
     def take(self, size: int) -> Floats:
-        """Float32 (size,) with any content, starting at a cache line; the kept piece where it is enough."""
+        """Uninitialised float32 (size,), aligned to a cache line; the kept array if it is large enough."""
         kept, self._kept = self._kept, None
         if kept is not None and len(kept) >= size:
             return kept[:size]
@@ -34,19 +34,19 @@ class Workspace(threading.local):
         start = -(raw.ctypes.data // 4) % LINE
         return raw[start : start + size]
 
-    def give(self, piece: Floats) -> None:
-        """Keep a piece that came from `take` and that nothing refers to any more."""
-        whole = _whole(piece)
+    def give_back(self, array: Floats) -> None:
+        """Keep an array that came from `take` and that nothing uses any more."""
+        whole = _whole(array)
         if len(whole) <= _MOST_KEPT:
             self._kept = whole
 
 
-def _whole(piece: Floats) -> Floats:
-    """All of the memory behind a piece, from its first entry on."""
-    raw = piece
+def _whole(array: Floats) -> Floats:
+    """The full memory that an array is a view of, from the array's first entry on."""
+    raw = array
     while isinstance(raw.base, np.ndarray):
         raw = raw.base
-    start = (piece.ctypes.data - raw.ctypes.data) // 4
+    start = (array.ctypes.data - raw.ctypes.data) // 4
     return raw[start:]
 
 

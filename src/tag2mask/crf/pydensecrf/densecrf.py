@@ -1,10 +1,7 @@
-"""Drop-in replacement for pydensecrf: its names, argument order and layouts, width before height.
+"""Drop-in replacement for `pydensecrf.densecrf`, with its names and its order of width before height.
 
-    import tag2mask.crf.pydensecrf.densecrf as dcrf                  # was: import pydensecrf.densecrf as dcrf
-    from tag2mask.crf.pydensecrf.densecrf import unary_from_softmax  # was: from pydensecrf.utils import ...
-
-The usual case, one Gaussian and one bilateral term with Potts compatibility and symmetric normalisation,
-runs on the fast kernels of `dense_crf`; everything else on a general lattice. Results are NumPy arrays.
+The usual case, at most one Gaussian and one bilateral term with Potts compatibility and symmetric normalisation,
+runs on the optimised kernels of `dense_crf`; everything else runs on `GeneralLattice`. Results are NumPy arrays.
 """
 
 from __future__ import annotations
@@ -17,17 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.crf import checks
-from tag2mask.crf.inference import mean_field
 from tag2mask.crf.lattice import Deviations, Lattice
+from tag2mask.crf.mean_field import mean_field
 from tag2mask.crf.pairwise import KernelType, NormalizationType, PairwiseTerm, deviations
-from tag2mask.crf.pydensecrf.utils import (
-    compute_unary,
-    create_pairwise_bilateral,
-    create_pairwise_gaussian,
-    softmax_to_unary,
-    unary_from_labels,
-    unary_from_softmax,
-)
 
 Floats = NDArray[np.float32]
 
@@ -54,12 +43,6 @@ __all__ = [
     "LogisticUnary",
     "NormalizationType",
     "Unary",
-    "compute_unary",
-    "create_pairwise_bilateral",
-    "create_pairwise_gaussian",
-    "softmax_to_unary",
-    "unary_from_labels",
-    "unary_from_softmax",
 ]
 
 _LEAST_KL = np.float32(1e-20)
@@ -74,57 +57,71 @@ class ConstUnary(Unary):
     """A unary given as energies."""
 
     def __init__(self, u: Floats) -> None:
-        """Hold `u`, float32 (K, N), the negative log-probabilities."""
+        """Store the energies `u`, float32 (K, N): negative log-probabilities."""
         self.energies = u
 
 
 class LogisticUnary(Unary):
-    """A unary with parameters to learn; not supported."""
+    """A unary with learned parameters; not supported."""
 
     def __init__(self, *args: Any) -> None:
-        raise ConfigError("LogisticUnary is for learning, which this package does not do; use ConstUnary")
+        raise ConfigError("LogisticUnary is for learning, which this package does not support; use ConstUnary")
 
 
 class DenseCRF:
-    """A fully connected CRF over any points.
+    """A fully connected CRF over N points with K classes.
 
-    Energies are float32 (K, N). Inference starts from softmax(-unary).
+    Mean field starts from Q = softmax(-unary) and repeats Q = softmax(-unary - sum of the terms' energies), as in
+    P. Kraehenbuehl, V. Koltun, NIPS 2011, https://doi.org/10.48550/arXiv.1210.5644.
+
+    Example:
+        Two features per point; the last point lies with the first two, and takes over their class.
+
+        >>> import numpy as np
+        >>> from tag2mask.crf.pydensecrf.densecrf import DenseCRF
+        >>> from tag2mask.crf.pydensecrf.utils import unary_from_softmax
+        >>> probs = np.array([[0.8, 0.8, 0.1, 0.1, 0.4], [0.2, 0.2, 0.9, 0.9, 0.6]], np.float32)
+        >>> crf = DenseCRF(5, 2)
+        >>> crf.setUnaryEnergy(unary_from_softmax(probs))
+        >>> crf.addPairwiseEnergy(np.array([[0, 0, 9, 9, 0], [0, 0, 9, 9, 0]], np.float32), compat=3)
+        >>> crf.inference(5).argmax(axis=0)
+        array([0, 0, 1, 1, 0])
     """
 
     def __init__(self, nvar: int, nlabels: int) -> None:
-        """Make a CRF over `nvar` points with `nlabels` classes."""
+        """Create a CRF over `nvar` points with `nlabels` classes, each at least 1."""
         self._count = checks.count("nvar", nvar, least=1)
         self._labels = checks.count("nlabels", nlabels, least=1)
         self._unary: Floats | None = None
         self._terms: list[PairwiseTerm] = []
 
     def setUnary(self, u: Unary) -> None:  # noqa: N802 (pydensecrf's name)
-        """Set the unary from a `ConstUnary`."""
+        """Set the unary from a `ConstUnary`; errors as `setUnaryEnergy`."""
         if not isinstance(u, ConstUnary):
-            raise DataError(f"setUnary takes a ConstUnary, not {type(u).__name__}; or use setUnaryEnergy")
+            raise DataError(f"setUnary takes a ConstUnary, not {type(u).__name__}; use setUnaryEnergy for an array")
         self.setUnaryEnergy(u.energies)
 
     def setUnaryEnergy(self, u: Floats, f: Any = None) -> None:  # noqa: N802
         """Set the unary.
 
         Args:
-            u: float (K, N), negative log-probabilities, finite.
-            f: features of a unary to learn; not supported.
+            u: float32 (K, N), negative log-probabilities, finite.
+            f: features of a learned unary; not supported.
 
         Raises:
-            DataError: another type or shape, or not finite.
+            DataError: `u` has another type or shape, or is not finite.
             ConfigError: `f` is given.
         """
         if f is not None:
-            raise ConfigError("a unary with features is for learning, which this package does not do")
+            raise ConfigError("`f` is for learning, which this package does not support; leave it out")
         energies = np.asarray(u)
         if energies.dtype.kind != "f" or energies.shape != (self._labels, self._count):
             raise DataError(
-                f"the unary must be float32 of shape ({self._labels}, {self._count}), "
+                f"the unary `u` must be float32 of shape ({self._labels}, {self._count}), "
                 f"not {energies.dtype} of shape {energies.shape}; reshape it to (labels, pixels)"
             )
         if not np.isfinite(energies).all():
-            raise DataError("the unary holds NaN or infinite values; clip probabilities before the logarithm")
+            raise DataError("the unary `u` holds NaN or infinite values; clip probabilities before the logarithm")
         self._unary = np.array(energies, np.float32, order="C")
 
     def addPairwiseEnergy(  # noqa: N802
@@ -134,40 +131,41 @@ class DenseCRF:
         kernel: int = DIAG_KERNEL,
         normalization: int = NORMALIZE_SYMMETRIC,
     ) -> None:
-        """Add a Gaussian term over explicit features.
+        """Add a pairwise term with explicit features and the kernel exp(-|f_i - f_j|^2 / 2).
 
         Args:
-            features: float (D, N), divided by their deviations.
-            compat: Potts weight, float (K,), or float (K, K).
-            kernel: `CONST_KERNEL`, `DIAG_KERNEL` or `FULL_KERNEL`; they agree in inference.
-            normalization: one of the four normalisations.
+            features: float32 (D, N), divided by their standard deviations.
+            compat: label compatibility. A number is a Potts weight; float32 (K,) are weights of each class and
+                float32 (K, K) is a matrix, both added to the energy (negative values favour equal classes).
+            kernel: `CONST_KERNEL`, `DIAG_KERNEL` or `FULL_KERNEL`; they give the same results without learning.
+            normalization: `NO_NORMALIZATION`, `NORMALIZE_BEFORE`, `NORMALIZE_AFTER` or `NORMALIZE_SYMMETRIC`.
 
         Raises:
-            DataError: wrong arrays.
-            ConfigError: unknown kernel or normalisation.
+            DataError: `features` or `compat` has a wrong type or shape.
+            ConfigError: `kernel` or `normalization` is unknown.
         """
         points = np.asarray(features)
         if points.dtype.kind != "f" or points.ndim != 2 or points.shape[1] != self._count or not len(points):
             raise DataError(
-                f"features must be float32 of shape (D, {self._count}), not {points.dtype} of shape {points.shape}"
+                f"`features` must be float32 of shape (D, {self._count}), not {points.dtype} of shape {points.shape}"
             )
         points = points.astype(np.float32)
         self._terms.append(PairwiseTerm(points, compat, kernel, normalization, self._labels))
 
     def inference(self, niter: int) -> Floats:
-        """Marginals, float32 (K, N), after `niter` updates."""
+        """Return the marginals, float32 (K, N), after `niter` mean-field updates."""
         marginals, first, second = self.startInference()
         for _ in range(checks.count("niter", niter, least=0)):
             self.stepInference(marginals, first, second)
         return marginals
 
     def startInference(self) -> tuple[Floats, Floats, Floats]:  # noqa: N802
-        """Marginals of the unary alone, float32 (K, N), and two work arrays for `stepInference`."""
+        """Return the marginals of the unary alone, float32 (K, N), and two arrays to pass to `stepInference`."""
         empty = np.empty((0, 0), np.float32)
         return _softmax(-self._energies()), empty, empty.copy()
 
     def stepInference(self, q: Floats, tmp1: Floats, tmp2: Floats) -> None:  # noqa: N802
-        """Update the marginals `q`, float32 (K, N), in place; the other two are not used."""
+        """Update the marginals `q`, float32 (K, N), in place; `tmp1` and `tmp2` are not used."""
         marginals = self._checked_marginals(q)
         logits = -self._energies()
         for term in self._terms:
@@ -175,7 +173,7 @@ class DenseCRF:
         q[...] = _softmax(logits)
 
     def klDivergence(self, q: Floats) -> float:  # noqa: N802
-        """Kullback-Leibler divergence of the marginals `q` from the model, up to a constant."""
+        """Return the Kullback-Leibler divergence of `q`, float32 (K, N), from the model, up to a constant."""
         marginals = self._checked_marginals(q)
         kl = marginals * np.log(np.maximum(marginals, _LEAST_KL)) + marginals * self._energies()
         for term in self._terms:
@@ -189,20 +187,37 @@ class DenseCRF:
 
     def _checked_marginals(self, q: Floats) -> Floats:
         if not isinstance(q, np.ndarray) or q.shape != (self._labels, self._count) or q.dtype != np.float32:
-            raise DataError(f"Q must be a float32 array of shape ({self._labels}, {self._count})")
+            raise DataError(f"`q` must be a float32 array of shape ({self._labels}, {self._count})")
         return q
 
 
 class DenseCRF2D(DenseCRF):
-    """A fully connected CRF over the pixels of an image; pixel (y, x) is the point y * w + x."""
+    """A fully connected CRF over the pixels of an image; pixel (y, x) is the point y * w + x.
+
+    Example:
+        >>> import numpy as np
+        >>> import tag2mask.crf.pydensecrf.densecrf as dcrf
+        >>> from tag2mask.crf.pydensecrf.utils import unary_from_softmax
+        >>> image = np.zeros((4, 6, 3), np.uint8)
+        >>> image[:, 3:] = 200
+        >>> probs = np.empty((2, 4, 6), np.float32)
+        >>> probs[1] = [0.2, 0.2, 0.2, 0.4, 0.8, 0.8]
+        >>> probs[0] = 1 - probs[1]
+        >>> crf = dcrf.DenseCRF2D(6, 4, 2)
+        >>> crf.setUnaryEnergy(unary_from_softmax(probs))
+        >>> crf.addPairwiseGaussian(sxy=3, compat=3)
+        >>> crf.addPairwiseBilateral(sxy=50, srgb=10, rgbim=image, compat=5)
+        >>> np.argmax(crf.inference(10), axis=0).reshape(4, 6)[0]
+        array([0, 0, 0, 1, 1, 1])
+    """
 
     def __init__(self, w: int, h: int, nlabels: int) -> None:
-        """Make a CRF for images `w` wide and `h` high with `nlabels` classes."""
+        """Create a CRF for images `w` pixels wide and `h` pixels high with `nlabels` classes."""
         self._width = checks.count("w", w, least=1)
         self._height = checks.count("h", h, least=1)
         super().__init__(self._width * self._height, nlabels)
-        self._near: list[tuple[PairwiseTerm, tuple[float, ...]]] = []
-        self._far: list[tuple[PairwiseTerm, tuple[float, ...], NDArray[np.uint8]]] = []
+        self._gaussian: list[tuple[PairwiseTerm, tuple[float, ...]]] = []
+        self._bilateral: list[tuple[PairwiseTerm, tuple[float, ...], NDArray[np.uint8]]] = []
 
     def addPairwiseGaussian(  # noqa: N802
         self,
@@ -211,15 +226,21 @@ class DenseCRF2D(DenseCRF):
         kernel: int = DIAG_KERNEL,
         normalization: int = NORMALIZE_SYMMETRIC,
     ) -> None:
-        """Add a term over positions.
+        """Add a Gaussian term over pixel positions.
 
         Args:
-            sxy: deviation in pixels, or (x, y).
-            compat, kernel, normalization: as in `addPairwiseEnergy`.
+            sxy: standard deviation in pixels, above 0, or one each for (x, y).
+            compat: label compatibility, as in `addPairwiseEnergy`.
+            kernel: as in `addPairwiseEnergy`.
+            normalization: as in `addPairwiseEnergy`.
+
+        Raises:
+            DataError: `compat` has a wrong type or shape.
+            ConfigError: `sxy` is not positive, or `kernel` or `normalization` is unknown.
         """
         sigma = deviations("sxy", sxy, 2)
         self.addPairwiseEnergy(self._positions(sigma), compat, kernel, normalization)
-        self._near.append((self._terms[-1], sigma))
+        self._gaussian.append((self._terms[-1], sigma))
 
     def addPairwiseBilateral(  # noqa: N802
         self,
@@ -230,63 +251,69 @@ class DenseCRF2D(DenseCRF):
         kernel: int = DIAG_KERNEL,
         normalization: int = NORMALIZE_SYMMETRIC,
     ) -> None:
-        """Add a term over positions and colours.
+        """Add a bilateral term over pixel positions and colours.
 
         Args:
-            sxy: deviation in pixels, or (x, y).
-            srgb: deviation in grey levels 0..255, or one for each colour.
-            rgbim: uint8 (H, W, 3).
-            compat, kernel, normalization: as in `addPairwiseEnergy`.
+            sxy: standard deviation in pixels, above 0, or one each for (x, y).
+            srgb: standard deviation in grey levels 0..255, above 0, or one for each channel.
+            rgbim: uint8 (H, W, 3), RGB, 0..255.
+            compat: label compatibility, as in `addPairwiseEnergy`.
+            kernel: as in `addPairwiseEnergy`.
+            normalization: as in `addPairwiseEnergy`.
+
+        Raises:
+            DataError: `rgbim` or `compat` has a wrong type or shape.
+            ConfigError: `sxy` or `srgb` is not positive, or `kernel` or `normalization` is unknown.
         """
         sigma = (*deviations("sxy", sxy, 2), *deviations("srgb", srgb, 3))
         image = checks.checked_image(rgbim).copy()
         if image.shape[:2] != (self._height, self._width):
             raise DataError(
-                f"rgbim is {image.shape[0]} high and {image.shape[1]} wide, "
+                f"`rgbim` is {image.shape[0]} high and {image.shape[1]} wide, "
                 f"the CRF {self._height} high and {self._width} wide"
             )
         colours = image.reshape(-1, 3).T.astype(np.float32) / np.array(sigma[2:], np.float32)[:, None]
         features = np.concatenate([self._positions(sigma[:2]), colours])
         self.addPairwiseEnergy(features, compat, kernel, normalization)
-        self._far.append((self._terms[-1], sigma, image))
+        self._bilateral.append((self._terms[-1], sigma, image))
 
     def inference(self, niter: int) -> Floats:
-        """Marginals, float32 (K, H * W), after `niter` updates."""
+        """Return the marginals, float32 (K, H * W), after `niter` mean-field updates."""
         niter = checks.count("niter", niter, least=0)
         if not self._fits_fast_kernels():
             return super().inference(niter)
-        near_weight = far_weight = 0.0
-        near_sigma: tuple[float, ...] = (1.0, 1.0)
-        far_sigma: tuple[float, ...] = (_HUGE,) * 5
+        gaussian_weight = bilateral_weight = 0.0
+        gaussian_sigma: tuple[float, ...] = (1.0, 1.0)
+        bilateral_sigma: tuple[float, ...] = (_HUGE,) * 5
         image = np.zeros((self._height, self._width, 3), np.uint8)
-        if self._near:
-            near, near_sigma = self._near[0]
-            near_weight = near.compatibility.potts or 0.0
-        if self._far:
-            far, far_sigma, image = self._far[0]
-            far_weight = far.compatibility.potts or 0.0
-        sigma = Deviations((near_sigma[0], near_sigma[1]), _five(far_sigma))
+        if self._gaussian:
+            gaussian, gaussian_sigma = self._gaussian[0]
+            gaussian_weight = gaussian.compatibility.potts or 0.0
+        if self._bilateral:
+            bilateral, bilateral_sigma, image = self._bilateral[0]
+            bilateral_weight = bilateral.compatibility.potts or 0.0
+        sigma = Deviations((gaussian_sigma[0], gaussian_sigma[1]), _five(bilateral_sigma))
         marginals = mean_field(
             Lattice.from_deviations(image, sigma),
             -self._energies().reshape(self._labels, self._height, self._width),
             np.arange(self._labels),
             0.0,
             iterations=niter,
-            near_weight=near_weight,
-            far_weight=far_weight,
+            gaussian_weight=gaussian_weight,
+            bilateral_weight=bilateral_weight,
         )
         return marginals.reshape(self._labels, -1)
 
     def _fits_fast_kernels(self) -> bool:
-        """At most one term of each kind, both Potts with a weight of at least 0, and symmetric."""
+        """Whether each kind of term occurs at most once, with a Potts weight >= 0 and symmetric normalisation."""
         plain = all(
             term.compatibility.potts is not None
             and term.compatibility.potts >= 0
             and term.normalization == NORMALIZE_SYMMETRIC
             for term in self._terms
         )
-        known = len(self._terms) == len(self._near) + len(self._far)
-        return plain and known and len(self._near) <= 1 and len(self._far) <= 1 and self._labels > 1
+        known = len(self._terms) == len(self._gaussian) + len(self._bilateral)
+        return plain and known and len(self._gaussian) <= 1 and len(self._bilateral) <= 1 and self._labels > 1
 
     def _positions(self, sigma: Sequence[float]) -> Floats:
         y, x = np.divmod(np.arange(self._count), self._width)
