@@ -5,15 +5,16 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WHEEL_VENV := .wheel-venv
 TOOLS_VENV := .tools-venv
+LOWEST_VENV := .lowest-venv
 BENCH ?= ../shared/bench
 WEIGHTS ?= ../shared/weights
 
 export PYTHONWARNINGS ?= default
 
-.PHONY: help setup demo test test-all tools browser screenshots check format wheel-test bench-crf bench-check bench-animals bench-steel bench-onnx bench-serve clean
+.PHONY: help setup demo test test-all tools browser screenshots check lowest format wheel-test bench-crf bench-check bench-animals bench-steel bench-onnx bench-serve clean
 
 help:
-	@echo "make demo | test | test-all | check | format | bench-check | bench-crf | bench-animals | bench-steel | bench-onnx | bench-serve | clean"
+	@echo "make demo | test | test-all | check | lowest | format | bench-check | bench-crf | bench-animals | bench-steel | bench-onnx | bench-serve | clean"
 
 setup: $(STAMP)
 
@@ -70,6 +71,16 @@ check: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+# The oldest dependencies that pyproject.toml allows, Python 3.11. Old libraries warn of newer ones: warnings are no errors here.
+lowest: $(STAMP)
+	$(BIN)/uv venv --quiet --clear --python 3.11 $(LOWEST_VENV)
+	$(BIN)/uv pip install --quiet --python $(LOWEST_VENV)/bin/python --resolution lowest-direct \
+	  -e ".[train,onnx]" "hypothesis>=6.100" "pytest>=8.2" "pytest-timeout>=2.3"
+	OMP_NUM_THREADS=1 $(LOWEST_VENV)/bin/python -m pytest -o filterwarnings=default tests/crf/test_dense_crf.py tests/config \
+	  tests/data tests/evaluation tests/masks/test_palette_png.py tests/models tests/inference/test_onnx.py
+	rm -rf $(LOWEST_VENV)
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix-only --quiet .
@@ -103,4 +114,4 @@ screenshots: demo browser
 	$(BIN)/python benchmarks/screenshots.py demo-out docs/images
 
 clean:
-	rm -rf $(VENV) $(WHEEL_VENV) dist build demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(WHEEL_VENV) $(LOWEST_VENV) dist build demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
