@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
-from tag2mask.masks.polygons import centre_polygons, edge_polygons, fill_edges
+from tag2mask.masks.polygons import centre_polygons, edge_polygons
+from tag2mask.masks.rasterise import fill_centres, fill_edges
 
 # pycocotools 2.0.11 with NumPy 2: its RLEs convert to arrays in a way that NumPy calls deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:pycocotools")
@@ -107,11 +108,61 @@ def test_nested_holes_and_islands() -> None:
     assert np.array_equal(opencv_fill(centre_polygons(region, 0), region.shape), region)
 
 
+def even_odd(polygon: NDArray[np.float64], shape: tuple[int, int]) -> Region:
+    """Pixels whose centres have an odd number of edges to their right."""
+    rows, columns = np.mgrid[: shape[0], : shape[1]] + 0.5
+    inside = np.zeros(shape, np.bool_)
+    for (x0, y0), (x1, y1) in zip(polygon, np.roll(polygon, -1, axis=0), strict=True):
+        if y0 != y1:
+            inside ^= ((y0 <= rows) != (y1 <= rows)) & (columns < x0 + (rows - y0) / (y1 - y0) * (x1 - x0))
+    return inside
+
+
 @given(REGIONS)
 @settings(max_examples=40, deadline=None)
-def test_own_fill_agrees_with_pycocotools(region: Region) -> None:
+def test_filling_an_exact_outline(region: Region) -> None:
     for polygon in edge_polygons(region, 0):
-        assert np.array_equal(fill_edges(polygon, region.shape), coco_fill([polygon], region.shape))
+        filled = fill_edges(polygon, region.shape)
+        assert np.array_equal(filled, coco_fill([polygon], region.shape))
+        assert np.array_equal(filled, even_odd(polygon, region.shape))
+
+
+@given(hnp.arrays(np.float64, (5, 2), elements=st.floats(-8, 40)))
+@settings(max_examples=100, deadline=None)
+def test_filling_any_polygon(polygon: NDArray[np.float64]) -> None:
+    """Also where it reaches out of the image, and the bounding box alone is drawn."""
+    polygon = np.round(polygon * 5) / 5
+    shape = (20, 30)
+    filled = fill_edges(polygon, shape)
+    large = fill_edges(polygon + 10, (60, 60))[10:30, 10:40]
+    assert np.count_nonzero(filled != large) <= 2 + 0.05 * filled.size
+    assert not fill_edges(polygon + 100, shape).any()
+    assert not fill_edges(polygon - 100, shape).any()
+
+
+def test_filling_a_large_image_in_strips() -> None:
+    shape = (1 << 14, 1100)
+    polygon = np.array([[3, 5], [1090, 5], [1090, 16000], [3, 16000]])
+    expected = np.zeros(shape, np.bool_)
+    expected[5:16000, 3:1090] = True
+    assert np.array_equal(fill_edges(polygon, shape), expected)
+
+
+def test_filling_pixels_includes_the_outline() -> None:
+    square = np.array([[1, 1], [3, 1], [3, 2], [1, 2]], np.int32)
+    assert fill_centres(square, (4, 5)).astype(int).tolist() == [[0] * 5, [0, 1, 1, 1, 0], [0, 1, 1, 1, 0], [0] * 5]
+
+
+@pytest.mark.parametrize("shape", [(10, 12), (60, 83), (100, 100), (375, 500)])
+def test_a_class_that_fills_the_image_loses_no_pixel(shape: tuple[int, int]) -> None:
+    whole = np.ones(shape, np.bool_)
+    holed, half = whole.copy(), whole.copy()
+    holed[2:-3, 4:7] = False
+    half[: shape[0] // 2] = False
+    for region in (whole, holed, half):
+        assert np.array_equal(coco_fill(edge_polygons(region), shape), region)
+        assert np.array_equal(opencv_fill(centre_polygons(region), shape), region)
+    assert sum(map(len, edge_polygons(whole))) == 4
 
 
 def test_nothing_gives_no_polygon() -> None:

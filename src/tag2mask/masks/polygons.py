@@ -2,11 +2,10 @@
 
 Two kinds of coordinates, for two kinds of readers:
 
-- `edge_polygons`: pixel (row r, column c) is the square from (c, r) to (c + 1, r + 1); vertices lie on
-  the corners of pixels. COCO, CVAT and Label Studio mean this: a pixel belongs to a polygon if its
-  centre is inside.
-- `centre_polygons`: vertices are pixels, and the outline belongs to the polygon. `cv2.fillPoly`
-  means this, and with it YOLO.
+- `edge_polygons`: pixel (row r, column c) is the square from (c, r) to (c + 1, r + 1); vertices lie on the corners of
+  pixels. COCO, CVAT and Label Studio mean this; `tag2mask.masks.rasterise.fill_edges` draws it.
+- `centre_polygons`: vertices are pixels, and the outline belongs to the polygon. YOLO means this;
+  `tag2mask.masks.rasterise.fill_centres` draws it.
 
 None of these formats knows holes. A hole is joined to the outline by a bridge of no width, there and
 back, so that one polygon describes a part with all its holes; under the even-odd rule, and under the
@@ -14,24 +13,25 @@ non-zero rule too (holes run the other way round), the result is the same. Parts
 edges and corners (8-connected), so that a thin diagonal line is one polygon.
 
 Simplification is by Ramer-Douglas-Peucker (doi 10.3138/FM57-6770-U75U-7727). A part whose polygon,
-rasterised, has an IoU with the part below `MIN_IOU` is done again with half the tolerance, down to
-the exact outline: a line of one pixel's width is not lost, at any tolerance.
+rasterised, has an IoU with the part below `MIN_IOU` is simplified again with half the tolerance, down to
+the exact outline: a line one pixel wide is not lost, at any tolerance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from tag2mask.masks.rasterise import fill_centres, fill_edges
+
 TOLERANCE = 0.5
 """Default distance in pixels that a simplified outline may keep from the exact one."""
 
 MIN_IOU = 0.99
-"""Of every part with its polygon. The readers' own rounding costs a little, so that 0.98 is sure."""
+"""IoU of every part with its polygon. The readers' own rounding costs a little; 0.98 is sure to remain."""
 
 Ring = NDArray[np.int32]
 """(N, 2) vertices x, y; closed, the first not repeated at the end."""
@@ -39,7 +39,7 @@ Ring = NDArray[np.int32]
 _TRIES = 3
 _ROUNDING = 0.15
 _SMALL = 25
-"""Pixels of a part below which its outline is exact."""
+"""A part of fewer pixels keeps its exact outline."""
 
 
 def edge_polygons(region: NDArray[np.bool_], tolerance: float = TOLERANCE) -> list[NDArray[np.float64]]:
@@ -68,30 +68,6 @@ def centre_polygons(region: NDArray[np.bool_], tolerance: float = TOLERANCE) -> 
     return list(_polygons(region, tolerance, _Centres()))
 
 
-def fill_edges(ring: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Pixels (H, W) whose centres lie inside a polygon in coordinates of pixel corners, by the even-odd rule."""
-    height, width = shape
-    start, end = ring, np.roll(ring, -1, axis=0)
-    rising = (start[:, 1] <= end[:, 1])[:, None]
-    upper, lower = np.where(rising, start, end), np.where(rising, end, start)
-    first = np.ceil(upper[:, 1] - 0.5).astype(np.int64)
-    rows = np.ceil(lower[:, 1] - 0.5).astype(np.int64) - first  # whose centres' height the edge passes
-    edge = np.repeat(np.arange(len(ring)), rows)
-    row = np.arange(len(edge)) - np.repeat(np.cumsum(rows) - rows, rows) + first[edge]
-    (x0, y0), (x1, y1) = upper[edge].T, lower[edge].T
-    column = np.ceil(x0 + (row + 0.5 - y0) / (y1 - y0) * (x1 - x0) - 0.5).astype(np.int64)
-    crossings = np.bincount(row * (width + 1) + column, minlength=height * (width + 1))
-    inside = np.cumsum(crossings.reshape(height, width + 1), axis=1) & 1
-    return inside[:, :width].astype(np.bool_)
-
-
-def fill_centres(ring: Ring, shape: tuple[int, int]) -> NDArray[np.bool_]:
-    """Pixels (H, W) of a polygon in coordinates of pixels, its outline included."""
-    canvas = np.zeros(shape, np.uint8)
-    cv2.fillPoly(canvas, [ring], (1,))
-    return canvas.astype(np.bool_)
-
-
 class _Centres:
     """Outlines through pixels. The unit of length is the pixel."""
 
@@ -99,6 +75,9 @@ class _Centres:
 
     def rings(self, part: NDArray[np.uint8]) -> list[Ring]:
         return _centre_rings(part)
+
+    def corners(self, ring: Ring) -> list[int]:
+        return []  # nothing is smoothed, so that simplification itself keeps corners
 
     def smooth(self, ring: Ring, *, closed: bool) -> Ring:
         return ring
@@ -115,14 +94,26 @@ class _Edges:
     def rings(self, part: NDArray[np.uint8]) -> list[Ring]:
         return [2 * ring for ring in _edge_rings(part)]
 
+    def corners(self, ring: Ring) -> list[int]:
+        """Positions of the vertices that stay: corners of the shape, such as those of an image that it fills.
+
+        Where a line is a staircase of pixels, one of the two edges that meet in a vertex is a single pixel long. Where
+        both are longer, the shape itself has a corner, and smoothing would cut it off.
+        """
+        following = np.roll(ring, -1, axis=0) - ring
+        turns = np.flatnonzero((following != np.roll(following, 1, axis=0)).any(axis=1))
+        lengths = np.diff(turns, append=turns[0] + len(ring))
+        kept: list[int] = turns[(lengths > 1) & (np.roll(lengths, 1) > 1)].tolist()
+        return kept
+
     def smooth(self, ring: Ring, *, closed: bool) -> Ring:
-        """The line through the middles of the edges: stairs become straight and stay where they were."""
+        """The line through the middles of the edges: staircases become straight and stay where they were."""
         following = np.roll(ring, -1, axis=0)
         middles = (ring + following) // 2
         return middles if closed else np.concatenate([ring[:1], middles[:-1], ring[-1:]])
 
     def fills(self, ring: Ring, shape: tuple[int, int]) -> Iterator[NDArray[np.bool_]]:
-        """With the vertices a little off, as readers round them: pycocotools to a fifth of a pixel."""
+        """With the vertices a little off, as readers may round them."""
         for x in (-_ROUNDING, _ROUNDING):
             for y in (-_ROUNDING, _ROUNDING):
                 yield fill_edges(ring / 2 + np.array([x, y]), shape)
@@ -235,7 +226,7 @@ def _joined(rings: list[Ring], bridges: list[tuple[int, int]], distance: float, 
     done: dict[int, Ring] = {}
     for number in reversed(range(len(rings))):
         ring, here = rings[number], attached[number]
-        ends = sorted({*here, *([0] if number else [])})
+        ends = sorted({*here, *([0] if number else []), *(kind.corners(ring) if distance > 0 else [])})
         if not ends:
             done[number] = _simplified(ring, distance, kind, closed=True)
             continue

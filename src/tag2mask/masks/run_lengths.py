@@ -1,4 +1,14 @@
-"""Lengths of runs, the common ground of COCO's, CVAT's and Label Studio's encodings."""
+"""The run-length codec of masks: COCO's counts, runs of class indices, and the lengths other encodings start from.
+
+Our own NumPy, not pycocotools, for these reasons (pycocotools 2.0.11; the tests compare with it):
+
+- It is not faster: both encode 1000 x 1500 pixels in about 2 ms.
+- It encodes to compressed text only. Files, tables and answers here hold lists of numbers, which every reader knows.
+- It trusts its input. Text that is cut off is read beyond its end, and counts that cover too few pixels leave
+  uninitialised memory in the mask. Checking them takes the lengths, and with these the mask is one `np.repeat`.
+- Its `decode` raises a DeprecationWarning with NumPy 2.
+- It counts column by column only; CVAT, Label Studio and the studio's brush count row by row.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +16,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+_LONGEST_COUNT = 7
+"""Characters of a compressed count: 5 bits each, for 32 bits and a sign."""
+
+
+class RunLengthError(ValueError):
+    """Run lengths that do not describe a mask; the message says why."""
 
 
 def run_lengths(values: NDArray[np.bool_]) -> NDArray[np.int64]:
@@ -16,10 +33,86 @@ def run_lengths(values: NDArray[np.bool_]) -> NDArray[np.int64]:
 
     Returns:
         int64, false first: where the first value is true, the first length is 0. They sum to N.
+
+    >>> run_lengths(np.array([True, True, False])).tolist()
+    [0, 2, 1]
     """
-    changes = np.flatnonzero(values[1:] != values[:-1]) + 1
-    lengths = np.diff(np.concatenate([[0], changes, [values.size]]))
+    starts = _run_starts(values)
+    lengths = np.diff(starts, append=values.size)
     return np.concatenate([[0], lengths]) if values[0] else lengths
+
+
+def coco_counts(region: NDArray[np.bool_]) -> list[int]:
+    """Uncompressed `counts` of COCO: lengths of runs column by column, false first.
+
+    Args:
+        region: (H, W) bool, H, W > 0.
+    """
+    counts: list[int] = run_lengths(region.ravel(order="F")).tolist()
+    return counts
+
+
+def coco_region(counts: object, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Decode `counts` of COCO, a list of numbers or compressed text, from a file that need not be trusted.
+
+    Args:
+        counts: lengths of runs column by column, false first.
+        size: (H, W) of the image.
+
+    Returns:
+        (H, W) bool.
+
+    Raises:
+        RunLengthError: the counts are damaged, or do not cover the image exactly.
+    """
+    pixels = size[0] * size[1]
+    if isinstance(counts, str):
+        lengths = _uncompressed(counts)
+    elif isinstance(counts, list) and all(type(count) is int and 0 <= count <= pixels for count in counts):
+        lengths = np.array(counts, dtype=np.int64)
+    else:
+        raise RunLengthError(f"run lengths that are not whole numbers from 0 to {pixels}, the pixels of the image")
+    if lengths.size and not (lengths.min() >= 0 and lengths.max() <= pixels):
+        raise RunLengthError(f"run lengths that are not from 0 to {pixels}, the pixels of the image")
+    if (total := int(lengths.sum())) != pixels:
+        raise RunLengthError(f"run lengths that add up to {total} pixels instead of {pixels}")
+    return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(size, order="F")
+
+
+def mask_runs(mask: NDArray[np.uint8]) -> list[tuple[int, int]]:
+    """Runs of a mask (H, W), row by row: the number of pixels and their class index."""
+    flat = mask.ravel()
+    starts = _run_starts(flat)
+    return list(zip(np.diff(starts, append=flat.size).tolist(), flat[starts].tolist(), strict=True))
+
+
+def mask_from_runs(runs: object, size: tuple[int, int], classes: int) -> NDArray[np.uint8]:
+    """Decode the runs of `mask_runs` from a sender that need not be trusted.
+
+    Args:
+        runs: pairs of a number of pixels and a class index.
+        size: (H, W) of the mask.
+        classes: number of classes without background; a larger index is refused.
+
+    Returns:
+        (H, W) uint8 class indices.
+
+    Raises:
+        RunLengthError: these are no such pairs, an index is out of range, or they do not cover the mask exactly.
+    """
+    pixels = size[0] * size[1]
+    try:
+        pairs = np.array(runs)
+    except (ValueError, OverflowError):
+        pairs = np.zeros(0)
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
+        raise RunLengthError("runs that are not a list of pairs of whole numbers")
+    lengths, indices = pairs.T.astype(np.int64)
+    if lengths.min() < 1 or lengths.max() > pixels or lengths.sum() != pixels:
+        raise RunLengthError(f"runs that do not cover {pixels} pixels")
+    if indices.min() < 0 or indices.max() > classes:
+        raise RunLengthError(f"runs with a class index that is not from 0 to {classes}")
+    return np.repeat(indices.astype(np.uint8), lengths).reshape(size)
 
 
 def bounding_box(region: NDArray[np.bool_]) -> tuple[int, int, int, int]:
@@ -30,7 +123,7 @@ def bounding_box(region: NDArray[np.bool_]) -> tuple[int, int, int, int]:
 
 
 def class_regions(mask: NDArray[np.uint8], count: int) -> list[tuple[int, NDArray[Any]]]:
-    """The classes with a pixel in a mask, in order of index, each with its (H, W) bool region.
+    """The classes that occur in a mask, in order of index, each with its (H, W) bool region.
 
     Background and `IGNORE_INDEX` are left out.
 
@@ -40,3 +133,38 @@ def class_regions(mask: NDArray[np.uint8], count: int) -> list[tuple[int, NDArra
     """
     present = np.flatnonzero(np.bincount(mask.ravel(), minlength=256)[1 : count + 1]) + 1
     return [(int(index), mask == index) for index in present]
+
+
+def _run_starts(values: NDArray[Any]) -> NDArray[np.int64]:
+    """Positions in (N,) values, N > 0, at which a run of equal values begins."""
+    return np.concatenate([[0], np.flatnonzero(values[1:] != values[:-1]) + 1])
+
+
+def _uncompressed(text: str) -> NDArray[np.int64]:
+    """Lengths of COCO's compressed counts, not yet compared with the image.
+
+    A count is written in characters of 6 bits from code 48 on: 5 bits of the number, the lowest first, and whether more
+    follow; the highest bit of the last one is the sign. From the fourth on, a count is written as the difference from
+    the one before the last (`rleToString` in https://github.com/cocodataset/cocoapi/blob/master/common/maskApi.c).
+    """
+    try:
+        codes = np.frombuffer(text.encode("ascii"), np.uint8).astype(np.int64) - 48
+    except UnicodeEncodeError:
+        codes = np.array([-1])
+    if codes.size == 0:
+        return codes
+    if codes.min() < 0 or codes.max() > 63:
+        raise RunLengthError("compressed run lengths with characters that do not belong there")
+    ends = np.flatnonzero(codes < 32)
+    if codes[-1] >= 32:
+        raise RunLengthError("compressed run lengths that are cut off")
+    starts = np.concatenate([[0], ends[:-1] + 1])
+    sizes = ends - starts + 1
+    if sizes.max() > _LONGEST_COUNT:
+        raise RunLengthError("compressed run lengths with a number of more than 32 bits")
+    places = np.arange(codes.size) - np.repeat(starts, sizes)
+    counts = np.add.reduceat((codes & 31) << (5 * places), starts)
+    counts -= np.where(codes[ends] & 16, 1 << (5 * sizes), 0)
+    counts[1::2] = np.cumsum(counts[1::2])
+    counts[2::2] = np.cumsum(counts[2::2])
+    return counts

@@ -29,6 +29,7 @@ from tag2mask.inference.predictor import Predictor, Steps
 from tag2mask.inference.review import TABLE, least_certain
 from tag2mask.masks import mask_path, read_mask, write_label_map, write_mask
 from tag2mask.masks.export_folder import export_masks
+from tag2mask.masks.run_lengths import mask_from_runs, mask_runs
 from tag2mask.method.refine import refine
 from tag2mask.models.checkpoint import RunFolder
 
@@ -178,15 +179,12 @@ class Workbench:
         """A photograph with its mask for the brush, as JSON: `runs` are [count, class index] row by row."""
         stream = io.BytesIO()
         Image.fromarray(photo.image).save(stream, format="JPEG", quality=90)
-        flat = mask.ravel()
-        starts = np.concatenate([[0], np.flatnonzero(flat[1:] != flat[:-1]) + 1])
-        counts = np.diff([*starts, flat.size])
         document = {
             "width": mask.shape[1],
             "height": mask.shape[0],
             "colours": self.colours(),
             "photo": "data:image/jpeg;base64," + base64.b64encode(stream.getvalue()).decode(),
-            "runs": [[int(count), int(value)] for count, value in zip(counts, flat[starts], strict=True)],
+            "runs": mask_runs(mask),
         }
         return json.dumps(document)
 
@@ -198,15 +196,11 @@ class Workbench:
         """
         try:
             document = json.loads(text)
-            runs = np.array(document["runs"], dtype=np.int64).reshape(-1, 2)
-            fits = (document["height"], document["width"]) == size
-            fits = fits and bool((runs[:, 0] > 0).all()) and int(runs[:, 0].sum()) == size[0] * size[1]
-            fits = fits and bool(((runs[:, 1] >= 0) & (runs[:, 1] <= len(self.classes))).all())
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
-            fits = False
-        if not fits:
-            raise DataError("what was painted does not belong to this photograph; open it again")
-        return np.repeat(runs[:, 1].astype(np.uint8), runs[:, 0]).reshape(size)
+            if (document["height"], document["width"]) == size:
+                return mask_from_runs(document["runs"], size, len(self.classes))
+        except (ValueError, TypeError, KeyError, RecursionError):  # RunLengthError is a ValueError
+            pass
+        raise DataError("what was painted does not belong to this photograph; open it again")
 
     def keep(self, name: str, mask: NDArray[np.uint8]) -> Path:
         """Keep a corrected mask of a training photograph in the run's folder, at the photograph's own size.

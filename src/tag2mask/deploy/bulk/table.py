@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tag2mask.core.errors import DataError
 from tag2mask.core.extras import require
 from tag2mask.deploy.bulk.storage import Store
-from tag2mask.masks.run_lengths import class_regions, run_lengths
+from tag2mask.masks.run_lengths import class_regions, coco_counts, coco_region
 
 Row = dict[str, Any]
 
@@ -21,7 +21,7 @@ Row = dict[str, Any]
 def mask_row(name: str, mask: NDArray[np.uint8], classes: tuple[str, ...], uncertainty: float) -> Row:
     """A mask (H, W) as a row: `rle` is JSON, class index to COCO's run lengths column by column."""
     regions = class_regions(mask, len(classes))
-    rle = {str(index): run_lengths(region.ravel(order="F")).tolist() for index, region in regions}
+    rle = {str(index): coco_counts(region) for index, region in regions}
     return {
         "name": name,
         "height": mask.shape[0],
@@ -41,9 +41,8 @@ def row_mask(row: Row) -> NDArray[np.uint8]:
     """The mask (H, W) uint8 of a row without error."""
     size = int(row["height"]), int(row["width"])
     mask = np.zeros(size, dtype=np.uint8)
-    for index, lengths in json.loads(row["rle"]).items():
-        values = np.arange(len(lengths)) % 2 == 1
-        mask[np.repeat(values, lengths).reshape(size, order="F")] = int(index)
+    for index, counts in json.loads(row["rle"]).items():
+        mask[coco_region(counts, size)] = int(index)
     return mask
 
 

@@ -15,7 +15,7 @@ from tag2mask.core.errors import DataError
 from tag2mask.images.decode import image_size, read_image
 from tag2mask.inference.prediction import MaskMaker, Prediction
 from tag2mask.masks.palette_png import encode_mask
-from tag2mask.masks.run_lengths import bounding_box, class_regions, run_lengths
+from tag2mask.masks.run_lengths import bounding_box, class_regions, coco_counts
 
 
 class Form(StrEnum):
@@ -84,7 +84,7 @@ def _run_lengths(prediction: Prediction, classes: tuple[str, ...]) -> dict[str, 
                 "area": int(np.count_nonzero(region)),
                 "bbox": list(bounding_box(region)),
                 "iscrowd": 0,
-                "segmentation": {"size": list(mask.shape), "counts": run_lengths(region.ravel(order="F")).tolist()},
+                "segmentation": {"size": list(mask.shape), "counts": coco_counts(region)},
             }
             for index, region in class_regions(mask, len(classes))
         ],

@@ -1,25 +1,37 @@
-"""COCO JSON: one annotation per class and image, as run lengths (exact) or polygons.
+"""COCO JSON: writing and reading masks as run lengths (exact) or polygons.
 
-Category ids are class indices, from 1; background is no category. Run lengths are those of pixels column
-by column, uncompressed, as COCO's own files have them: every reader understands them. `iscrowd` is 0:
-these are regions to learn from; COCO itself has no notion of a region without instances here.
+One annotation per class and image. Category ids are class indices, from 1; background is no category. Run lengths are
+uncompressed, column by column: every reader understands them. `iscrowd` is 0: these are regions to learn from; COCO
+itself has no word for a region without instances.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tag2mask.core.constants import BACKGROUND
+from tag2mask.images.decode import max_pixels
 from tag2mask.masks.formats.options import ExportOptions, Text
 from tag2mask.masks.polygons import edge_polygons
-from tag2mask.masks.run_lengths import bounding_box, class_regions, run_lengths
+from tag2mask.masks.rasterise import fill_edges
+from tag2mask.masks.run_lengths import RunLengthError, bounding_box, class_regions, coco_counts, coco_region
+
+_FARTHEST = 1e6
+_LONGEST_OUTLINE = 5e6
+"""Of a polygon, in pixels. pycocotools takes about 120 bytes for each: 600 MB at most."""
+
+
+class CocoMaskError(ValueError):
+    """An annotation that makes no sense; the message says why."""
 
 
 class CocoJson:
-    """Writes a COCO file piece by piece; the list of images waits in a file of its own."""
+    """Writes a COCO file piece by piece; the list of images waits in a temporary file."""
 
     def __init__(self, write: Text, images: IO[str], options: ExportOptions) -> None:
         """Begin the file.
@@ -40,7 +52,7 @@ class CocoJson:
         write(f'{{"info": {_json(info)},\n"licenses": [],\n"categories": {_json(categories)},\n"annotations": [')
 
     def add(self, name: str, mask: NDArray[np.uint8]) -> None:
-        """Write the annotations of one photograph."""
+        """Write the annotations of one image."""
         height, width = mask.shape
         self._image_count += 1
         image = {"id": self._image_count, "file_name": name, "width": width, "height": height}
@@ -68,8 +80,66 @@ class CocoJson:
 
     def _segmentation(self, region: NDArray[np.bool_]) -> Any:
         if not self._options.polygons:
-            return {"size": list(region.shape), "counts": run_lengths(region.ravel(order="F")).tolist()}
+            return {"size": list(region.shape), "counts": coco_counts(region)}
         return [polygon.ravel().tolist() for polygon in edge_polygons(region, self._options.tolerance)]
+
+
+def coco_mask(
+    size: tuple[int, int], annotations: Sequence[dict[str, Any]], indices: dict[Any, int]
+) -> NDArray[np.uint8]:
+    """Draw the annotations of one image, later ones over earlier ones.
+
+    Args:
+        size: (H, W) of the image.
+        annotations: of COCO, each with `category_id` and `segmentation`; the content need not be trusted.
+        indices: class index of each category id.
+
+    Returns:
+        (H, W) uint8 class indices, 0 where nothing is annotated.
+
+    Raises:
+        CocoMaskError: the image has no pixel or more than `tag2mask.images.decode.max_pixels()`, or a segmentation
+            makes no sense.
+    """
+    limit = max_pixels()
+    if not 0 < size[0] * size[1] <= limit or min(size) < 1:
+        raise CocoMaskError(f"an image of {size[1]} x {size[0]} pixels; expected 1 to {limit:,} (TAG2MASK_MAX_PIXELS)")
+    mask = np.full(size, BACKGROUND, dtype=np.uint8)
+    for annotation in annotations:
+        region = _region(annotation.get("segmentation"), size)
+        mask[region] = indices[annotation["category_id"]]
+    return mask
+
+
+def _region(segmentation: Any, size: tuple[int, int]) -> NDArray[np.bool_]:
+    if isinstance(segmentation, list):
+        return _polygons(segmentation, size)
+    if not isinstance(segmentation, dict):
+        raise CocoMaskError("a segmentation that is neither polygons nor run lengths; export masks, not boxes alone")
+    if segmentation.get("size") != [size[0], size[1]]:
+        raise CocoMaskError(f"run lengths of size {segmentation.get('size')!r} on an image of {[size[0], size[1]]}")
+    try:
+        return coco_region(segmentation.get("counts"), size)
+    except RunLengthError as error:
+        raise CocoMaskError(str(error)) from None
+
+
+def _polygons(polygons: list[Any], size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Pixels inside any of the polygons."""
+    region = np.zeros(size, dtype=bool)
+    for polygon in polygons:
+        try:
+            vertices = np.asarray(polygon, dtype=np.float64).reshape(-1, 2)
+        except (TypeError, ValueError, OverflowError):
+            raise CocoMaskError("a polygon that is not a list of x, y, x, y, ...") from None
+        if len(vertices) < 3 or not np.isfinite(vertices).all():
+            raise CocoMaskError("a polygon with fewer than 3 vertices, or with coordinates that are not numbers")
+        if np.abs(vertices).max() > _FARTHEST:
+            raise CocoMaskError("a polygon that lies far outside its image")
+        if np.abs(vertices - np.roll(vertices, 1, axis=0)).max(axis=1).sum() > _LONGEST_OUTLINE:
+            raise CocoMaskError(f"a polygon with an outline of more than {_LONGEST_OUTLINE:,.0f} pixels")
+        region |= fill_edges(vertices, size)
+    return region
 
 
 def _json(value: Any) -> str:
