@@ -47,7 +47,7 @@ def demo_config(*, seed: int = 0, quick: bool = False) -> Config:
             "masks.scales": [1.0],
             "prediction.scales": [1.0],
             "training.background_weight": 0.7,
-            "training.probe": False,  # costs 5 points here: docs/experiments.md
+            "training.probe": False,  # costs 5 points here: docs/lab-log.md
             "training.warmup": 0.2,
             "training.epochs": 2 if quick else 16,
             "training.average": 0.97,

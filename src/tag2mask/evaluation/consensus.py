@@ -2,7 +2,7 @@
 
 Errors of different settings differ more than what they get right, so that a majority is better than most
 of those that vote, and nearness to it may rank them. Each setting is compared with the vote of all other
-settings, corrected by the tags. How well this ranks is measured in `docs/experiments.md`.
+settings, corrected by the tags. How well this ranks is measured in `docs/lab-log.md`.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Three signs, each in 0..1, higher is better:
 - stability: mIoU between masks of a photograph seen at the usual size and at three quarters of it.
 
 Their mean does not estimate mIoU. Where there are several networks, `consensus_scores` has their nearness
-to each other's vote. How well either ranks is open: `docs/experiments.md` has what was measured. Use tagged
+to each other's vote. How well either ranks is open: `docs/lab-log.md` has what was measured. Use tagged
 photographs that were not trained on.
 """
 
