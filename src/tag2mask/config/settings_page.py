@@ -5,7 +5,9 @@ python -m tag2mask.config.settings_page > docs/settings.md
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -15,32 +17,12 @@ from tag2mask.config.dependencies import as_yaml, options, value_of, words
 from tag2mask.config.options import declared_needs
 from tag2mask.config.schema import Config, CrfConfig
 
-_HEAD = """# Settings
-
-<!-- Written by `python -m tag2mask.config.settings_page`; change the code, not this page. -->
-
-Any setting can be given in a YAML file (`--config`), by section:
-
-```yaml
-data: {image_size: 256}
-prediction: {gate: 0.1}
-```
-
-or singly, `--set data.image_size=256`; from Python `Config().override({"data.image_size": 256})`.
-`tag2mask config --config FILE --set NAME=VALUE` prints every setting as resolved.
-Which ones matter most is in the [guide](guide.md#settings).
-
-Editors complete and check such files by their JSON schema: `tag2mask config --schema > tag2mask.json`, and
-`# yaml-language-server: $schema=tag2mask.json` as the first line of the YAML file.
-
-A setting that would have no effect is an error: the column *meaning* says what a setting needs. A part that is switched
-off (`masks.crf.enabled=false`, `training.supervision=masks`) is no reason to refuse its settings.
-"""
+MARK = "<!-- Below: written by `python -m tag2mask.config.settings_page docs/settings.md`; change the code instead. -->"
 
 
-def settings_page() -> str:
-    """The page in Markdown: a table for each section."""
-    lines = [_HEAD]
+def settings_tables() -> str:
+    """A table for each section, in Markdown."""
+    lines = []
     defaults = Config()
     for name in Config.model_fields:
         section = getattr(defaults, name)
@@ -111,4 +93,6 @@ def _document(kind: type[BaseModel]) -> str:
 
 
 if __name__ == "__main__":
-    print(settings_page(), end="")
+    page = Path(sys.argv[1])
+    head, mark, _ = page.read_text(encoding="utf-8").partition(MARK)
+    page.write_text(f"{head}{mark}\n\n{settings_tables()}", encoding="utf-8")
