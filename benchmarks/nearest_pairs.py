@@ -1,4 +1,4 @@
-"""Draw the pairs of photographs that look most alike: `python benchmarks/nearest_pairs.py FOLDER --out pairs.png`.
+"""Draw the pairs of images that look most alike: `python benchmarks/nearest_pairs.py FOLDER --out pairs.png`.
 
 Above each pair stands the number of bits in which their hashes differ. This is how `MAX_DISTANCE` of
 `tag2mask.data.checks.perceptual` was chosen: by looking.
@@ -12,21 +12,22 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from tag2mask.core.record import ImageRecord
 from tag2mask.data import list_images
+from tag2mask.data.checks.images import look_at_all
 from tag2mask.data.checks.perceptual import BITS
-from tag2mask.data.checks.photographs import Photograph, look_at_all
 
 SIDE, TEXT, COLUMNS = 150, 14, 4
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Draw the pairs of photographs that look most alike.")
+    parser = argparse.ArgumentParser(description="Draw the pairs of images that look most alike.")
     parser.add_argument("folders", type=Path, nargs="+")
     parser.add_argument("--out", type=Path, required=True, help="PNG to write")
     parser.add_argument("--pairs", type=int, default=40)
     options = parser.parse_args()
-    photographs = [Photograph(name, path) for folder in options.folders for path, name in list_images(folder)]
-    seen, unreadable = look_at_all(photographs)
+    records = [ImageRecord(name, path) for folder in options.folders for path, name in list_images(folder)]
+    seen, unreadable = look_at_all(records)
     signs = np.stack([s.hash for s in seen]).astype(np.float32)
     first, second = np.triu_indices(len(seen), 1)
     distance = ((BITS - signs @ signs.T) / 2)[first, second]
@@ -40,12 +41,12 @@ def main() -> None:
         names = " ".join(Path(one.name).stem[-14:] for one in pair)
         draw.text((x, y), f"{distance[k]:.0f} {names}", fill="black")
         for side, one in enumerate(pair):
-            with Image.open(one.photograph.path) as image:
+            with Image.open(one.record.path) as image:
                 sheet.paste(image.convert("RGB").resize((SIDE, SIDE)), (x + side * SIDE, y + TEXT))
     sheet.save(options.out)
     histogram = np.bincount((distance // 10).astype(int))
     print(", ".join(f"{10 * k} to {10 * k + 9}: {n}" for k, n in enumerate(histogram[:10])))
-    print(f"{len(seen)} photographs ({len(unreadable)} unreadable), {len(distance)} pairs: {options.out}")
+    print(f"{len(seen)} images ({len(unreadable)} unreadable), {len(distance)} pairs: {options.out}")
 
 
 if __name__ == "__main__":

@@ -6,8 +6,8 @@ import pytest
 
 from tag2mask.core.constants import MAX_CLASSES
 from tag2mask.core.errors import DataError
-from tag2mask.data import Dataset, check_classes
 from tag2mask.core.record import ImageRecord
+from tag2mask.data import Dataset, check_classes
 from tag2mask.masks.class_names import nearest, read_classes
 
 
@@ -78,18 +78,18 @@ def test_nearest() -> None:
 
 
 def test_check_classes() -> None:
-    def collection(**numbers: int) -> Dataset:
-        items = tuple(
+    def dataset(**numbers: int) -> Dataset:
+        records = tuple(
             ImageRecord(f"{name}{k}.jpg", Path(f"{name}{k}.jpg"), frozenset({name}))
             for name, number in numbers.items()
             for k in range(number)
         )
-        return Dataset(Path(), tuple(numbers), items)
+        return Dataset(Path(), tuple(numbers), records)
 
-    assert check_classes(collection(cat=20, dog=30)) == ()
-    (problem,) = check_classes(collection(cat=19, dog=30))
+    assert check_classes(dataset(cat=20, dog=30)) == ()
+    (problem,) = check_classes(dataset(cat=19, dog=30))
     assert (problem.kind, problem.file, problem.level) == ("few images", "cat", "note")
     assert "class 'cat' is present in 19 images only; below 20" in problem.message
     with pytest.raises(DataError, match=r"fewer than 2 images: 'cat' \(1\), 'dog' \(0\)\. Add images"):
-        check_classes(collection(cat=1, dog=0, horse=5))
-    assert check_classes(collection(cat=1), minimum=1, advised=1) == ()
+        check_classes(dataset(cat=1, dog=0, horse=5))
+    assert check_classes(dataset(cat=1), minimum=1, advised=1) == ()

@@ -11,19 +11,17 @@ from tag2mask.masks import read_mask
 from tests.helpers import bench_folder, draw_shapes, write_images, write_shapes, write_tags
 
 
-def test_generated_collection(tmp_path: Path) -> None:
+def test_generated_dataset(tmp_path: Path) -> None:
     tiny = write_shapes(tmp_path, 8)
-    collection = load_dataset(
-        tiny.images, tiny.tags, masks=tiny.masks, classes=tiny.class_file, verify=True, strict=True
-    )
-    assert collection.problems == ()
-    assert collection.classes == ("disc", "square")
-    np.testing.assert_array_equal(collection.tags(), [[1, 0], [0, 1], [1, 1], [0, 0]] * 2)
-    for item, tags in zip(collection.records, collection.tags(), strict=True):
-        assert item.gt_mask is not None
-        values = set(np.unique(read_mask(item.gt_mask)).tolist()) - {0}
+    dataset = load_dataset(tiny.images, tiny.tags, masks=tiny.masks, classes=tiny.class_file, verify=True, strict=True)
+    assert dataset.problems == ()
+    assert dataset.classes == ("disc", "square")
+    np.testing.assert_array_equal(dataset.tags(), [[1, 0], [0, 1], [1, 1], [0, 0]] * 2)
+    for record, tags in zip(dataset.records, dataset.tags(), strict=True):
+        assert record.gt_mask is not None
+        values = set(np.unique(read_mask(record.gt_mask)).tolist()) - {0}
         assert values == {k + 1 for k in range(2) if tags[k] == 1}
-    assert check_classes(collection, advised=4) == ()
+    assert check_classes(dataset, advised=4) == ()
 
 
 def test_generated_shapes_are_where_their_mask_says() -> None:
@@ -65,7 +63,7 @@ def test_unreadable_images(tmp_path: Path) -> None:
     assert [problem.file for problem in header.problems] == ["empty.png", "text.png"]
     assert header.problem_counts() == {"unreadable image": 2}
     whole = load_dataset(images, tags, verify=True)
-    assert [item.name for item in whole.records] == ["a.png", "b.png"]
+    assert [record.name for record in whole.records] == ["a.png", "b.png"]
     assert whole.problem_counts() == {"unreadable image": 3}
     with pytest.raises(DataError, match=r"(?s)3 problems, and strict is on:.*empty\.png: the file is empty"):
         load_dataset(images, tags, verify=True, strict=True)
@@ -87,22 +85,22 @@ def test_linked_images(tmp_path: Path) -> None:
     images = write_images(tmp_path / "images", ["a.png"])
     (images / "b.png").symlink_to(write_images(tmp_path / "other", ["b.png"]) / "b.png")
     tags = write_tags(tmp_path / "tags.csv", {"a.png": "cat", "b.png": "cat"})
-    collection = load_dataset(images, tags)
-    assert [item.name for item in collection.records] == ["a.png"]
-    assert "a link that leads out of the folder" in collection.problems[0].message
+    dataset = load_dataset(images, tags)
+    assert [record.name for record in dataset.records] == ["a.png"]
+    assert "a link that leads out of the folder" in dataset.problems[0].message
     linked = tmp_path / "linked"
     linked.symlink_to(images)
-    assert [item.name for item in load_dataset(linked, tags).records] == ["a.png"]
+    assert [record.name for record in load_dataset(linked, tags).records] == ["a.png"]
 
 
 def test_masks(tmp_path: Path) -> None:
     images = write_images(tmp_path / "images", ["sub/ü.jpg", "b.png"])
     tags = write_tags(tmp_path / "tags.csv", {"sub/ü": "cat", "b": "cat"})
     masks = write_images(tmp_path / "masks", ["sub/u\u0308.png"])
-    collection = load_dataset(images, tags, masks=masks)
-    assert collection.records[0].gt_mask is not None
-    assert collection.records[1].gt_mask is None
-    (problem,) = collection.problems
+    dataset = load_dataset(images, tags, masks=masks)
+    assert dataset.records[0].gt_mask is not None
+    assert dataset.records[1].gt_mask is None
+    (problem,) = dataset.problems
     assert (problem.kind, problem.level) == ("missing mask", "note")
     assert "1 images have no mask in" in problem.message
     with pytest.raises(DataError, match=r"no mask for any image; expected e\.g\. sub/ü\.png"):
@@ -113,15 +111,15 @@ def test_masks(tmp_path: Path) -> None:
 
 def test_images_without_any_tags(tmp_path: Path) -> None:
     images = write_images(tmp_path / "images", ["a.png", "cat/b.png"])
-    collection = load_dataset(images, require_tags=False)
-    assert (collection.source, collection.classes, len(collection)) == ("images", (), 2)
-    assert collection.tags().shape == (2, 0)
+    dataset = load_dataset(images, require_tags=False)
+    assert (dataset.source, dataset.classes, len(dataset)) == ("images", (), 2)
+    assert dataset.tags().shape == (2, 0)
     known = load_dataset(images, classes=["cat"], format="images", require_tags=False)
     np.testing.assert_array_equal(known.tags(), [[-1], [-1]])
     with pytest.raises(DataError, match=r"no tags for these images; give a table such as tags\.csv"):
         load_dataset(images)
     write_tags(tmp_path / "tags.csv", {"a.png": "cat"})
-    with pytest.raises(DataError, match=r"did you mean .*tags\.csv\?"):
+    with pytest.raises(DataError, match=r"did you mean .*tags\.csv as `tags`\?"):
         load_dataset(images)
 
 
@@ -133,7 +131,7 @@ def test_images_without_any_tags(tmp_path: Path) -> None:
         ({"format": "voc"}, "not a VOC devkit"),
         ({"format": "images"}, "format 'images' has no tags"),
         ({"format": "folders", "tags": Path("tags.csv")}, "format 'folders' takes no table of tags"),
-        ({"classes": "cat"}, "a list of names or a path was expected"),
+        ({"classes": "cat"}, "cat: no such file; expected class names"),
     ],
 )
 def test_options_that_make_no_sense(tmp_path: Path, options: dict[str, object], message: str) -> None:
@@ -164,9 +162,9 @@ def test_benchmarks(name: str, split: str, number: int) -> None:
     if bench is None:
         pytest.skip(f"the benchmark folder {name} is not beside this repository")
     part = bench / split
-    collection = load_dataset(
+    dataset = load_dataset(
         part / "images", part / "tags.csv", masks=part / "masks", classes=bench / "classes.txt", strict=True
     )
-    assert len(collection) == number
-    assert collection.problems == ()
-    assert check_classes(collection) == ()
+    assert len(dataset) == number
+    assert dataset.problems == ()
+    assert check_classes(dataset) == ()

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tag2mask import train
 from tag2mask.config.schema import Config
 from tag2mask.core.errors import DataError
 from tag2mask.images.cache import ImageCache, image_reader
@@ -19,29 +18,29 @@ def first(shapes: TinyCollection) -> Path:
     return sorted(shapes.images.iterdir())[0]
 
 
-def test_small_photographs_stay_as_they_are(shapes: TinyCollection, tmp_path: Path) -> None:
+def test_small_images_stay_as_they_are(shapes: TinyCollection, tmp_path: Path) -> None:
     cache = ImageCache(tmp_path / "cache", 1000)
     for _ in range(2):
         np.testing.assert_array_equal(cache.read(first(shapes)), read_image(first(shapes)))
     assert len(list(tmp_path.rglob("*.npy"))) == 1
 
 
-def test_it_is_read_from_the_cache_until_the_photograph_changes(shapes: TinyCollection, tmp_path: Path) -> None:
-    photo = tmp_path / "a.png"
-    photo.write_bytes(first(shapes).read_bytes())
+def test_it_is_read_from_the_cache_until_the_image_changes(shapes: TinyCollection, tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(first(shapes).read_bytes())
     cache = ImageCache(tmp_path / "cache", 32)
-    small = cache.read(photo)
+    small = cache.read(path)
     assert max(small.shape[:2]) == 32
     (kept,) = tmp_path.rglob("*.npy")
     np.save(kept, np.zeros_like(small))
-    assert not cache.read(photo).any()
-    assert ImageCache(tmp_path / "cache", 24).read(photo).any()  # another size
-    os.utime(photo, ns=(1, 1))
-    np.testing.assert_array_equal(cache.read(photo), small)
+    assert not cache.read(path).any()
+    assert ImageCache(tmp_path / "cache", 24).read(path).any()  # another size
+    os.utime(path, ns=(1, 1))
+    np.testing.assert_array_equal(cache.read(path), small)
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00", b"PK\x03\x04rubbish", b"no array at all"])
-def test_a_damaged_entry_is_made_again(shapes: TinyCollection, tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_entry_is_written_again(shapes: TinyCollection, tmp_path: Path, damage: bytes) -> None:
     cache = ImageCache(tmp_path / "cache", 32)
     small = cache.read(first(shapes))
     (kept,) = tmp_path.rglob("*.npy")
@@ -65,13 +64,15 @@ def test_the_largest_size_that_training_needs(tmp_path: Path) -> None:
     assert getattr(reader, "__self__").side == 125  # noqa: B009 - of masks.scales
 
 
-def test_a_missing_photograph(tmp_path: Path) -> None:
+def test_a_missing_image(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"gone\.png"):
         ImageCache(tmp_path, 32).read(tmp_path / "gone.png")
 
 
 @pytest.mark.parametrize("supervision", ["tags", "masks"])
 def test_training_with_a_cache(shapes: TinyCollection, tmp_path: Path, supervision: str) -> None:
+    from tag2mask import train
+
     options = {**TINY_OPTIONS, "training.epochs": 2, "data.cache": str(tmp_path / "cache"), "data.image_size": 48}
     options["training.supervision"] = supervision
     run = train(

@@ -256,7 +256,7 @@ def test_32_bits_that_are_not_numbers(tmp_path: Path) -> None:
         read_image(path)
 
 
-def test_first_picture_of_an_animation(tmp_path: Path) -> None:
+def test_first_image_of_an_animation(tmp_path: Path) -> None:
     first, second = Image.new("RGB", (4, 3), (255, 0, 0)), Image.new("RGB", (4, 3), (0, 0, 255))
     for suffix in ("gif", "webp", "png", "tif"):
         options = {"lossless": True} if suffix == "webp" else {}

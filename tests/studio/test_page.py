@@ -173,7 +173,7 @@ def test_the_queue_with_keys(page: Any, run: Path) -> None:
 
     first, second = least_certain(run / "masks", 2)
     document = json.loads((run / "collection.json").read_text())
-    tags = {item["name"]: item["tags"] for item in document["items"]}
+    tags = {item["name"]: item["tags"] for item in document["records"]}
     page.locator("h1").first.click()
     for name in (first, second):
         page.keyboard.press("n")

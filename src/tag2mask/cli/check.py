@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tag2mask.cli.common import Format, Images, Split, Tags, app, bar, out_console, plain, say
+from tag2mask.cli.common import Format, Images, Split, Tags, app, out_console, plain, say
 
 if TYPE_CHECKING:
     from tag2mask.data.checks import Finding, Report
@@ -48,17 +48,7 @@ def check(
     from tag2mask.core.files import write_text
     from tag2mask.data.checks import check_dataset
 
-    with bar("checked") as progress:
-        report = check_dataset(
-            images,
-            tags,
-            classes=classes,
-            format=format,
-            split=split,
-            against=against,
-            masks=masks,
-            progress=progress,
-        )
+    report = check_dataset(images, tags, classes=classes, format=format, split=split, against=against, masks=masks)
     if as_json is not None:
         document = json.dumps(report.to_dict(), ensure_ascii=False, indent=1)
         if str(as_json) == "-":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 
@@ -14,11 +14,12 @@ class ImageRecord:
         name: path relative to the root of the dataset, POSIX separators, with its suffix; unique in a dataset.
         image: file of the image; None where it is not a file of its own (in a shard, in memory, not found yet).
         tags: classes known to be present; None where nothing is known, so that the network decides on every class.
-        unknown: classes of which nothing is known although `tags` is given; neither trained nor suppressed.
+        unknown: classes of which it is not known whether they are present; neither trained nor suppressed. In a
+            `Dataset`, all classes where `tags` is None.
         split: name of the split (`train`, `val`, ...), or None.
         gt_mask: file of the ground truth, for evaluation alone, or None.
         corrected: file of a mask that a person has corrected and training believes, or None.
-        where: place in the source, for messages, such as `tags.csv, line 7`.
+        where: position in the source, for messages, such as `tags.csv, line 7`; it does not count in comparisons.
     """
 
     name: str
@@ -28,7 +29,7 @@ class ImageRecord:
     split: str | None = None
     gt_mask: Path | None = None
     corrected: Path | None = None
-    where: str = ""
+    where: str = field(default="", compare=False)
 
     @property
     def path(self) -> Path:

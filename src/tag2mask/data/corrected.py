@@ -14,19 +14,19 @@ from numpy.typing import NDArray
 
 from tag2mask.core.constants import IGNORE_INDEX
 from tag2mask.core.errors import DataError
-from tag2mask.data.dataset import Problem
-from tag2mask.data.readers.json_file import read_json, shown
 from tag2mask.core.record import ImageRecord
+from tag2mask.data.problem import Problem
+from tag2mask.data.readers.json_file import read_json, shown
 from tag2mask.images.decode import image_size
 from tag2mask.images.folder import FolderIndex, without_suffix
 from tag2mask.masks import mask_path, read_mask, write_mask
-from tag2mask.masks.formats.read_coco import CocoMaskError, coco_mask
+from tag2mask.masks.formats.coco import CocoMaskError, coco_mask
 
 _EXPECTED = "expected a folder of mask PNGs, or COCO JSON with `images`, `annotations` and `categories`"
 
 
 def with_corrected(
-    items: Sequence[ImageRecord],
+    records: Sequence[ImageRecord],
     source: Path,
     classes: Sequence[str],
     problems: list[Problem],
@@ -35,7 +35,7 @@ def with_corrected(
     """Tie corrected masks to their images; a class that such a mask shows counts as tagged.
 
     Args:
-        items: of the collection.
+        records: of the dataset.
         source: folder of mask PNGs named like their images, or a COCO JSON file.
         classes: names in the order of their indices.
         problems: masks that cannot be used are added here.
@@ -48,44 +48,44 @@ def with_corrected(
         raise DataError(f"{source}: no such file or folder; {_EXPECTED}")
     if source.is_file():
         if unpack is None:
-            raise DataError(f"{source}: masks inside a file; name a folder to unpack them into (`unpack`)")
-        found = _from_coco(items, source, classes, problems, unpack)
+            raise DataError(f"{source}: masks inside a file; name a folder to unpack them into as `unpack`")
+        found = _from_coco(records, source, classes, problems, unpack)
     else:
         index = FolderIndex(source, follow_links=True)
         found = {without_suffix(name): path for name, path in index.files.items() if name.lower().endswith(".png")}
-    known = {unicodedata.normalize("NFC", without_suffix(item.name)) for item in items}
+    known = {unicodedata.normalize("NFC", without_suffix(record.name)) for record in records}
     if not known & set(found):
         raise DataError(f"{source}: no corrected mask is of any image here; e.g. {next(iter(sorted(known)), '?')}.png")
-    strangers = sorted(set(found) - known)
-    if strangers:
-        message = f"{source}: {len(strangers)} masks are of no image here, such as {strangers[0]}"
+    spare = sorted(set(found) - known)
+    if spare:
+        message = f"{source}: {len(spare)} masks are of no image here, such as {spare[0]}"
         problems.append(Problem("corrected mask without image", message))
     result = []
-    for item in items:
-        path = found.get(unicodedata.normalize("NFC", without_suffix(item.name)))
-        result.append(item if path is None else _tied(item, path, classes, problems))
+    for record in records:
+        path = found.get(unicodedata.normalize("NFC", without_suffix(record.name)))
+        result.append(record if path is None else _tied(record, path, classes, problems))
     return result
 
 
-def _tied(item: ImageRecord, path: Path, classes: Sequence[str], problems: list[Problem]) -> ImageRecord:
+def _tied(record: ImageRecord, path: Path, classes: Sequence[str], problems: list[Problem]) -> ImageRecord:
     try:
         mask = read_mask(path)
-        if mask.shape != (size := image_size(item.path)):
+        if mask.shape != (size := image_size(record.path)):
             raise DataError(
                 f"{path}: the mask is {mask.shape[1]} x {mask.shape[0]}, its image {size[1]} x {size[0]}; "
-                "export it at the size of the photograph"
+                "export it at the size of the image"
             )
         shows = shown_classes(mask)
         if shows and max(shows) > len(classes):
             raise DataError(f"{path}: class index {max(shows)}, but there are {len(classes)} classes")
     except DataError as error:
-        problems.append(Problem("corrected mask not usable", str(error), item.name))
-        return item
+        problems.append(Problem("corrected mask not usable", str(error), record.name))
+        return record
     names = {classes[index - 1] for index in shows}
-    if extra := sorted(names - item.present - item.unknown):
-        message = f"{item.name}: its corrected mask shows {', '.join(extra)}, its tags do not; the mask is believed"
-        problems.append(Problem("tag added from corrected mask", message, item.name, "note"))
-    return replace(item, corrected=path, tags=item.present | names, unknown=item.unknown - names)
+    if extra := sorted(names - record.present - record.unknown):
+        message = f"{record.name}: its corrected mask shows {', '.join(extra)}, its tags do not; the mask counts"
+        problems.append(Problem("tag added from corrected mask", message, record.name, "note"))
+    return replace(record, corrected=path, tags=record.present | names, unknown=record.unknown - names)
 
 
 def shown_classes(mask: NDArray[np.uint8]) -> list[int]:
@@ -94,7 +94,7 @@ def shown_classes(mask: NDArray[np.uint8]) -> list[int]:
 
 
 def _from_coco(
-    items: Sequence[ImageRecord], path: Path, classes: Sequence[str], problems: list[Problem], unpack: Path
+    records: Sequence[ImageRecord], path: Path, classes: Sequence[str], problems: list[Problem], unpack: Path
 ) -> dict[str, Path]:
     """The masks of a COCO file as PNGs in a folder named by the file's content."""
     document = read_json(path, _EXPECTED)
@@ -104,7 +104,7 @@ def _from_coco(
     for annotation in parts["annotations"]:
         if isinstance(annotation, dict) and _is_id(annotation.get("image_id")):
             by_image.setdefault(annotation["image_id"], []).append(annotation)
-    wanted = {unicodedata.normalize("NFC", without_suffix(item.name)): item for item in items}
+    wanted = {unicodedata.normalize("NFC", without_suffix(record.name)): record for record in records}
     digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
     found: dict[str, Path] = {}
     for image in parts["images"]:
@@ -113,20 +113,21 @@ def _from_coco(
             problems.append(Problem("bad row", f"{path.name}: an image without id and file_name: {shown(image)}"))
             continue
         key = unicodedata.normalize("NFC", without_suffix(name))
-        item = wanted.get(key)
+        record = wanted.get(key)
         annotations = by_image.get(image["id"], [])
-        if item is None:
-            found[key] = path  # counted as a stranger
-        elif not annotations and item.present:
-            message = f"{name}: nothing is annotated in {path.name}, but its tags say {', '.join(sorted(item.present))}"
-            problems.append(Problem("corrected mask not usable", f"{message}; left as not corrected", item.name))
+        if record is None:
+            found[key] = path  # reported as a mask without an image
+        elif not annotations and record.present:
+            tags = ", ".join(sorted(record.present))
+            message = f"{name}: nothing is annotated in {path.name}, but its tags are {tags}; taken as not corrected"
+            problems.append(Problem("corrected mask not usable", message, record.name))
         else:
             try:
-                mask = coco_mask(image_size(item.path), annotations, _checked(annotations, indices))
+                mask = coco_mask(image_size(record.path), annotations, _checked(annotations, indices))
             except CocoMaskError as error:
-                problems.append(Problem("corrected mask not usable", f"{path.name}, {name}: {error}", item.name))
+                problems.append(Problem("corrected mask not usable", f"{path.name}, {name}: {error}", record.name))
                 continue
-            target = mask_path(unpack / f"corrected-{digest}", item.name)
+            target = mask_path(unpack / f"corrected-{digest}", record.name)
             write_mask(target, mask)
             found[key] = target
     return found
@@ -141,7 +142,7 @@ def _checked(annotations: Sequence[dict[str, Any]], indices: dict[Any, int]) -> 
 
 
 def _indices(categories: list[Any], classes: Sequence[str], path: Path) -> dict[Any, int]:
-    """Class index of each category id; `background` is 0, other strangers are left out."""
+    """Class index of each category id; `background` is 0, other categories are left out."""
     position = {name: index for index, name in enumerate(classes, start=1)} | {"background": 0}
     found = {}
     for category in categories:

@@ -1,13 +1,12 @@
-"""A collection: images with their tags, and what was wrong with them."""
+"""A dataset: images with their tags, and what was wrong with them."""
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,26 +14,11 @@ from numpy.typing import NDArray
 from tag2mask.core.constants import Tag
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
+from tag2mask.data.document import document_of, fields_of
+from tag2mask.data.problem import Problem
 
-_DOCUMENT = "tag2mask collection"
-_VERSION = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """Something in a source that was left out or deserves a look.
-
-    Attributes:
-        kind: short name that problems are counted by, such as `missing image`.
-        message: what came, what was expected and the remedy.
-        file: the file or name it is about, or None.
-        level: a `warning` is an error under `strict`; a `note` never is.
-    """
-
-    kind: str
-    message: str
-    file: str | None = None
-    level: Literal["warning", "note"] = "warning"
+if TYPE_CHECKING:
+    from tag2mask.data.checks.finding import Report
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,14 +32,26 @@ class ClassCount:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Images and their tags.
+    r"""Images and their tags.
 
     Attributes:
-        root: folder that the names of the items are relative to.
+        root: folder that the names of the records are relative to.
         classes: names without background; the class at position k has class index k + 1.
         records: the usable images, names unique, in the order of the source.
         problems: what was left out or deserves a look.
-        source: name of the format it was read from: `csv`, `folders`, `voc`, `images`.
+        source: name of the format it was read from: `csv`, `folders`, `voc`, `images`, ...
+
+    >>> from tempfile import mkdtemp
+    >>> from PIL import Image
+    >>> folder = Path(mkdtemp())
+    >>> for name in ("a.png", "b.png"):
+    ...     Image.new("RGB", (8, 6)).save(folder / name)
+    >>> _ = (folder / "tags.csv").write_text("image,tags\na.png,cat dog\nb.png,none\n")
+    >>> dataset = Dataset.load(folder, folder / "tags.csv")
+    >>> dataset.classes, [record.name for record in dataset.records]
+    (('cat', 'dog'), ['a.png', 'b.png'])
+    >>> dataset.tags().tolist()
+    [[1, 1], [0, 0]]
     """
 
     root: Path
@@ -63,6 +59,87 @@ class Dataset:
     records: tuple[ImageRecord, ...]
     problems: tuple[Problem, ...] = field(default=())
     source: str = "memory"
+
+    @classmethod
+    def load(
+        cls,
+        images: str | Path,
+        tags: str | Path | None = None,
+        *,
+        masks: str | Path | None = None,
+        corrected: str | Path | None = None,
+        classes: str | Path | Sequence[str] | None = None,
+        format: str = "auto",
+        split: str | None = None,
+        limit: int | None = None,
+        strict: bool = False,
+        unpack: str | Path | None = None,
+        verify: bool = False,
+        require_tags: bool = True,
+    ) -> Dataset:
+        """Read images and tags in any of the known formats, and check them.
+
+        Args:
+            images: folder of the images, or of the whole dataset (class folders, a VOC devkit, Parquet files).
+            tags: file of tags (CSV, JSON Lines, COCO, CVAT, Label Studio); None where `images` says it all.
+            masks: folder of ground truth for evaluation, which mirrors `images` with .png; or None.
+            corrected: corrected masks of some images, which training believes: such a folder, or COCO JSON; or None.
+            classes: names in the order of their indices, or a file of them. None: those that occur, sorted.
+            format: name of a format (`tag2mask.data.readers.sources.FORMATS`); 'auto': recognised by content.
+            split: keep the images of this split.
+            limit: keep the first so many after a shuffle with seed 0.
+            strict: raise an error instead of leaving out what cannot be used.
+            unpack: folder for images inside Parquet files and masks inside COCO JSON, which are written there.
+            verify: decode every image, instead of reading its header.
+            require_tags: False keeps images of which nothing is known, with `tags=None`.
+
+        Raises:
+            DataError: nothing is usable, the source makes no sense, tags contradict each other, two images would
+                write the same mask, or anything is left out under `strict=True`.
+        """
+        from tag2mask.data.load import load_dataset
+
+        return load_dataset(
+            images,
+            tags,
+            masks=masks,
+            corrected=corrected,
+            classes=classes,
+            format=format,
+            split=split,
+            limit=limit,
+            strict=strict,
+            unpack=unpack,
+            verify=verify,
+            require_tags=require_tags,
+        )
+
+    def check(
+        self,
+        *,
+        against: str | Path | None = None,
+        masks: str | Path | None = None,
+        mask_classes: str | Path | Sequence[str] | None = None,
+        progress: bool = True,
+    ) -> Report:
+        """Look for what is wrong with images and tags: damaged and doubled images, classes that cannot be learned.
+
+        Args:
+            against: a folder of other images, such as those of validation: none of them should be here too.
+            masks: folder of masks to compare with the tags.
+            mask_classes: names in the order of the indices of `masks`, or a file of them. None: `classes.txt`
+                beside the masks, or else the classes of the dataset.
+            progress: show a progress bar.
+
+        Returns:
+            The findings, worst first. Nothing is changed.
+
+        Raises:
+            DataError: `against` or `masks` cannot be read.
+        """
+        from tag2mask.data.checks.check import check_loaded
+
+        return check_loaded(self, against=against, masks=masks, mask_classes=mask_classes, progress=progress)
 
     def __len__(self) -> int:
         return len(self.records)
@@ -76,14 +153,21 @@ class Dataset:
         """Tags as int8 (N, C) of `Tag` values: 1 present, 0 absent, -1 unknown."""
         column = {name: k for k, name in enumerate(self.classes)}
         table = np.full((len(self.records), len(self.classes)), Tag.ABSENT, np.int8)
-        for row, item in enumerate(self.records):
-            for names, tag in ((item.unknown, Tag.UNKNOWN), (item.present, Tag.PRESENT)):
+        for row, record in enumerate(self.records):
+            if record.tags is None:
+                table[row] = Tag.UNKNOWN
+            for names, tag in ((record.unknown, Tag.UNKNOWN), (record.present, Tag.PRESENT)):
                 for name in names:
                     table[row, column[name]] = tag
         return table
 
     def counts(self) -> dict[str, ClassCount]:
-        """For each class, in order, the number of images where it is present, absent, unknown."""
+        """For each class, in order, the number of images where it is present, absent, unknown.
+
+        >>> record = ImageRecord("a.jpg", tags=frozenset({"cat"}))
+        >>> Dataset(Path(), ("cat", "dog"), (record,)).counts()["dog"]
+        ClassCount(present=0, absent=1, unknown=0)
+        """
         table = self.tags()
         return {
             name: ClassCount(*(int((table[:, k] == tag).sum()) for tag in (Tag.PRESENT, Tag.ABSENT, Tag.UNKNOWN)))
@@ -96,10 +180,10 @@ class Dataset:
 
     def splits(self) -> tuple[str, ...]:
         """Names of the splits that occur, sorted."""
-        return tuple(sorted({item.split for item in self.records if item.split is not None}))
+        return tuple(sorted({record.split for record in self.records if record.split is not None}))
 
     def spread(self, count: int) -> Dataset:
-        """At most `count` of the items, evenly over the collection and in its order."""
+        """At most `count` of the records, evenly spaced and in order."""
         last = len(self.records) - 1
         return self.subset(np.linspace(0, last, min(count, last + 1)).round().astype(int))
 
@@ -111,73 +195,49 @@ class Dataset:
         first: int | None = None,
         seed: int = 0,
     ) -> Dataset:
-        """A collection of some of the items, with the same root and classes.
+        """A dataset of some of the records, with the same root and classes.
 
         The three choices are applied in turn: `indices`, then `split`, then `first`.
 
         Args:
             indices: positions to keep, in this order.
-            split: keep the items of this split.
+            split: keep the records of this split.
             first: keep the first so many after a shuffle, in shuffled order; a smaller number gives
                 the beginning of what a larger one gives. At most all.
             seed: of that shuffle, `numpy.random.default_rng(seed).permutation(n)`.
 
         Raises:
             DataError: there is no such split, or nothing is left.
+
+        >>> records = tuple(ImageRecord(f"{k}.jpg", split="train" if k < 2 else "val") for k in range(3))
+        >>> dataset = Dataset(Path(), (), records)
+        >>> len(dataset.subset(split="train")), dataset.subset([2]).records[0].name
+        (2, '2.jpg')
         """
-        items = self.records if indices is None else tuple(self.records[int(index)] for index in indices)
+        records = self.records if indices is None else tuple(self.records[int(index)] for index in indices)
         if split is not None:
-            items = tuple(item for item in items if item.split == split)
-            if not items:
+            records = tuple(record for record in records if record.split == split)
+            if not records:
                 found = ", ".join(self.splits()) or "none"
                 raise DataError(f"{self.root}: no image of split {split!r}; splits found: {found}")
         if first is not None:
-            order = np.random.default_rng(seed).permutation(len(items))
-            items = tuple(items[index] for index in order[: max(0, first)])
-        if not items:
+            order = np.random.default_rng(seed).permutation(len(records))
+            records = tuple(records[index] for index in order[: max(0, first)])
+        if not records:
             raise DataError(f"{self.root}: the chosen subset holds no image; choose at least one")
-        return replace(self, records=items)
+        return replace(self, records=records)
 
     def to_dict(self, *, sha256: bool = False) -> dict[str, Any]:
-        """What this collection is, as plain JSON values; `from_dict` reads it back.
+        """What this dataset is, as plain JSON values; `from_dict` reads it back.
 
         Args:
             sha256: add the hash of each image file, which reads all of them.
         """
-        return {
-            "document": _DOCUMENT,
-            "version": _VERSION,
-            "root": str(self.root),
-            "source": self.source,
-            "classes": list(self.classes),
-            "items": [self._item_to_dict(item, sha256) for item in self.records],
-            "problems": [
-                {"kind": p.kind, "message": p.message, "file": p.file, "level": p.level} for p in self.problems
-            ],
-        }
-
-    def _item_to_dict(self, item: ImageRecord, sha256: bool) -> dict[str, Any]:
-        entry: dict[str, Any] = {"name": item.name, "tags": self._ordered(item.present)}
-        if item.unknown:
-            entry["unknown"] = self._ordered(item.unknown)
-        if item.split is not None:
-            entry["split"] = item.split
-        if item.gt_mask is not None:
-            entry["gt_mask"] = str(item.gt_mask)
-        if item.corrected is not None:
-            entry["corrected"] = str(item.corrected)
-        if item.path != self.root / item.name:
-            entry["image"] = str(item.path)
-        if sha256:
-            entry["sha256"] = file_sha256(item.path)
-        return entry
-
-    def _ordered(self, names: Iterable[str]) -> list[str]:
-        return sorted(names, key=self.classes.index)
+        return document_of(self, sha256=sha256)
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, root: Path | None = None) -> Dataset:
-        """Read back what `to_dict` gave. Whether the files still exist is not looked at.
+        """Read back what `to_dict` gave, in this or an older version. The image files are not looked at.
 
         Args:
             data: the dictionary.
@@ -185,50 +245,9 @@ class Dataset:
 
         Raises:
             DataError: this is not such a dictionary.
+
+        >>> dataset = Dataset(Path("photos"), ("cat",), (ImageRecord("a.jpg", Path("photos/a.jpg"), frozenset()),))
+        >>> Dataset.from_dict(dataset.to_dict()) == dataset
+        True
         """
-        if data.get("document") != _DOCUMENT or data.get("version") != _VERSION:
-            raise DataError(
-                f"not a {_DOCUMENT} of version {_VERSION} (document {data.get('document')!r}, "
-                f"version {data.get('version')!r}); write it anew with this version"
-            )
-        try:
-            then = Path(data["root"])
-            classes = tuple(str(name) for name in data["classes"])
-            items = tuple(_item_from_dict(entry, then, root or then) for entry in data["items"])
-            problems = tuple(Problem(**entry) for entry in data["problems"])
-            source = str(data["source"])
-        except (KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"a damaged {_DOCUMENT}: {error!r}; write it anew") from error
-        strangers = {name for item in items for name in item.present | item.unknown} - set(classes)
-        if strangers:
-            raise DataError(f"a damaged {_DOCUMENT}: tags {sorted(strangers)} are not among its classes")
-        return cls(root=root or then, classes=classes, records=items, problems=problems, source=source)
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of the bytes of `path`, in hexadecimal.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        with path.open("rb") as stream:
-            return hashlib.file_digest(stream, "sha256").hexdigest()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); was it moved?") from error
-
-
-def _item_from_dict(entry: Mapping[str, Any], then: Path, now: Path) -> ImageRecord:
-    name = str(entry["name"])
-    image = Path(entry["image"]) if "image" in entry else then / name
-    if image.is_relative_to(then):
-        image = now / image.relative_to(then)
-    return ImageRecord(
-        image=image,
-        name=name,
-        tags=frozenset(entry["tags"]),
-        unknown=frozenset(entry.get("unknown", ())),
-        split=entry.get("split"),
-        gt_mask=Path(entry["gt_mask"]) if "gt_mask" in entry else None,
-        corrected=Path(entry["corrected"]) if "corrected" in entry else None,
-    )
+        return cls(**fields_of(data, root))

@@ -1,1 +1,1 @@
-"""Image files: decoding as displayed, the files of a folder by name, decoded copies."""
+"""Image files: decoding as displayed, the files of a folder by name, a cache of decoded images."""

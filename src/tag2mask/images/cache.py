@@ -1,4 +1,4 @@
-"""Photographs decoded and made smaller once, so that every further epoch and run reads them fast."""
+"""A cache of images, decoded and made smaller once, so that every further epoch and run reads them fast."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from tag2mask.images.decode import read_image, scaled_size
 
 
 class ImageCache:
-    """Reads photographs at a long side of at most `side`, from arrays in a folder where there are any.
+    """Reads images at a long side of at most `side`, from arrays in a folder where there are any.
 
-    A photograph's array is found by its path, size in bytes, time of change and `side`: a changed photograph
+    The array of an image is found by its path, size in bytes, time of change and `side`: a changed image
     is decoded again. Several processes and runs may share a folder. An array takes 3 bytes a pixel.
     """
 
@@ -29,7 +29,7 @@ class ImageCache:
         self.side = side
 
     def read(self, path: Path) -> NDArray[np.uint8]:
-        """The photograph, uint8 (H, W, 3) RGB, at a long side of at most `side`.
+        """The image, uint8 (H, W, 3) RGB, at a long side of at most `side`.
 
         Raises:
             DataError: as `read_image`, or the folder cannot be written to.
@@ -59,7 +59,7 @@ class ImageCache:
 
 
 def image_reader(config: Config) -> Callable[[Path], NDArray[np.uint8]]:
-    """What reads photographs for training: whole, or through the cache at the largest size that is needed."""
+    """The function that reads images for training: whole, or through the cache at the largest size that is needed."""
     data, masks = config.data, config.masks
     if data.cache is None:
         return read_image

@@ -1,4 +1,4 @@
-"""Decoding a photograph as it is displayed: upright, in colour, 8 bits a channel.
+"""Decoding an image as it is displayed: upright, in colour, 8 bits a channel.
 
 What "as displayed" means here:
 
@@ -8,7 +8,7 @@ What "as displayed" means here:
 - 16-bit grey is scaled from its whole range (0..65535, or 0..4095 for 12-bit TIFF), not from the
   values that happen to occur; a TIFF that says "white is zero" is inverted;
 - 32-bit integer and floating point images have no agreed white: see `_scale_free_range`;
-- of an animation or a multi-page file, the first picture.
+- of an animation or a multi-page file, the first image.
 
 All functions are safe to call from several threads: no global setting of Pillow is changed. (A
 program that sets Pillow's own `LOAD_TRUNCATED_IMAGES` gets what it asked for: truncated images
@@ -17,6 +17,7 @@ are then filled instead of refused.)
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import struct
@@ -29,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, TiffImagePlugin
 
-from tag2mask.core.errors import DataError
+from tag2mask.core.errors import ConfigError, DataError
 
 IMAGE_SUFFIXES = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
@@ -37,11 +38,11 @@ IMAGE_SUFFIXES = frozenset(
 )
 """Suffixes, in lower case, of the files that count as images when a folder is listed."""
 
-MAX_PIXELS = int(os.environ.get("TAG2MASK_MAX_PIXELS") or 110_000_000)
-"""Images with more pixels than this are refused before they are decoded, so that a small file cannot ask
-for more than 1 GiB of memory; the environment variable TAG2MASK_MAX_PIXELS sets another limit. Images of
-more than 8 bits a channel may have a quarter of it. For TIFF and WebP Pillow's own limit,
-`PIL.Image.MAX_IMAGE_PIXELS`, holds as well."""
+MAX_PIXELS_VARIABLE = "TAG2MASK_MAX_PIXELS"
+"""Environment variable that sets another limit than `DEFAULT_MAX_PIXELS`."""
+
+DEFAULT_MAX_PIXELS = 110_000_000
+"""At 3 bytes a pixel and a few copies, an image of this size takes about 1 GiB of memory."""
 
 _TOO_LARGE_FOR_PILLOW = (
     "Pillow refuses an image of this format and size; make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
@@ -64,6 +65,31 @@ _LOOKS_LIKE = (
 )
 
 
+def max_pixels() -> int:
+    """Pixels an image may have; larger ones are refused before they are decoded.
+
+    A small file can claim a huge image, so there is a limit: `DEFAULT_MAX_PIXELS`, or what the environment
+    variable TAG2MASK_MAX_PIXELS says at the time of the call. Images with more than 8 bits a channel may have a
+    quarter of it. For TIFF and WebP Pillow's own limit, `PIL.Image.MAX_IMAGE_PIXELS`, holds as well.
+
+    Raises:
+        ConfigError: the variable is set to something that is no whole number above 0.
+    """
+    text = os.environ.get(MAX_PIXELS_VARIABLE, "").strip()
+    if not text:
+        return DEFAULT_MAX_PIXELS
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not value.is_integer() or value < 1:
+        raise ConfigError(
+            f"{MAX_PIXELS_VARIABLE} is {text!r}; expected a whole number of pixels above 0, such as 1e8 or "
+            f"110_000_000; correct this environment variable, or unset it for {DEFAULT_MAX_PIXELS:,}"
+        )
+    return int(value)
+
+
 def read_image(path: Path) -> NDArray[np.uint8]:
     """Decode `path` as it is displayed.
 
@@ -72,7 +98,7 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 
     Raises:
         DataError: the file is missing, a directory, empty, truncated or damaged, not an image, or
-            larger than `MAX_PIXELS`.
+            larger than `max_pixels()`.
     """
     with open_image(path) as image:
         orientation = _orientation(image)
@@ -111,7 +137,7 @@ def open_image(
         remedy: what to do with a file in another format.
 
     Raises:
-        DataError: the file is missing, a directory, empty, not an image, or above `MAX_PIXELS`.
+        DataError: the file is missing, a directory, empty, not an image, or above `max_pixels()`.
     """
     try:
         stream = path.open("rb")
@@ -128,11 +154,11 @@ def open_image(
             width, height = image.size
             if width <= 0 or height <= 0:
                 raise DataError(f"{path}: the image is {width} x {height} pixels; replace the file")
-            limit = MAX_PIXELS // 4 if _is_deep(image) else MAX_PIXELS
+            limit = max_pixels() // (4 if _is_deep(image) else 1)
             if width * height > limit:
                 raise DataError(
                     f"{path}: the image claims {width} x {height} pixels, the limit is {limit:,} pixels for its kind; "
-                    "make it smaller, cut it into pieces, or set TAG2MASK_MAX_PIXELS higher if you trust the file"
+                    f"make it smaller, cut it into pieces, or set {MAX_PIXELS_VARIABLE} higher if you trust the file"
                 )
             yield image
         finally:
@@ -202,7 +228,7 @@ def _orientation(image: ImageFile.ImageFile) -> int:
 
 
 def _exif_orientation(exif: bytes) -> int:
-    # The first directory of a TIFF header, by hand: damaged EXIF must neither warn nor fail.
+    # The first directory of a TIFF header, read here: Pillow warns of damaged EXIF or fails on it.
     data = exif.removeprefix(b"Exif\x00\x00")
     order = {b"II": "<", b"MM": ">"}.get(data[:2])
     if order is None:

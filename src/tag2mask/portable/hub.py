@@ -165,8 +165,9 @@ def _check_settings(tree: Mapping[str, Any], name: str) -> None:
 
 def _tags(path: Path) -> dict[str, list[str]]:
     try:
-        items = json.loads(path.read_text(encoding="utf-8"))["items"]
-        return {item["name"]: list(item["tags"]) for item in items}
+        document = json.loads(path.read_text(encoding="utf-8"))
+        records = document["records"] if "records" in document else document["items"]  # version 1
+        return {record["name"]: list(record["tags"]) for record in records}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: cannot read what the run was trained on ({error})") from None
 

@@ -266,10 +266,11 @@ def _check_same(run: RunFolder, collection: Dataset, config: Config) -> None:
             f"{run.root}: this run has the classes {before.get('classes')}, the collection has {now['classes']}; "
             "resume with the same tags, or start a new run with another --out"
         )
-    if before.get("items") != now["items"]:
+    records_then = before.get("records", before.get("items", []))  # "items" in documents of version 1
+    if records_then != now["records"]:
         raise DataError(
             f"{run.root}: the images or tags have changed since this run began "
-            f"({len(before.get('items', []))} images then, {len(now['items'])} now); "
+            f"({len(records_then)} images then, {len(now['records'])} now); "
             "resume with the same ones, or start a new run with another --out"
         )
     stored = load_config(run.config)

@@ -1,4 +1,4 @@
-"""A collection in which everything is wrong once, a clean one, and the command with its exit status."""
+"""A dataset in which everything is wrong once, a clean one, and the command with its exit status."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image
 from tag2mask import cli
 from tag2mask.data.checks import Report, check_dataset
 from tag2mask.masks import write_mask
-from tests.data.checks.pictures import picture
+from tests.data.checks.generated import clouds
 from tests.helpers import write_image
 
 Call = Callable[..., tuple[int, str, str]]
@@ -25,7 +25,7 @@ Call = Callable[..., tuple[int, str, str]]
 
 @dataclass
 class Folder:
-    """A collection being written."""
+    """A dataset being written."""
 
     root: Path
     tags: dict[str, str] = field(default_factory=dict)
@@ -34,7 +34,7 @@ class Folder:
     def add(self, tags: str, count: int = 1, *, size: tuple[int, int] = (60, 80)) -> str:
         for _ in range(count):
             name = f"{len(self.tags):03d}.png"
-            write_image(self.root / "images" / name, picture(len(self.tags), size))
+            write_image(self.root / "images" / name, clouds(len(self.tags), size))
             self.tags[name] = tags
         return name
 
@@ -68,7 +68,7 @@ def clean(tmp_path: Path) -> Folder:
     return folder
 
 
-def test_nothing_is_wrong_with_a_clean_collection(clean: Folder) -> None:
+def test_nothing_is_wrong_with_a_clean_dataset(clean: Folder) -> None:
     masks = clean.root / "masks"
     for name, tags in clean.tags.items():
         mask = np.zeros((60, 80), np.uint8)
@@ -76,7 +76,7 @@ def test_nothing_is_wrong_with_a_clean_collection(clean: Folder) -> None:
             mask[10 * k : 10 * k + 9, 5:50] = k if tag in tags.split() else 0
         write_mask(masks / name, mask)
     other = Folder(clean.root / "other")
-    other.tags = {f"{k}": "" for k in range(900)}  # so that its pictures are others
+    other.tags = {f"{k}": "" for k in range(900)}  # so that its images are others
     other.add("", 3)
     report = clean.check(against=other.root / "images", masks=masks)
     assert report.findings == ()
@@ -110,7 +110,7 @@ def test_every_trouble_with_images_is_found(clean: Folder) -> None:
     turned = clean.add("none")
     exif = Image.Exif()
     exif[274] = 6
-    Image.fromarray(picture(700)).save(clean.path(turned), exif=exif)
+    Image.fromarray(clouds(700)).save(clean.path(turned), exif=exif)
     report = clean.check()
     expected = {
         "unreadable-images": ("error", {sixth}),
@@ -289,10 +289,10 @@ def test_tags_that_cannot_be_read_are_a_finding_and_the_images_are_checked(clean
     shutil.copy(clean.path("000.png"), clean.path("copy.png"))
     clean.tags["./000.png"] = "dog"  # listed twice and differently
     report = clean.check()
-    assert codes(report) == {"unusable-collection": "error", "duplicate-files": "warning"}
+    assert codes(report) == {"unusable-dataset": "error", "duplicate-files": "warning"}
 
 
 def test_images_alone(clean: Folder) -> None:
     shutil.copy(clean.path("000.png"), clean.path("copy.png"))
     assert codes(check_dataset(clean.root / "images", format="images")) == {"duplicate-files": "warning"}
-    assert "unusable-collection" in codes(check_dataset(clean.root / "images"))
+    assert "unusable-dataset" in codes(check_dataset(clean.root / "images"))

@@ -1,4 +1,4 @@
-"""Which class names are taken for slips of the pen."""
+"""Which class names are taken for misspellings."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_a_rare_name_that_is_nearly_a_frequent_one(wrong: str, right: str) -> No
     assert finding.groups == ((wrong, right),)
     assert f"did you mean {right!r}" in finding.details[0]
     assert check_spelling({wrong: 60, right: 100}, {}) == []  # both frequent: two classes
-    assert check_spelling({wrong: 3, right: 100}, {(wrong, right): 2}) == []  # both in one picture: two classes
+    assert check_spelling({wrong: 3, right: 100}, {(wrong, right): 2}) == []  # both in one image: two classes
 
 
 @pytest.mark.parametrize(("first", "second"), [("cat", "Cat"), ("cats", "cat"), ("tv-set", "tv set"), ("a_b", "AB")])

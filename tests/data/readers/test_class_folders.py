@@ -14,25 +14,25 @@ NAMES = ["cat/1.png", "cat/old/1.png", "fire truck/1.png", "fire truck/2.JPG", "
 def test_folders_are_tags(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "photos", NAMES)
     (folder / "empty").mkdir()
-    collection = load_dataset(folder)
-    assert collection.source == "folders"
-    assert collection.classes == ("cat", "fire truck")
-    assert {item.name: sorted(item.present) for item in collection.records} == {
+    dataset = load_dataset(folder)
+    assert dataset.source == "folders"
+    assert dataset.classes == ("cat", "fire truck")
+    assert {record.name: sorted(record.present) for record in dataset.records} == {
         "cat/1.png": ["cat"],
         "cat/old/1.png": ["cat"],
         "fire truck/1.png": ["fire truck"],
         "fire truck/2.JPG": ["fire truck"],
         "none/1.png": [],
     }
-    assert collection.problems == ()
-    assert load_dataset(folder, format="folders") == collection
+    assert dataset.problems == ()
+    assert load_dataset(folder, format="folders") == dataset
 
 
 def test_folders_with_chosen_classes(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "photos", [*NAMES, "catt/1.png", "catt/2.png"])
-    collection = load_dataset(folder, classes=["fire truck", "cat"])
-    assert collection.classes == ("fire truck", "cat")
-    (problem,) = collection.problems
+    dataset = load_dataset(folder, classes=["fire truck", "cat"])
+    assert dataset.classes == ("fire truck", "cat")
+    (problem,) = dataset.problems
     assert problem.kind == "unknown class"
     assert problem.message == "folder 'catt' with 2 images is not among the classes (did you mean 'cat'?); left out"
 
@@ -41,9 +41,9 @@ def test_images_beside_the_folders(tmp_path: Path) -> None:
     folder = write_images(tmp_path / "photos", [*NAMES, "stray.png"])
     with pytest.raises(DataError, match="no tags for these images"):
         load_dataset(folder)
-    collection = load_dataset(folder, format="folders")
-    assert collection.problem_counts() == {"image without tags": 1}
-    assert len(collection) == len(NAMES)
+    dataset = load_dataset(folder, format="folders")
+    assert dataset.problem_counts() == {"image without tags": 1}
+    assert len(dataset) == len(NAMES)
 
 
 def test_links_and_same_masks(tmp_path: Path) -> None:
@@ -51,9 +51,9 @@ def test_links_and_same_masks(tmp_path: Path) -> None:
     outside = write_images(tmp_path / "outside", ["1.png"])
     (folder / "dog").symlink_to(outside)
     (folder / "cat" / "3.png").symlink_to(outside / "1.png")
-    collection = load_dataset(folder)
-    assert collection.problem_counts() == {"refused file": 2}
-    assert len(collection) == len(NAMES)
+    dataset = load_dataset(folder)
+    assert dataset.problem_counts() == {"refused file": 2}
+    assert len(dataset) == len(NAMES)
     with pytest.raises(DataError, match=r"strict is on:\n  refused file: .*leads out of the folder"):
         load_dataset(folder, strict=True)
     write_images(folder, ["cat/1.jpg"])

@@ -40,30 +40,30 @@ def write(tmp_path: Path, document: Any, **options: Any) -> Path:
 
 @pytest.mark.parametrize("indent", [None, 1])
 def test_categories_become_tags(tmp_path: Path, images: Path, indent: int | None) -> None:
-    collection = load_dataset(images, write(tmp_path, coco(), indent=indent), strict=True)
-    assert collection.source == "coco"
-    assert collection.classes == ("cat", "dog")  # horse does not occur
-    assert described(collection) == {"a.jpg": "cat dog", "b.jpg": "cat", "c.jpg": ""}
+    dataset = load_dataset(images, write(tmp_path, coco(), indent=indent), strict=True)
+    assert dataset.source == "coco"
+    assert dataset.classes == ("cat", "dog")  # horse does not occur
+    assert described(dataset) == {"a.jpg": "cat dog", "b.jpg": "cat", "c.jpg": ""}
 
 
 def test_chosen_classes(tmp_path: Path, images: Path) -> None:
-    collection = load_dataset(images, write(tmp_path, coco()), classes=["dog", "horse"], strict=True)
-    assert collection.classes == ("dog", "horse")
-    assert described(collection) == {"a.jpg": "dog", "b.jpg": "", "c.jpg": ""}
+    dataset = load_dataset(images, write(tmp_path, coco()), classes=["dog", "horse"], strict=True)
+    assert dataset.classes == ("dog", "horse")
+    assert described(dataset) == {"a.jpg": "dog", "b.jpg": "", "c.jpg": ""}
 
 
 def test_negatives_of_lvis_leave_the_rest_unknown(tmp_path: Path, images: Path) -> None:
     document = coco()
     document["images"][1]["neg_category_ids"] = [18]
     document["images"][2]["neg_category_ids"] = []
-    collection = load_dataset(images, write(tmp_path, document), classes=["cat", "dog", "horse"])
-    assert described(collection) == {"a.jpg": "cat dog", "b.jpg": "cat ?horse", "c.jpg": "?cat ?dog ?horse"}
+    dataset = load_dataset(images, write(tmp_path, document), classes=["cat", "dog", "horse"])
+    assert described(dataset) == {"a.jpg": "cat dog", "b.jpg": "cat ?horse", "c.jpg": "?cat ?dog ?horse"}
 
 
 def test_background_is_no_class(tmp_path: Path, images: Path) -> None:
     document = coco(categories=[{"id": 17, "name": "cat"}, {"id": 18, "name": "Background"}])
-    collection = load_dataset(images, write(tmp_path, document))
-    assert collection.classes == ("cat",)
+    dataset = load_dataset(images, write(tmp_path, document))
+    assert dataset.classes == ("cat",)
 
 
 def test_names_relative_to_the_folder_above(tmp_path: Path, images: Path) -> None:
@@ -78,10 +78,10 @@ def test_bad_records_are_left_out_and_counted(tmp_path: Path, images: Path) -> N
     document["images"] += [{"id": 10, "file_name": "/etc/passwd"}, {"id": 11, "file_name": "../../etc/passwd"}]
     document["images"].append({"id": 12, "file_name": "a\0.jpg"})
     document["annotations"] += [None, {"image_id": 1, "category_id": 99}, {"image_id": 500, "category_id": 17}]
-    collection = load_dataset(images, write(tmp_path, document))
-    assert described(collection) == {"a.jpg": "cat dog", "b.jpg": "cat", "c.jpg": ""}
-    assert collection.problem_counts() == {"bad row": 5, "missing image": 3, "bad name": 2}
-    messages = "\n".join(problem.message for problem in collection.problems)
+    dataset = load_dataset(images, write(tmp_path, document))
+    assert described(dataset) == {"a.jpg": "cat dog", "b.jpg": "cat", "c.jpg": ""}
+    assert dataset.problem_counts() == {"bad row": 5, "missing image": 3, "bad name": 2}
+    messages = "\n".join(problem.message for problem in dataset.problems)
     assert "instances.json, annotation 6: category_id 99 is not among the categories; add it there" in messages
     assert "instances.json, image 5: file_name is None; expected the name of a file" in messages
     assert "annotations of 1 images that are not in `images`, such as image_id 500" in messages
@@ -93,8 +93,8 @@ def test_bad_records_are_left_out_and_counted(tmp_path: Path, images: Path) -> N
 def test_images_listed_twice(tmp_path: Path, images: Path) -> None:
     document = coco()
     document["images"].append({"id": 4, "file_name": "c.jpg"})
-    collection = load_dataset(images, write(tmp_path, document))
-    assert collection.problem_counts() == {"duplicate row": 1}
+    dataset = load_dataset(images, write(tmp_path, document))
+    assert dataset.problem_counts() == {"duplicate row": 1}
     document["images"].append({"id": 5, "file_name": "b.jpg"})
     with pytest.raises(DataError, match=r"b\.jpg is listed twice and differently: instances\.json, image 2: cat;"):
         load_dataset(images, write(tmp_path, document))

@@ -26,10 +26,10 @@ def load(images: Path, text: str | bytes, **options: object) -> Dataset:
     return load_dataset(images, path, **options)  # type: ignore[arg-type]
 
 
-def tags_of(collection: Dataset) -> dict[str, str]:
+def tags_of(dataset: Dataset) -> dict[str, str]:
     return {
-        item.name: " + ".join([*sorted(item.present), *(f"?{name}" for name in sorted(item.unknown))])
-        for item in collection.records
+        record.name: " + ".join([*sorted(record.present), *(f"?{name}" for name in sorted(record.unknown))])
+        for record in dataset.records
     }
 
 
@@ -64,12 +64,12 @@ EXPECTED = {"a.png": "cat + dog", "b.png": "dog", "d e.png": ""}
     ],
 )
 def test_forms_of_tables(images: Path, text: str) -> None:
-    collection = load(images, text)
-    assert tags_of(collection) == EXPECTED
-    assert collection.classes == ("cat", "dog")
-    assert collection.source == "csv"
-    assert [problem.kind for problem in collection.problems] == ["unlisted images"]
-    assert "1 images of the folder are not in the table, such as c.png" in collection.problems[0].message
+    dataset = load(images, text)
+    assert tags_of(dataset) == EXPECTED
+    assert dataset.classes == ("cat", "dog")
+    assert dataset.source == "csv"
+    assert [problem.kind for problem in dataset.problems] == ["unlisted images"]
+    assert "1 images of the folder are not in the table, such as c.png" in dataset.problems[0].message
 
 
 @pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
@@ -87,31 +87,31 @@ def test_class_names_with_spaces(images: Path, separator: str) -> None:
 
 def test_class_names_with_spaces_from_a_file_of_classes(images: Path) -> None:
     text = "image,tags\na.png,fire truck\nb.png,hot dog\nc.png,?hot dog\n"
-    collection = load(images, text, classes=["hot dog", "fire truck"])
-    assert tags_of(collection) == {"a.png": "fire truck", "b.png": "hot dog", "c.png": "?hot dog"}
-    assert collection.classes == ("hot dog", "fire truck")
+    dataset = load(images, text, classes=["hot dog", "fire truck"])
+    assert tags_of(dataset) == {"a.png": "fire truck", "b.png": "hot dog", "c.png": "?hot dog"}
+    assert dataset.classes == ("hot dog", "fire truck")
 
 
 def test_classes_resolve_names_with_separators(images: Path) -> None:
     text = 'image,tags\na.png,"rock, hard; dog"\nb.png,dog\nc.png,"rock, hard"\n'
-    collection = load(images, text, classes=["rock, hard", "dog"])
-    assert tags_of(collection)["a.png"] == "dog + rock, hard"
+    dataset = load(images, text, classes=["rock, hard", "dog"])
+    assert tags_of(dataset)["a.png"] == "dog + rock, hard"
     with pytest.raises(DataError, match=r"column 'tags': cells use ',' and ';'; use one separator everywhere"):
         load(images, text)
 
 
 def test_a_class_name_may_hold_what_others_separate_by(images: Path) -> None:
-    collection = load(images, "image,tags\na.png,cow/bull dog\nb.png,R&B\nc.png,dog\n")
-    assert collection.classes == ("R&B", "cow/bull", "dog")
-    collection = load(images, "image,tags\na.png,a/b a b\n", classes=["a", "b", "a/b"])
-    assert collection.classes == ("a", "b", "a/b")
+    dataset = load(images, "image,tags\na.png,cow/bull dog\nb.png,R&B\nc.png,dog\n")
+    assert dataset.classes == ("R&B", "cow/bull", "dog")
+    dataset = load(images, "image,tags\na.png,a/b a b\n", classes=["a", "b", "a/b"])
+    assert dataset.classes == ("a", "b", "a/b")
 
 
 def test_unknown_tags(images: Path) -> None:
-    collection = load(images, "image,tags\na.png,?cat dog\nb.png,cat\nc.png,?cat\n")
-    assert tags_of(collection) == {"a.png": "dog + ?cat", "b.png": "cat", "c.png": "?cat"}
-    collection = load(images, "image,cat,dog\na.png,?,1\nb.png,1,\nc.png,-1,0\n")
-    assert tags_of(collection) == {"a.png": "dog + ?cat", "b.png": "cat + ?dog", "c.png": "?cat"}
+    dataset = load(images, "image,tags\na.png,?cat dog\nb.png,cat\nc.png,?cat\n")
+    assert tags_of(dataset) == {"a.png": "dog + ?cat", "b.png": "cat", "c.png": "?cat"}
+    dataset = load(images, "image,cat,dog\na.png,?,1\nb.png,1,\nc.png,-1,0\n")
+    assert tags_of(dataset) == {"a.png": "dog + ?cat", "b.png": "cat + ?dog", "c.png": "?cat"}
 
 
 def test_wide_table_with_chosen_classes(images: Path) -> None:
@@ -138,9 +138,9 @@ def test_splits(images: Path) -> None:
 
 
 def test_other_columns_are_noted(images: Path) -> None:
-    collection = load(images, "image,tags,width,camera\na.png,cat,640,x\nb.png,cat,480,y\n", strict=True)
-    assert collection.problems[0].message == "tags.csv: not used: width, camera"
-    assert collection.problems[0].level == "note"
+    dataset = load(images, "image,tags,width,camera\na.png,cat,640,x\nb.png,cat,480,y\n", strict=True)
+    assert dataset.problems[0].message == "tags.csv: not used: width, camera"
+    assert dataset.problems[0].level == "note"
 
 
 @pytest.mark.parametrize(
@@ -204,9 +204,9 @@ def test_tables_that_make_no_sense(images: Path, text: str | bytes, message: str
 )
 def test_bad_rows_are_left_out_and_reported(images: Path, row: str, kind: str, message: str) -> None:
     text = f"image,tags\na.png,cat\n{row}\nb.png,cat dog\n"
-    collection = load(images, text, classes=["cat", "dog"])
-    assert [item.name for item in collection.records] == ["a.png", "b.png"]
-    (problem,) = [problem for problem in collection.problems if problem.level == "warning"]
+    dataset = load(images, text, classes=["cat", "dog"])
+    assert [record.name for record in dataset.records] == ["a.png", "b.png"]
+    (problem,) = [problem for problem in dataset.problems if problem.level == "warning"]
     assert problem.kind == kind
     with pytest.raises(DataError, match=rf"(?s)1 problems, and strict is on:\n  {kind}: .*{message}"):
         load(images, text, classes=["cat", "dog"], strict=True)
@@ -221,9 +221,9 @@ def test_a_table_of_bad_rows_alone(images: Path) -> None:
 
 
 def test_wide_rows_of_another_width(images: Path) -> None:
-    collection = load(images, "image,cat,dog\na.png,1,1\nb.png,1\nc.png,1,0,1\nd e.png,0,1,\n")
-    assert list(tags_of(collection)) == ["a.png", "d e.png"]
-    assert [problem.kind for problem in collection.problems if problem.level == "warning"] == ["bad row"] * 2
+    dataset = load(images, "image,cat,dog\na.png,1,1\nb.png,1\nc.png,1,0,1\nd e.png,0,1,\n")
+    assert list(tags_of(dataset)) == ["a.png", "d e.png"]
+    assert [problem.kind for problem in dataset.problems if problem.level == "warning"] == ["bad row"] * 2
 
 
 def test_contradictions(images: Path) -> None:
@@ -236,14 +236,14 @@ def test_contradictions(images: Path) -> None:
 
 
 def test_images_without_tags_may_be_kept(images: Path) -> None:
-    collection = load(images, "image,tags\na.png,cat\nb.png,dog\nc.png,\nd e.png,none\n", require_tags=False)
-    assert tags_of(collection)["c.png"] == "?cat + ?dog"
-    assert tags_of(collection)["d e.png"] == ""
+    dataset = load(images, "image,tags\na.png,cat\nb.png,dog\nc.png,\nd e.png,none\n", require_tags=False)
+    assert tags_of(dataset)["c.png"] == "?cat + ?dog"
+    assert tags_of(dataset)["d e.png"] == ""
 
 
 def test_a_row_of_unknown_alone_has_no_tags(images: Path) -> None:
-    collection = load(images, "image,cat,dog\na.png,1,0\nb.png,,\n")
-    assert collection.problem_counts()["image without tags"] == 1
+    dataset = load(images, "image,cat,dog\na.png,1,0\nb.png,,\n")
+    assert dataset.problem_counts()["image without tags"] == 1
 
 
 def test_missing_table(images: Path) -> None:

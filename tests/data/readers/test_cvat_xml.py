@@ -32,11 +32,11 @@ def test_tags_and_shapes_become_tags(tmp_path: Path) -> None:
         <image id="3" name="d.jpg"><tag label="none"/></image>
         """,
     )
-    collection = load_dataset(images, path, strict=True)
-    assert collection.source == "cvat"
-    assert collection.classes == ("cat", "dog", "person")
-    assert described(collection) == {"a.jpg": "cat dog person", "b.jpg": "dog", "c.jpg": "cat", "d.jpg": ""}
-    assert [item.split for item in collection.records] == [None, None, "Train", None]
+    dataset = load_dataset(images, path, strict=True)
+    assert dataset.source == "cvat"
+    assert dataset.classes == ("cat", "dog", "person")
+    assert described(dataset) == {"a.jpg": "cat dog person", "b.jpg": "dog", "c.jpg": "cat", "d.jpg": ""}
+    assert [record.split for record in dataset.records] == [None, None, "Train", None]
 
 
 def test_export_of_a_project_has_a_folder_for_each_subset(tmp_path: Path) -> None:
@@ -47,9 +47,9 @@ def test_export_of_a_project_has_a_folder_for_each_subset(tmp_path: Path) -> Non
         '<image name="a.jpg" subset="val"><tag label="dog"/></image>'
         '<image name="sub/b.jpg" subset="val"><tag label="cat"/></image>',
     )
-    collection = load_dataset(images, path, strict=True)
-    assert described(collection) == {"train/a.jpg": "cat", "val/a.jpg": "dog", "val/sub/b.jpg": "cat"}
-    assert [item.name for item in load_dataset(images, path, split="train").records] == ["train/a.jpg"]
+    dataset = load_dataset(images, path, strict=True)
+    assert described(dataset) == {"train/a.jpg": "cat", "val/a.jpg": "dog", "val/sub/b.jpg": "cat"}
+    assert [record.name for record in load_dataset(images, path, split="train").records] == ["train/a.jpg"]
 
 
 def test_images_without_anything_on_them_are_left_out(tmp_path: Path) -> None:
@@ -60,12 +60,12 @@ def test_images_without_anything_on_them_are_left_out(tmp_path: Path) -> None:
         '<image name="gone.jpg"><tag label="cat"/></image><image name="../b.jpg"><tag label="cat"/></image>'
         '<image name="b.jpg"><tag label=""/></image>',
     )
-    collection = load_dataset(images, path)
-    assert described(collection) == {"a.jpg": "cat"}
-    assert [problem.kind for problem in collection.problems] == [
+    dataset = load_dataset(images, path)
+    assert described(dataset) == {"a.jpg": "cat"}
+    assert [problem.kind for problem in dataset.problems] == [
         "bad row", "bad row", "image without tags", "missing image", "bad name",
     ]  # fmt: skip
-    messages = [problem.message for problem in collection.problems]
+    messages = [problem.message for problem in dataset.problems]
     assert messages[0] == "annotations.xml, image 3: no name; export it from CVAT again"
     assert messages[1].startswith("annotations.xml, image 6: '' is not the name of a class")
     assert messages[2].startswith("annotations.xml, image 2: b.jpg has no tag; add its tags, or `none`")

@@ -32,15 +32,15 @@ def test_lists_and_texts(tmp_path: Path, images: Path) -> None:
         {"image": "c.jpg", "tags": []},
         {"image": "d", "tags": "red  panda", "split": "val", "width": 8},
     )
-    collection = load_dataset(images, path, strict=True)
-    assert collection.source == "jsonl"
-    assert described(collection) == {
+    dataset = load_dataset(images, path, strict=True)
+    assert dataset.source == "jsonl"
+    assert described(dataset) == {
         "a.jpg": "cat red  panda über",
         "b.jpg": "dog ?cat",
         "c.jpg": "",
         "d.jpg": "red  panda",
     }
-    assert collection.splits() == ("train", "val")
+    assert dataset.splits() == ("train", "val")
 
 
 def test_classes_one_by_one(tmp_path: Path, images: Path) -> None:
@@ -51,19 +51,19 @@ def test_classes_one_by_one(tmp_path: Path, images: Path) -> None:
         {"image": "c.jpg", "tags": {"cow": -1}},
         {"image": "d.jpg", "tags": ["cow"]},
     )
-    collection = load_dataset(images, path)
-    assert collection.classes == ("cat", "cow", "dog")
-    np.testing.assert_array_equal(collection.tags(), [[1, -1, 0], [1, -1, -1], [-1, -1, -1], [0, 1, 0]])
+    dataset = load_dataset(images, path)
+    assert dataset.classes == ("cat", "cow", "dog")
+    np.testing.assert_array_equal(dataset.tags(), [[1, -1, 0], [1, -1, -1], [-1, -1, -1], [0, 1, 0]])
     some = load_dataset(images, path, classes=["dog", "cow", "cat"])
     np.testing.assert_array_equal(some.tags(), [[0, -1, 1], [-1, -1, 1], [-1, -1, -1], [0, 1, 0]])
 
 
 def test_strange_classes(tmp_path: Path, images: Path) -> None:
     path = write(tmp_path / "t.jsonl", {"image": "a", "tags": ["cat"]}, {"image": "b", "tags": ["catt"]})
-    collection = load_dataset(images, path, classes=["cat"])
-    assert [problem.kind for problem in collection.problems][:1] == ["unknown class"]
+    dataset = load_dataset(images, path, classes=["cat"])
+    assert [problem.kind for problem in dataset.problems][:1] == ["unknown class"]
     assert "t.jsonl, line 2: class 'catt' is not among the classes (did you mean 'cat'?)" in (
-        collection.problems[0].message
+        dataset.problems[0].message
     )
 
 
@@ -88,16 +88,16 @@ def test_bad_lines_are_left_out_and_counted(tmp_path: Path, images: Path) -> Non
         {"image": "C:\\c.jpg", "tags": ["cat"]},
         {"image": "gone.jpg", "tags": ["cat"]},
     )
-    collection = load_dataset(images, path)
-    assert described(collection) == {"a.jpg": "cat"}
-    assert collection.problem_counts() == {
+    dataset = load_dataset(images, path)
+    assert described(dataset) == {"a.jpg": "cat"}
+    assert dataset.problem_counts() == {
         "bad row": 11,
         "bad name": 2,
         "image without tags": 1,
         "missing image": 1,
         "unlisted images": 1,
     }
-    messages = [problem.message for problem in collection.problems]
+    messages = [problem.message for problem in dataset.problems]
     assert messages[0].startswith("tags.jsonl, line 3: not JSON")
     assert messages[2] == (
         "tags.jsonl, line 5: no image name; expected one object per line, "
@@ -141,11 +141,11 @@ def test_image_folder_of_hugging_face(tmp_path: Path) -> None:
         {"file_name": "sub/b.jpg", "label": "dog"},
     )
     write(root / "test" / "metadata.jsonl", {"file_name": "a.jpg", "label": "cat"}, {"file_name": "../train/a.jpg"})
-    collection = load_dataset(root)
-    assert collection.source == "jsonl"
-    assert described(collection) == {"test/a.jpg": "cat", "train/a.jpg": "cat", "train/sub/b.jpg": "dog"}
-    assert {item.name: item.split for item in collection.records}["test/a.jpg"] == "test"
-    (problem,) = collection.problems
+    dataset = load_dataset(root)
+    assert dataset.source == "jsonl"
+    assert described(dataset) == {"test/a.jpg": "cat", "train/a.jpg": "cat", "train/sub/b.jpg": "dog"}
+    assert {record.name: record.split for record in dataset.records}["test/a.jpg"] == "test"
+    (problem,) = dataset.problems
     assert problem.kind == "bad name"
     assert problem.message.startswith("test/metadata.jsonl, line 2: ")
     with pytest.raises(DataError, match="no metadata.jsonl in this folder"):

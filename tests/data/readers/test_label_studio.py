@@ -33,8 +33,8 @@ def write(tmp_path: Path, tasks: Any) -> Path:
     [
         ("/data/upload/1/1a2b3c4d-a.jpg", "a.jpg"),
         ("/data/upload/1/1a2b3c4d-12345678-x.jpg", "12345678-x.jpg"),
-        ("/data/local-files/?d=pictures/sub/b%20c.jpg", "sub/b c.jpg"),
-        ("/data/local-files/?d=pictures%5Csub%5Cb%20c.jpg", "sub/b c.jpg"),
+        ("/data/local-files/?d=photos/sub/b%20c.jpg", "sub/b c.jpg"),
+        ("/data/local-files/?d=photos%5Csub%5Cb%20c.jpg", "sub/b c.jpg"),
         ("s3://bucket/deep/below/sub/a.jpg", "sub/a.jpg"),
         ("gs://bucket/below/a.jpg", "a.jpg"),
         ("https://example.org/photos/a.jpg?token=x/y.jpg#z", "a.jpg"),
@@ -61,9 +61,9 @@ def test_several_annotators(tmp_path: Path) -> None:
             task("e.jpg", predictions=[chose("dog")]),
         ],
     )
-    collection = load_dataset(images, path)
-    assert described(collection) == {"a.jpg": "cat ?dog", "b.jpg": "?cat", "c.jpg": "dog", "d.jpg": "dog"}
-    assert collection.problem_counts() == {"image without tags": 1}
+    dataset = load_dataset(images, path)
+    assert described(dataset) == {"a.jpg": "cat ?dog", "b.jpg": "?cat", "c.jpg": "dog", "d.jpg": "dog"}
+    assert dataset.problem_counts() == {"image without tags": 1}
 
 
 def test_shapes_and_none(tmp_path: Path) -> None:
@@ -77,8 +77,8 @@ def test_shapes_and_none(tmp_path: Path) -> None:
         ]
     }
     path = write(tmp_path, [task("a.jpg", shapes), task("b.jpg", chose("None"))])
-    collection = load_dataset(images, path, strict=True)
-    assert described(collection) == {"a.jpg": "cat dog", "b.jpg": ""}
+    dataset = load_dataset(images, path, strict=True)
+    assert described(dataset) == {"a.jpg": "cat dog", "b.jpg": ""}
 
 
 def test_image_under_another_name(tmp_path: Path) -> None:
@@ -102,10 +102,10 @@ def test_bad_tasks_are_left_out_and_counted(tmp_path: Path) -> None:
         task("gone.jpg", chose("cat")),
         {"image": "a.jpg"},
     ]
-    collection = load_dataset(images, write(tmp_path, tasks))
-    assert described(collection) == {"a.jpg": "cat"}
-    assert collection.problem_counts() == {"bad row": 8, "bad name": 1, "missing image": 1}
-    messages = [problem.message for problem in collection.problems]
+    dataset = load_dataset(images, write(tmp_path, tasks))
+    assert described(dataset) == {"a.jpg": "cat"}
+    assert dataset.problem_counts() == {"bad row": 8, "bad name": 1, "missing image": 1}
+    messages = [problem.message for problem in dataset.problems]
     assert messages[0].startswith("export.json, task 2: None is not a task; expected Label Studio's export")
     assert messages[1].startswith("export.json, task 3: no image among ['text']; name the address of the image")
     assert "several images among ['one', 'two']" in messages[2]

@@ -19,14 +19,14 @@ pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 
 
-def picture(seed: int = 0, kind: str = "PNG") -> bytes:
+def encoded(seed: int = 0, kind: str = "PNG") -> bytes:
     stream = io.BytesIO()
     Image.fromarray(np.random.default_rng(seed).integers(0, 256, (6, 8, 3)).astype(np.uint8)).save(stream, kind)
     return stream.getvalue()
 
 
 def image(seed: int = 0, path: str | None = None, kind: str = "PNG") -> dict[str, Any]:
-    return {"bytes": picture(seed, kind), "path": path}
+    return {"bytes": encoded(seed, kind), "path": path}
 
 
 def write(path: Path, columns: dict[str, Any], *, names: list[str] | None = None) -> Path:
@@ -41,11 +41,11 @@ def write(path: Path, columns: dict[str, Any], *, names: list[str] | None = None
 
 def test_names_as_texts_and_lists(tmp_path: Path) -> None:
     root = write(tmp_path / "set" / "a.parquet", {"image": [image(0), image(1)], "label": ["cat", "none"]})
-    write(root / "b.parquet", {"img": [picture(2), picture(3)], "tags": [["cat", "dog"], None]})
-    collection = load_dataset(root, unpack=tmp_path / "out")
-    assert described(collection) == {"a/000000.png": "cat", "a/000001.png": "", "b/000000.png": "cat dog"}
-    assert collection.root == tmp_path / "out"
-    assert collection.problem_counts() == {"image without tags": 1}
+    write(root / "b.parquet", {"img": [encoded(2), encoded(3)], "tags": [["cat", "dog"], None]})
+    dataset = load_dataset(root, unpack=tmp_path / "out")
+    assert described(dataset) == {"a/000000.png": "cat", "a/000001.png": "", "b/000000.png": "cat dog"}
+    assert dataset.root == tmp_path / "out"
+    assert dataset.problem_counts() == {"image without tags": 1}
 
 
 @pytest.mark.parametrize(
@@ -71,27 +71,27 @@ def test_names_of_classes_in_the_readme(tmp_path: Path) -> None:
         "---\ndataset_info:\n  features:\n  - name: image\n    dtype: image\n  - name: label\n    dtype:\n"
         "      class_label:\n        names:\n          '0': cat\n          '1': dog\n---\n# A card\n"
     )
-    collection = load_dataset(root, unpack=tmp_path / "out")
-    assert list(described(collection).values()) == ["dog", "cat"]
+    dataset = load_dataset(root, unpack=tmp_path / "out")
+    assert list(described(dataset).values()) == ["dog", "cat"]
 
 
 def test_unpacked_once(tmp_path: Path) -> None:
     root = write(tmp_path / "set" / "a.parquet", {"image": [image(0), image(1)], "label": ["cat", "dog"]})
     first = load_dataset(root, unpack=tmp_path / "out").records
-    stamps = {item.path: item.path.stat().st_mtime_ns for item in first}
+    stamps = {record.path: record.path.stat().st_mtime_ns for record in first}
     first[1].path.write_bytes(b"cut off")
     again = load_dataset(root, unpack=tmp_path / "out").records
     assert again == first
     assert again[0].path.stat().st_mtime_ns == stamps[again[0].path]
-    assert again[1].path.read_bytes() == picture(1)
+    assert again[1].path.read_bytes() == encoded(1)
     assert sorted(path.name for path in (tmp_path / "out" / "a").iterdir()) == ["000000.png", "000001.png"]
 
 
 def test_names_inside_the_file_are_not_used(tmp_path: Path) -> None:
-    (tmp_path / "secret.png").write_bytes(picture())
+    (tmp_path / "secret.png").write_bytes(encoded())
     root = tmp_path / "set"
     root.mkdir()
-    (root / "inside.png").write_bytes(picture(9))
+    (root / "inside.png").write_bytes(encoded(9))
     (root / "link.png").symlink_to(tmp_path / "secret.png")
     cells = [
         image(0, "../../evil.png"),
@@ -104,10 +104,10 @@ def test_names_inside_the_file_are_not_used(tmp_path: Path) -> None:
         image(1, "a\0b", kind="JPEG"),
     ]
     write(root / "a.parquet", {"image": cells, "label": ["cat"] * 8})
-    collection = load_dataset(root, format="parquet", unpack=tmp_path / "out")
-    assert list(described(collection)) == ["a/000000.png", "a/000001.png", "a/000007.jpg"]
-    assert collection.records[1].path.read_bytes() == picture(9)
-    assert collection.problem_counts() == {"bad row": 5, "refused file": 1}
+    dataset = load_dataset(root, format="parquet", unpack=tmp_path / "out")
+    assert list(described(dataset)) == ["a/000000.png", "a/000001.png", "a/000007.jpg"]
+    assert dataset.records[1].path.read_bytes() == encoded(9)
+    assert dataset.problem_counts() == {"bad row": 5, "refused file": 1}
     written = sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*") if path.is_file())
     assert written == [
         "out/a/000000.png", "out/a/000001.png", "out/a/000007.jpg",
@@ -135,10 +135,10 @@ def test_files_that_are_refused(tmp_path: Path, columns: dict[str, Any], message
 def test_numbers_without_a_name(tmp_path: Path) -> None:
     cells = {"image": [image(k) for k in range(4)], "label": [0, 2, -1, 2**62]}
     root = write(tmp_path / "set" / "a.parquet", cells, names=["cat", "dog"])
-    collection = load_dataset(root, unpack=tmp_path / "out")
-    assert described(collection) == {"a/000000.png": "cat"}
-    assert collection.problem_counts() == {"bad row": 2, "image without tags": 1}
-    assert "a.parquet, row 1: tag 2, but there are 2 names" in collection.problems[0].message
+    dataset = load_dataset(root, unpack=tmp_path / "out")
+    assert described(dataset) == {"a/000000.png": "cat"}
+    assert dataset.problem_counts() == {"bad row": 2, "image without tags": 1}
+    assert "a.parquet, row 1: tag 2, but there are 2 names" in dataset.problems[0].message
 
 
 def test_damaged_files(tmp_path: Path) -> None:

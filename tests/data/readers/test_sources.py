@@ -43,7 +43,7 @@ def test_a_suffix_helps_where_the_first_line_is_damaged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("format", sorted(set(FILES) - {"jsonl", "csv"}))
 def test_files_of_tags_are_asked_for(tmp_path: Path, format: str) -> None:
     images = write_images(tmp_path / "images", ["a.jpg"])
-    with pytest.raises(DataError, match=f"format '{format}' needs a file of tags; give its path with --tags"):
+    with pytest.raises(DataError, match=f"format '{format}' needs a file of tags; give its path as `tags`"):
         load_dataset(images, format=format)
 
 
@@ -67,5 +67,5 @@ def test_a_parquet_file_is_no_file_of_tags(tmp_path: Path) -> None:
 def test_a_file_of_annotations_beside_the_images_is_suggested(tmp_path: Path) -> None:
     images = write_images(tmp_path / "set" / "images", ["a.jpg"])
     (tmp_path / "set" / "annotations.xml").write_text("<annotations/>")
-    with pytest.raises(DataError, match=r"did you mean --tags .*annotations\.xml\?"):
+    with pytest.raises(DataError, match=r"did you mean .*annotations\.xml as `tags`\?"):
         load_dataset(images)

@@ -45,26 +45,28 @@ def write_devkit(root: Path, objects: Mapping[str, str] = OBJECTS) -> Path:
 @pytest.mark.parametrize("inside", ["", "VOC2012", "VOCdevkit/VOC2012"])
 def test_devkit(tmp_path: Path, inside: str) -> None:
     root = write_devkit(tmp_path / "data" / inside)
-    collection = load_dataset(tmp_path / "data")
-    assert collection.source == "voc"
-    assert collection.classes == VOC_CLASSES
+    dataset = load_dataset(tmp_path / "data")
+    assert dataset.source == "voc"
+    assert dataset.classes == VOC_CLASSES
     assert len(VOC_CLASSES) == 20
     assert list(VOC_CLASSES) == sorted(VOC_CLASSES)
-    assert {item.name: (sorted(item.present), sorted(item.unknown), item.split) for item in collection.records} == {
+    assert {
+        record.name: (sorted(record.present), sorted(record.unknown), record.split) for record in dataset.records
+    } == {
         "2007_01.jpg": (["cat", "dog"], [], "train"),
         "2007_02.jpg": ([], ["dog"], "train"),
         "2007_03.jpg": (["cat", "person"], [], "val"),
         "2007_04.jpg": ([], [], None),
     }
-    assert collection.records[0].gt_mask == root / "SegmentationClass" / "2007_01.png"
-    assert collection.records[1].gt_mask is None
-    assert collection.root == root / "JPEGImages"
-    assert collection.problems == ()
+    assert dataset.records[0].gt_mask == root / "SegmentationClass" / "2007_01.png"
+    assert dataset.records[1].gt_mask is None
+    assert dataset.root == root / "JPEGImages"
+    assert dataset.problems == ()
 
 
 def test_splits(tmp_path: Path) -> None:
     root = write_devkit(tmp_path)
-    assert [item.name for item in load_dataset(root, split="train").records] == ["2007_01.jpg", "2007_02.jpg"]
+    assert [record.name for record in load_dataset(root, split="train").records] == ["2007_01.jpg", "2007_02.jpg"]
     everything = load_dataset(root, split="everything")
     assert len(everything) == 4
     assert everything.splits() == ("everything",)
@@ -79,11 +81,11 @@ def test_splits(tmp_path: Path) -> None:
 
 def test_chosen_classes(tmp_path: Path) -> None:
     root = write_devkit(tmp_path)
-    collection = load_dataset(root, classes=["person", "cat"])
-    assert [sorted(item.present) for item in collection.records] == [["cat"], [], ["cat", "person"], []]
-    assert collection.records[1].unknown == frozenset()
-    assert all(item.gt_mask is None for item in collection.records)
-    (problem,) = collection.problems
+    dataset = load_dataset(root, classes=["person", "cat"])
+    assert [sorted(record.present) for record in dataset.records] == [["cat"], [], ["cat", "person"], []]
+    assert dataset.records[1].unknown == frozenset()
+    assert all(record.gt_mask is None for record in dataset.records)
+    (problem,) = dataset.problems
     assert (problem.kind, problem.level) == ("masks not used", "note")
     with pytest.raises(DataError, match=r"class 'persn' does not occur in .*did you mean 'person'"):
         load_dataset(root, classes=["persn"])
@@ -91,9 +93,9 @@ def test_chosen_classes(tmp_path: Path) -> None:
 
 def test_own_classes(tmp_path: Path) -> None:
     root = write_devkit(tmp_path, {"2007_01": "weld crack", "2007_02": "weld", "2007_03": "crack"})
-    collection = load_dataset(root)
-    assert collection.classes == ("crack", "weld")
-    assert collection.records[0].gt_mask is None
+    dataset = load_dataset(root)
+    assert dataset.classes == ("crack", "weld")
+    assert dataset.records[0].gt_mask is None
 
 
 @pytest.mark.parametrize(
@@ -114,9 +116,9 @@ def test_bad_annotations_are_reported(tmp_path: Path, text: str, message: str) -
     path.write_text(text)
     with pytest.raises(DataError, match=message):
         read_annotation(path)
-    collection = load_dataset(root)
-    assert len(collection) == 3
-    assert collection.problem_counts() == {"bad annotation": 1}
+    dataset = load_dataset(root)
+    assert len(dataset) == 3
+    assert dataset.problem_counts() == {"bad annotation": 1}
     with pytest.raises(DataError, match="strict is on"):
         load_dataset(root, strict=True)
 
@@ -125,9 +127,9 @@ def test_missing_annotations_and_images(tmp_path: Path) -> None:
     root = write_devkit(tmp_path)
     (root / "Annotations" / "2007_02.xml").unlink()
     (root / "JPEGImages" / "2007_03.jpg").unlink()
-    collection = load_dataset(root)
-    assert collection.problem_counts() == {"bad annotation": 1, "missing image": 1}
-    assert [item.name for item in collection.records] == ["2007_01.jpg", "2007_04.jpg"]
+    dataset = load_dataset(root)
+    assert dataset.problem_counts() == {"bad annotation": 1, "missing image": 1}
+    assert [record.name for record in dataset.records] == ["2007_01.jpg", "2007_04.jpg"]
     for path in (root / "Annotations").iterdir():
         path.write_text(annotation(""))
     with pytest.raises(DataError, match="no object in any of"):

@@ -14,32 +14,32 @@ def test_folders_of_splits_and_classes(tmp_path: Path) -> None:
     root = write_images(
         tmp_path / "set", ["train/cat/a.jpg", "train/dog/sub/b.jpg", "val/cat/a.jpg", "test/background/x.jpg"]
     )
-    collection = load_dataset(root, strict=True)
-    assert collection.source == "yolo"
-    assert collection.classes == ("cat", "dog")
-    assert described(collection) == {
+    dataset = load_dataset(root, strict=True)
+    assert dataset.source == "yolo"
+    assert dataset.classes == ("cat", "dog")
+    assert described(dataset) == {
         "test/background/x.jpg": "",
         "train/cat/a.jpg": "cat",
         "train/dog/sub/b.jpg": "dog",
         "val/cat/a.jpg": "cat",
     }
-    assert collection.splits() == ("test", "train", "val")
-    assert [item.name for item in load_dataset(root, split="val").records] == ["val/cat/a.jpg"]
+    assert dataset.splits() == ("test", "train", "val")
+    assert [record.name for record in load_dataset(root, split="val").records] == ["val/cat/a.jpg"]
 
 
 def test_class_folders_are_not_taken_for_splits(tmp_path: Path) -> None:
     trains = write_images(tmp_path / "vehicles", ["train/a.jpg", "bus/b.jpg"])
-    collection = load_dataset(trains)
-    assert (collection.source, collection.classes) == ("folders", ("bus", "train"))
+    dataset = load_dataset(trains)
+    assert (dataset.source, dataset.classes) == ("folders", ("bus", "train"))
     forced = write_images(tmp_path / "set", ["train/cat/a.jpg", "val/cat/b.jpg"])
     assert load_dataset(forced, format="folders").classes == ("train", "val")
 
 
 def test_classes_that_are_not_chosen_and_loose_images(tmp_path: Path) -> None:
     root = write_images(tmp_path / "set", ["train/cat/a.jpg", "train/dgo/b.jpg", "train/c.jpg"])
-    collection = load_dataset(root, classes=["cat", "dog"])
-    assert described(collection) == {"train/cat/a.jpg": "cat"}
-    assert [problem.message for problem in collection.problems] == [
+    dataset = load_dataset(root, classes=["cat", "dog"])
+    assert described(dataset) == {"train/cat/a.jpg": "cat"}
+    assert [problem.message for problem in dataset.problems] == [
         "folder train/dgo with 1 images is not among the classes (did you mean 'dog'?); left out",
         "train/c.jpg outside the class folders: train/c.jpg has no tag; add its tags, or `none` if no class is present",
     ]
@@ -63,6 +63,6 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
     root = write_images(tmp_path / "set", ["train/cat/a.jpg"])
     (root / "train" / "cat" / "x.jpg").symlink_to(outside / "x.jpg")
     (root / "train" / "dog").symlink_to(outside)
-    collection = load_dataset(root)
-    assert described(collection) == {"train/cat/a.jpg": "cat"}
-    assert collection.problem_counts() == {"refused file": 2}
+    dataset = load_dataset(root)
+    assert described(dataset) == {"train/cat/a.jpg": "cat"}
+    assert dataset.problem_counts() == {"refused file": 2}

@@ -1,4 +1,4 @@
-"""What is wrong with a collection, said before hours are spent on it."""
+"""What is wrong with a dataset, found before hours are spent on training."""
 
 from tag2mask.data.checks.check import check_dataset
 from tag2mask.data.checks.finding import SEVERITIES, Finding, Report, Severity

@@ -1,4 +1,4 @@
-"""The same picture more than once: in the collection, and on both sides of a split."""
+"""The same image more than once: within a dataset, and on both sides of a split."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import numpy as np
 
 from tag2mask.core.errors import DataError
 from tag2mask.data.checks.finding import Finding, Severity
+from tag2mask.data.checks.images import Seen, pixel_hash
 from tag2mask.data.checks.perceptual import grouped, near_groups
-from tag2mask.data.checks.photographs import Seen, pixel_hash
 from tag2mask.images.decode import read_image
 
 FLAT = 2.0
-"""Pictures with a smaller standard deviation of grey levels are empty; they all look alike."""
+"""Images with a smaller standard deviation of grey levels are empty; they all look alike."""
 
 Kind = Literal["bytes", "pixels", "near"]
 _WORDS = {"bytes": "are the same file", "pixels": "have the same pixels", "near": "look nearly the same"}
@@ -23,7 +23,7 @@ _CODES = {"bytes": "duplicate-files", "pixels": "duplicate-pixels", "near": "nea
 
 
 def check_duplicates(seen: Sequence[Seen]) -> list[Finding]:
-    """Findings on pictures that occur more than once; each group is reported at its strongest likeness."""
+    """Findings on images that occur more than once; each group is reported under its strongest similarity."""
     by_bytes = _same(seen, lambda s: s.file_hash)
     by_pixels = _same(seen, _confirmed_pixels(seen))
     solid = [k for k, s in enumerate(seen) if s.spread >= FLAT]
@@ -62,8 +62,8 @@ def _confirmed_pixels(seen: Sequence[Seen]) -> Callable[[Seen], Hashable]:
         if not s.reduced or number[s.pixel_hash] < 2:
             return s.size, s.pixel_hash
         try:
-            return s.size, pixel_hash(read_image(s.photograph.path))
-        except DataError:  # changed under our hands
+            return s.size, pixel_hash(read_image(s.record.path))
+        except DataError:  # the file has changed since it was seen
             return s.name
 
     return key
@@ -80,7 +80,7 @@ def _report(kind: Kind, groups: list[list[Seen]]) -> list[Finding]:
                 "warning" if near else "error",
                 "leaked-" + _CODES[kind],
                 f"{_WORDS[kind]} on both sides of a split",
-                "a score on one side is untrue: the network has seen these pictures in training",
+                "a score on one side is too high: the network has seen these images in training",
                 "look at them, and keep those of one scene on one side" if near else "keep all copies on one side",
                 across,
                 _placed,
@@ -102,13 +102,13 @@ def _report(kind: Kind, groups: list[list[Seen]]) -> list[Finding]:
 
 def _contradictory(groups: list[list[Seen]]) -> Finding:
     def tagged(s: Seen) -> str:
-        return f"{s.name} ({' '.join(sorted(s.photograph.tags or ())) or 'none'})"
+        return f"{s.name} ({' '.join(sorted(s.record.tags or ())) or 'none'})"
 
     return _finding(
         "error",
         "duplicates-tagged-differently",
         "are identical but have different tags",
-        "the network is told both that a class is there and that it is not",
+        "in training, the same image has a class and does not have it",
         "correct the tags, then keep one of each",
         groups,
         tagged,
@@ -116,16 +116,16 @@ def _contradictory(groups: list[list[Seen]]) -> Finding:
 
 
 def _is_across(group: list[Seen]) -> bool:
-    splits = {s.photograph.split for s in group if not s.photograph.other} - {None}
-    return len(splits) > 1 or len({s.photograph.other for s in group}) > 1
+    splits = {s.record.split for s in group if not s.against} - {None}
+    return len(splits) > 1 or len({s.against for s in group}) > 1
 
 
 def _tags_differ(seen: Sequence[Seen], group: list[int]) -> bool:
-    return len({seen[k].photograph.tags for k in group} - {None}) > 1
+    return len({seen[k].record.tags for k in group} - {None}) > 1
 
 
 def _placed(s: Seen) -> str:
-    return s.name if s.photograph.split is None else f"{s.name} [{s.photograph.split}]"
+    return s.name if s.record.split is None else f"{s.name} [{s.record.split}]"
 
 
 def _finding(

@@ -1,32 +1,33 @@
-"""What a check says: findings, worst first, and the report that holds them."""
+"""The result of a check: findings, worst first, and the report that holds them."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
-"""Worst first. An error: something is lost, refused or makes scores untrue. A warning: the run will work, its
-result will suffer. A note: true, and worth knowing."""
+"""Worst first. An error: something is lost, refused or makes scores wrong. A warning: training will work, its
+result will suffer. A note: harmless, and worth knowing."""
 
 Group = tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One kind of thing that is wrong, with everything it was found in.
+    """One kind of fault, with all images and classes that have it.
 
     Attributes:
         severity: `error`, `warning` or `note`.
         code: short name that stays the same from version to version, such as `near-duplicates`.
-        what: what was found, with its number.
+        what: what was found, and how often.
         consequence: what happens if nothing is done.
         remedy: what to do.
         images: names of the images it is about.
         classes: names of the classes it is about.
-        groups: images or classes that belong together, such as copies of one picture.
+        groups: images or classes that belong together, such as copies of one image.
         details: a line for each image, class or group, for people.
     """
 
@@ -68,8 +69,8 @@ class Report:
 
     Attributes:
         findings: worst first.
-        images: number of images that were looked at.
-        source: format of the collection.
+        images: number of images that were checked.
+        source: format of the dataset.
         counts: number of images in which each class is present, absent and unknown.
     """
 
@@ -77,6 +78,16 @@ class Report:
     images: int
     source: str
     counts: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def __str__(self) -> str:
+        lines = [f"{f.severity}: {f.what}; {f.consequence}. Remedy: {f.remedy}" for f in self.findings]
+        return "\n".join([*lines, self.summary()])
 
     def number(self, severity: Severity) -> int:
         """How many findings are of this severity."""

@@ -1,8 +1,8 @@
-"""Whether a JPEG file goes on to its end.
+"""Whether a JPEG file is complete.
 
-libjpeg fills what is missing with grey and only warns, and Pillow keeps silent: a download that broke off and was
-padded with zeros decodes. The format ends with a marker of its own (EOI, ITU-T T.81 B.1.1.3), which is
-looked for behind the entropy-coded data, not in embedded previews.
+libjpeg fills what is missing with grey and only warns, and Pillow does not pass the warning on: an interrupted
+download that was padded with zeros can be decoded. The format has an end marker (EOI, ITU-T T.81 B.1.1.3), which
+is looked for behind the entropy-coded data, not in embedded previews.
 """
 
 from __future__ import annotations

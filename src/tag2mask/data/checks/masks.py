@@ -1,4 +1,4 @@
-"""Masks against the tags: whether both name the same classes."""
+"""Masks compared with the tags: whether both have the same classes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ import numpy as np
 from tag2mask.core.constants import BACKGROUND, IGNORE_INDEX
 from tag2mask.core.errors import DataError
 from tag2mask.core.machine import usable_cores
-from tag2mask.data.checks.finding import Finding, Severity
 from tag2mask.core.record import ImageRecord
+from tag2mask.data.checks.finding import Finding, Severity
 from tag2mask.images.decode import image_size
 from tag2mask.images.folder import FolderIndex, is_image_name, without_suffix
 from tag2mask.masks import read_mask
@@ -37,7 +37,7 @@ _WORDS: dict[str, tuple[Severity, str, str, str]] = {
     ),
     "mask-index-too-large": (
         "error", "masks with an index that no class has", "they are refused",
-        "give the file of classes the masks were drawn with, or 255 to undecided pixels",
+        "give the classes that the masks were drawn with, or set undecided pixels to 255",
     ),
     "mask-shows-untagged-class": (
         "error", "masks that show a class which the tags say is absent", "tags or mask are wrong; the result suffers",
@@ -51,7 +51,7 @@ _WORDS: dict[str, tuple[Severity, str, str, str]] = {
 
 
 def check_masks(
-    items: Sequence[ImageRecord],
+    records: Sequence[ImageRecord],
     classes: Sequence[str],
     masks: Path,
     *,
@@ -60,32 +60,32 @@ def check_masks(
     """Findings on a folder of masks.
 
     Args:
-        items: the photographs and their tags.
+        records: the images and their tags.
         classes: names in the order of their indices, from 1.
         masks: folder that mirrors the names with .png.
-        advance: called after each item.
+        advance: called after each record.
 
     Raises:
         DataError: the folder cannot be read, or has no mask for any image.
     """
     index = FolderIndex(masks, follow_links=True)
     files = {without_suffix(name): path for name, path in index.files.items() if is_image_name(name)}
-    paired = [(item, files.get(without_suffix(item.name))) for item in items]
-    if items and all(path is None for _, path in paired):
-        raise DataError(f"{masks}: no mask for any image; expected e.g. {without_suffix(items[0].name)}.png")
+    paired = [(record, files.get(without_suffix(record.name))) for record in records]
+    if records and all(path is None for _, path in paired):
+        raise DataError(f"{masks}: no mask for any image; expected e.g. {without_suffix(records[0].name)}.png")
 
     def one(pair: tuple[ImageRecord, Path | None]) -> list[_Trouble]:
         try:
-            item, path = pair
-            return [] if path is None else _compare(item, classes, path)
+            record, path = pair
+            return [] if path is None else _compare(record, classes, path)
         finally:
             advance()
 
     with ThreadPoolExecutor(usable_cores()) as pool:
         troubles = [trouble for found in pool.map(one, paired) for trouble in found]
     findings = [_found(code, those) for code in _WORDS if (those := [t for t in troubles if t.code == code])]
-    missing = tuple(item.name for item, path in paired if path is None)
-    used = {without_suffix(item.name) for item in items}
+    missing = tuple(record.name for record, path in paired if path is None)
+    used = {without_suffix(record.name) for record in records}
     spare = tuple(sorted(name for name in files if name not in used))
     return findings + _unpaired(missing, spare)
 
@@ -108,7 +108,7 @@ def _unpaired(missing: tuple[str, ...], spare: tuple[str, ...]) -> list[Finding]
             Finding(
                 "note",
                 "masks-without-image",
-                f"masks without an image in the collection: {len(spare)}",
+                f"masks without an image in the dataset: {len(spare)}",
                 "they are not used",
                 "check their names, if they should be",
                 images=spare,
@@ -117,29 +117,29 @@ def _unpaired(missing: tuple[str, ...], spare: tuple[str, ...]) -> list[Finding]
     return findings
 
 
-def _compare(item: ImageRecord, classes: Sequence[str], path: Path) -> list[_Trouble]:
+def _compare(record: ImageRecord, classes: Sequence[str], path: Path) -> list[_Trouble]:
     try:
         mask = read_mask(path)
-        size = image_size(item.path)
+        size = image_size(record.path)
     except DataError as error:
-        return [_Trouble("unreadable-masks", item.name, str(error))]
+        return [_Trouble("unreadable-masks", record.name, str(error))]
     troubles = []
     if mask.shape != size:
         sizes = f"mask {mask.shape[1]} x {mask.shape[0]}, image {size[1]} x {size[0]}"
-        troubles.append(_Trouble("mask-size-differs", item.name, f"{item.name}: {sizes}"))
+        troubles.append(_Trouble("mask-size-differs", record.name, f"{record.name}: {sizes}"))
     found = set(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist()) - {BACKGROUND, IGNORE_INDEX}
     if max(found, default=0) > len(classes):
-        number = f"{item.name}: index {max(found)}, but {len(classes)} classes"
-        return [*troubles, _Trouble("mask-index-too-large", item.name, number)]
+        number = f"{record.name}: index {max(found)}, but {len(classes)} classes"
+        return [*troubles, _Trouble("mask-index-too-large", record.name, number)]
     shown = {classes[k - 1] for k in found}
-    extra = tuple(sorted(shown - item.present - item.unknown))
-    lacking = tuple(sorted(item.present - shown))
+    extra = tuple(sorted(shown - record.present - record.unknown))
+    lacking = tuple(sorted(record.present - shown))
     if extra:
-        detail = f"{item.name}: mask shows {', '.join(extra)}; tags: {' '.join(sorted(item.present)) or 'none'}"
-        troubles.append(_Trouble("mask-shows-untagged-class", item.name, detail, extra))
+        detail = f"{record.name}: mask shows {', '.join(extra)}; tags: {' '.join(sorted(record.present)) or 'none'}"
+        troubles.append(_Trouble("mask-shows-untagged-class", record.name, detail, extra))
     if lacking:
-        detail = f"{item.name}: tagged {', '.join(lacking)}; mask shows {', '.join(sorted(shown)) or 'none'}"
-        troubles.append(_Trouble("mask-lacks-tagged-class", item.name, detail, lacking))
+        detail = f"{record.name}: tagged {', '.join(lacking)}; mask shows {', '.join(sorted(shown)) or 'none'}"
+        troubles.append(_Trouble("mask-lacks-tagged-class", record.name, detail, lacking))
     return troubles
 
 

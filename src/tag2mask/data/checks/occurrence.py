@@ -8,23 +8,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.core.constants import Tag
-from tag2mask.data import Dataset
 from tag2mask.data.checks.finding import Finding
 from tag2mask.data.checks.spelling import check_spelling
 from tag2mask.data.classes import ADVISED_IMAGES, MIN_IMAGES
+from tag2mask.data.dataset import Dataset
 
 ENOUGH = 10
-"""Fewer images of a class say nothing about what it occurs with."""
+"""A class in fewer images says nothing about what it occurs with."""
 
 EXPECTED = 10.0
-"""Two classes that never meet are reported if chance alone would let them meet so often."""
+"""Two classes that never occur together are reported if chance would give so many images with both."""
 
 
-def check_tags(collection: Dataset) -> list[Finding]:
-    """Findings on the tags of a collection."""
-    table = collection.tags()
+def check_tags(dataset: Dataset) -> list[Finding]:
+    """Findings on the tags of a dataset."""
+    table = dataset.tags()
     present, absent = table == Tag.PRESENT, table == Tag.ABSENT
-    names = collection.classes
+    names = dataset.classes
     counts = dict(zip(names, present.sum(0).tolist(), strict=True))
     both = present.astype(np.int64).T @ present.astype(np.int64)
     together = {(names[i], names[j]): int(both[i, j]) for i, j in combinations(range(len(names)), 2)}
@@ -50,8 +50,8 @@ def _rare(counts: dict[str, int]) -> list[Finding]:
                 "error",
                 "classes-without-images",
                 f"{_classes(len(few))} with fewer than {MIN_IMAGES} images",
-                "`tag2mask train` refuses to start",
-                "add images, correct the spelling of the tags, or leave the class out with --classes",
+                "training refuses to start",
+                "add images, correct the spelling of the tags, or leave the class out of `classes`",
                 classes=tuple(few),
                 details=tuple(_counted(few)),
             )
@@ -62,8 +62,8 @@ def _rare(counts: dict[str, int]) -> list[Finding]:
                 "warning",
                 "rare-classes",
                 f"{_classes(len(rare))} with fewer than {ADVISED_IMAGES} images",
-                "they are hardly learned; their masks will be poor",
-                "add images of them, join them with a related class, or leave them out",
+                "they are learned badly; their masks will be poor",
+                "add images of them, merge them with a related class, or leave them out",
                 classes=tuple(rare),
                 details=tuple(_counted(rare)),
             )
@@ -82,9 +82,9 @@ def _everywhere(names: tuple[str, ...], present: NDArray[np.bool_], absent: NDAr
             Finding(
                 "error",
                 "classes-in-every-image",
-                f"{_classes(len(everywhere))} of which no image is known to be without",
-                "without a counterexample nothing tells the class from its surroundings: its masks mean nothing",
-                "add photographs of the same surroundings without it, tagged `none` or with other classes; "
+                f"{_classes(len(everywhere))} that no image is known to be without",
+                "without a counterexample the class cannot be told from its surroundings: its masks mean nothing",
+                "add images of the same surroundings without it, tagged `none` or with other classes; "
                 f"{ADVISED_IMAGES} help, as many as with it are better",
                 classes=tuple(everywhere),
             )
@@ -95,8 +95,8 @@ def _everywhere(names: tuple[str, ...], present: NDArray[np.bool_], absent: NDAr
                 "warning",
                 "few-counterexamples",
                 f"{_classes(len(nearly))} that fewer than {ADVISED_IMAGES} images are without",
-                "the network hardly learns what tells the class from its surroundings",
-                "add photographs of the same surroundings without it",
+                "the network hardly learns to tell the class from its surroundings",
+                "add images of the same surroundings without it",
                 classes=tuple(nearly),
                 details=tuple(f"{name} (absent from {_images(n)})" for name, n in nearly.items()),
             )
@@ -126,7 +126,7 @@ def _always(
                 "classes-always-together",
                 f"{len(same)} pair{'s' * (len(same) != 1)} of classes that always occur together",
                 "the tags do not tell them apart, so the network cannot: both get the same masks",
-                "add photographs with one of them alone, or make them one class",
+                "add images with one of them alone, or make them one class",
                 classes=_unique(same),
                 groups=tuple(same),
                 details=tuple(f"{a} and {b}" for a, b in same),
@@ -140,7 +140,7 @@ def _always(
                 "classes-never-alone",
                 f"{_classes(len({a for a, _ in pairs}))} that never occur without a certain other",
                 "the network may take the one for part of the other: its masks cover both",
-                "add photographs of the first without the second",
+                "add images of the first without the second",
                 classes=_unique(pairs),
                 groups=tuple(pairs),
                 details=tuple(f"{a} ({_images(n)}), never without {b}" for a, b, n in within),
@@ -159,8 +159,8 @@ def _never(
                 "note",
                 "one-tag-per-image",
                 "no image has more than one tag",
-                "the network never sees two classes in one picture, and may give a picture wholly to one of them",
-                "tag every class that is visible; if one class per picture is true, nothing",
+                "the network never sees two classes in one image, and may give a whole image to one of them",
+                "tag every class that is visible; if each image really shows one class, nothing",
             )
         ]
     expected = np.outer(number, number) / max(1, len(present))
@@ -177,9 +177,9 @@ def _never(
             "note",
             "classes-never-together",
             f"{len(pairs)} pair{'s' * (len(pairs) != 1)} of classes never occur together, though both are frequent",
-            "the surroundings of one (water, a stable) prove to the network that the other is absent, and are taken "
-            "for part of it",
-            "see whether tags were forgotten; if they do meet where the network will be used, add such photographs",
+            "the network may learn the surroundings of one (water, a stable) instead of the class: they predict that "
+            "the other is absent",
+            "see whether tags were forgotten; if both occur together where the network will be used, add such images",
             classes=_unique(groups),
             groups=groups,
             details=tuple(f"{a} and {b} (chance would give {n:.0f} images)" for a, b, n in pairs),
@@ -195,9 +195,9 @@ def _no_background(present: NDArray[np.bool_]) -> list[Finding]:
             "note",
             "no-image-without-class",
             "every image shows at least one of the classes",
-            "what all of them have in common (a surface, a lawn) is never seen without a class, and may be taken for "
+            "what all of them have in common (a surface, a lawn) is never seen without a class, and may be learned as "
             "part of one",
-            "add photographs of the same surroundings with none of the classes, tagged `none`",
+            "add images of the same surroundings with none of the classes, tagged `none`",
         )
     ]
 

@@ -1,4 +1,4 @@
-"""Photographs that are unlike the others in size, shape or content."""
+"""Images that are unlike the others in size, aspect ratio or content."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from tag2mask.data.checks.duplicates import FLAT
 from tag2mask.data.checks.finding import Finding, Severity
-from tag2mask.data.checks.photographs import Seen, Unreadable
+from tag2mask.data.checks.images import Seen, Unreadable
 
 TINY = 32
-"""Photographs with a shorter side than this hold nothing a network can see."""
+"""Images with a shorter side than this hold nothing a network can see."""
 
 SIZE_FACTOR = 4.0
 """The long side of an outlier is so many times longer or shorter than the median."""
@@ -23,16 +23,16 @@ ASPECT_FACTOR = 2.5
 _WORDS: dict[str, tuple[Severity, str, str, str]] = {
     "tiny-images": (
         "warning", f"less than {TINY} pixels high or wide",
-        "too small to recognise anything in; perhaps previews instead of the photographs",
+        "too small to recognise anything in; perhaps previews instead of the images",
         "replace them by the originals, or remove them",
     ),
     "empty-images": (
-        "warning", "of one tone", "there is nothing in them to learn from",
+        "warning", "of nearly one grey level", "there is nothing in them to learn from",
         "look at them; remove them if they are failed exports",
     ),
     "size-outliers": (
-        "note", f"more than {SIZE_FACTOR:g} times larger or smaller than is usual here (long side {{middle:.0f}})",
-        "all are scaled to one long side: their objects come out much smaller or larger, or blurred",
+        "note", f"more than {SIZE_FACTOR:g} times larger or smaller than usual here (long side {{middle:.0f}})",
+        "all are scaled to one long side: their objects become much smaller or larger, or blurred",
         "cut large ones into tiles; remove previews",
     ),
     "aspect-outliers": (
@@ -41,7 +41,7 @@ _WORDS: dict[str, tuple[Severity, str, str, str]] = {
         "cut them into parts, or remove them if they are banners or strips",
     ),
     "turned-by-exif": (
-        "note", "turned by 90 degrees by an EXIF entry",
+        "note", "rotated by 90 degrees by an EXIF entry",
         "tag2mask uses them upright; masks or boxes drawn in a tool that ignores the entry do not fit",
         "nothing, if your other tools show them upright too; else store them upright",
     ),
@@ -49,7 +49,7 @@ _WORDS: dict[str, tuple[Severity, str, str, str]] = {
 
 
 def check_readable(unreadable: Sequence[Unreadable]) -> list[Finding]:
-    """Findings on photographs that do not decode."""
+    """Findings on images that cannot be decoded."""
     findings = []
     for truncated, code, what in (
         (False, "unreadable-images", "images that cannot be read"),
@@ -62,9 +62,9 @@ def check_readable(unreadable: Sequence[Unreadable]) -> list[Finding]:
                     "error",
                     code,
                     f"{what}: {len(those)}",
-                    "they are left out, or part of the picture is missing",
+                    "they are left out, or part of the image is missing",
                     "copy or download them again, or remove them from the tags",
-                    images=tuple(u.photograph.name for u in those),
+                    images=tuple(u.record.name for u in those),
                     details=tuple(u.reason for u in those),
                 )
             )
@@ -72,7 +72,7 @@ def check_readable(unreadable: Sequence[Unreadable]) -> list[Finding]:
 
 
 def check_sizes(seen: Sequence[Seen]) -> list[Finding]:
-    """Findings on tiny, empty, turned and outlying photographs."""
+    """Findings on images that are tiny, empty, rotated by EXIF, or of an unusual size."""
     if not seen:
         return []
     sides = np.array([s.size for s in seen], float)

@@ -1,4 +1,4 @@
-"""Reading the collection for a check: what is left out becomes a finding, what cannot be read too."""
+"""Loading a dataset for a check: what is left out becomes a finding, and so does a source that cannot be read."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tag2mask.core.errors import DataError
-from tag2mask.data import Dataset, Problem, load_dataset
 from tag2mask.data.checks.finding import Finding, Severity
+from tag2mask.data.dataset import Dataset
+from tag2mask.data.load import load_dataset
+from tag2mask.data.problem import Problem
 from tag2mask.data.readers.csv_table import read_table
 from tag2mask.data.readers.csv_tags import recognise_separator
 from tag2mask.data.readers.listing import BACKGROUND_WORDS
@@ -18,7 +20,7 @@ from tag2mask.images.folder import FolderIndex, without_suffix
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What a problem of a collection means: its severity, code, words, consequence and remedy."""
+    """What a kind of `Problem` means: severity, code, words, consequence and remedy."""
 
     severity: Severity
     code: str
@@ -51,17 +53,22 @@ _KINDS = {
         "add their tags, or `none` if they show no class",
     ),
     "refused file": _Kind("warning", "refused-files", "files that must not be used: {n}", _SKIPPED, "see each"),
+    "unlisted images": _Kind(
+        "warning", "images-not-listed", "images of the folder that are not in the tags", _SKIPPED,
+        "add their tags (`none` if they show no class), if they belong to the dataset",
+    ),
     "duplicate row": _Kind(
-        "warning", "duplicate-rows", "images listed twice: {n}", "none: they count once", "remove one of the lines",
+        "warning", "duplicate-rows", "images listed twice: {n}", "none: they count once", "remove one of the entries",
     ),
 }  # fmt: skip
-_SILENT = frozenset({"unlisted images", "missing mask", "few images"})  # reported in full elsewhere
+_REPORTED_ELSEWHERE = frozenset({"missing mask", "few images"})
+"""Kinds of which the check itself finds more than the loading did."""
 
 
-def read_collection(
+def read_source_for_check(
     images: Path, tags: Path | None, classes: Path | Sequence[str] | None, format: str, split: str | None, unpack: Path
 ) -> tuple[Dataset | None, list[Finding]]:
-    """The collection, or None where it cannot be read, and findings on what was left out of it.
+    """The dataset, or None where it cannot be loaded, and findings on what was left out of it.
 
     Raises:
         DataError: the folder of images cannot be read.
@@ -75,30 +82,39 @@ def read_collection(
 
     try:
         try:
-            collection = load(classes)
+            dataset = load(classes)
         except DataError:
             if classes is not None or tags is None or (names := spelled_apart(tags)) is None:
                 raise
-            collection = load(names)
+            dataset = load(names)
     except DataError as error:
         finding = Finding(
             "error",
-            "unusable-collection",
+            "unusable-dataset",
             str(error),
-            "`tag2mask train` refuses to start; only the images were checked, not the tags",
+            "training refuses to start; only the images were checked, not the tags",
             "see the message",
         )
         return None, [finding]
-    findings = [_found(kind, problems) for kind, problems in _by_kind(collection.problems).items()]
-    if split is None and collection.source not in {"images", "folders"}:
-        findings += _unlisted(collection, index)
-    return collection, findings
+    findings = problem_findings([problem for problem in dataset.problems if problem.kind != "unlisted images"])
+    if split is None and dataset.source not in {"images", "folders"}:
+        findings += _unlisted(dataset, index)
+    return dataset, findings
+
+
+def problem_findings(problems: Sequence[Problem]) -> list[Finding]:
+    """A finding for each kind of problem that loading a dataset has met."""
+    kinds: dict[str, list[Problem]] = {}
+    for problem in problems:
+        if problem.kind not in _REPORTED_ELSEWHERE:
+            kinds.setdefault(problem.kind, []).append(problem)
+    return [_found(kind, those) for kind, those in kinds.items()]
 
 
 def spelled_apart(tags: Path) -> tuple[str, ...] | None:
-    """All class names of a table of which some differ in case alone, or None: there are none, or it is no table.
+    """All class names of a table of which some differ in case alone; None: there are none, or it is no table.
 
-    Reading a collection refuses such a table; with these names as its classes it can be read and checked.
+    Loading refuses such a table; with these names as its classes it can be loaded and checked.
     """
     try:
         table = read_table(tags)
@@ -113,14 +129,6 @@ def spelled_apart(tags: Path) -> tuple[str, ...] | None:
         return None
     names = {name for name in names if name and name.casefold() not in BACKGROUND_WORDS}
     return tuple(sorted(names)) if len({name.casefold() for name in names}) < len(names) else None
-
-
-def _by_kind(problems: Sequence[Problem]) -> dict[str, list[Problem]]:
-    kinds: dict[str, list[Problem]] = {}
-    for problem in problems:
-        if problem.kind not in _SILENT:
-            kinds.setdefault(problem.kind, []).append(problem)
-    return kinds
 
 
 def _found(name: str, problems: list[Problem]) -> Finding:
@@ -138,22 +146,15 @@ def _found(name: str, problems: list[Problem]) -> Finding:
     )
 
 
-def _unlisted(collection: Dataset, index: FolderIndex) -> list[Finding]:
-    """A finding on the images below the collection's root that it says nothing about."""
-    if index.root != collection.root:
-        index = FolderIndex(collection.root)
-    known = {item.name for item in collection.records}
-    named = {without_suffix(problem.file) for problem in collection.problems if problem.file}
+def _unlisted(dataset: Dataset, index: FolderIndex) -> list[Finding]:
+    """A finding on the images below the root of the dataset that its tags do not name."""
+    if index.root != dataset.root:
+        index = FolderIndex(dataset.root)
+    known = {record.name for record in dataset.records}
+    named = {without_suffix(problem.file) for problem in dataset.problems if problem.file}
     loose = tuple(name for name in index.images() if name not in known and without_suffix(name) not in named)
     if not loose:
         return []
-    return [
-        Finding(
-            "warning",
-            "images-not-listed",
-            f"images of the folder that are not in the tags: {len(loose)}",
-            _SKIPPED,
-            "add their tags (`none` if they show no class), if they belong to the collection",
-            images=loose,
-        )
-    ]
+    kind = _KINDS["unlisted images"]
+    what = f"{kind.what}: {len(loose)}"
+    return [Finding(kind.severity, kind.code, what, kind.consequence, kind.remedy, images=loose)]

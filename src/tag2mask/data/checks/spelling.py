@@ -1,4 +1,4 @@
-"""Names of classes that are probably the same class, written in two ways."""
+"""Class names that are probably the same class, spelt in two ways."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from itertools import combinations
 from tag2mask.data.checks.finding import Finding
 
 LIKENESS = 0.75
-"""Smallest `difflib` ratio of a slip of the pen: `hrose` for `horse` has 0.8."""
+"""Smallest `difflib` ratio of a misspelling: `hrose` for `horse` has 0.8."""
 
 RARE_SHARE = 0.1
-"""A slip of the pen occurs at most in so large a share of the images of the right name."""
+"""A misspelling occurs at most in this share of the images of the right name."""
 
 _JOINING = re.compile(r"[\s_\-./]+")
 
@@ -40,7 +40,7 @@ def check_spelling(counts: Mapping[str, int], together: Mapping[tuple[str, str],
             "warning",
             "misspelt-classes",
             f"{len(meant)} class name{'s' * (len(meant) != 1)} may be misspelt",
-            "each spelling is learned as a class of its own, and the network is told that the other is absent",
+            "each spelling is learned as a class of its own, and counts as absent where the other is written",
             "correct the tags; leave them if two classes are meant",
             classes=tuple(wrong for wrong, _ in meant),
             groups=tuple(meant),

@@ -3,7 +3,7 @@
     photos/cat/a.jpg, photos/dog/2024/b.jpg, photos/none/c.jpg
 
 The first part of the name is the tag, `none` or `background` says that no class is present. All
-other classes count as absent from the image; a photograph with several classes needs a table.
+other classes count as absent from the image; an image with several classes needs a table.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from tag2mask.core.errors import DataError
-from tag2mask.data.dataset import Problem
-from tag2mask.data.readers.listing import BACKGROUND_WORDS, Listing, Row, refused_files
+from tag2mask.core.record import ImageRecord
+from tag2mask.data.problem import Problem
+from tag2mask.data.readers.listing import BACKGROUND_WORDS, Listing, refused_files
 from tag2mask.images.folder import FolderIndex
 from tag2mask.masks.class_names import nearest
 
@@ -25,7 +26,7 @@ def has_class_folders(index: FolderIndex) -> bool:
 
 
 def read_class_folders(index: FolderIndex, classes: Sequence[str] | None) -> Listing:
-    """Rows of a folder with one subfolder per class.
+    """Records of a folder with one subfolder per class.
 
     Args:
         index: the folder.
@@ -42,16 +43,16 @@ def read_class_folders(index: FolderIndex, classes: Sequence[str] | None) -> Lis
         parts = PurePosixPath(name).parts
         tag = parts[0]
         if len(parts) == 1:
-            listing.rows.append(Row(name, f"{name} outside the class folders", tagged=False))
+            listing.records.append(ImageRecord(name, where=f"{name} outside the class folders"))
         elif tag.casefold() in BACKGROUND_WORDS:
-            listing.rows.append(Row(name, f"folder {tag}"))
+            listing.records.append(ImageRecord(name, tags=frozenset(), where=f"folder {tag}"))
         elif classes is not None and tag not in classes:
             skipped[tag] = skipped.get(tag, 0) + 1
         else:
-            listing.rows.append(Row(name, f"folder {tag}", frozenset({tag})))
+            listing.records.append(ImageRecord(name, tags=frozenset({tag}), where=f"folder {tag}"))
     for tag, number in skipped.items():
         message = f"folder {tag!r} with {number} images is not among the classes{nearest(tag, classes or ())}"
         listing.problems.append(Problem("unknown class", f"{message}; left out", tag))
-    if not any(row.tags for row in listing.rows):
+    if not any(record.tags for record in listing.records):
         raise DataError(f"{index.root}: no folder with images of a class; expected one per class, such as cat/a.jpg")
     return listing

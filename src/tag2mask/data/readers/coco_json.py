@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from tag2mask.core.errors import DataError
-from tag2mask.data.dataset import Problem
+from tag2mask.core.record import ImageRecord
+from tag2mask.data.problem import Problem
 from tag2mask.data.readers.json_file import read_json, shown
-from tag2mask.data.readers.listing import Listing, Row
+from tag2mask.data.readers.listing import Listing
 from tag2mask.data.readers.records import RecordError, check_listing, class_name, without_background
 from tag2mask.images.folder import FolderIndex
 
@@ -30,7 +31,7 @@ _KEPT = frozenset(
 
 
 def read_coco(path: Path, index: FolderIndex, classes: Sequence[str] | None) -> Listing:
-    """Rows of a COCO file.
+    """Records of a COCO file.
 
     Args:
         path: the file.
@@ -48,11 +49,11 @@ def read_coco(path: Path, index: FolderIndex, classes: Sequence[str] | None) -> 
     for position, image in enumerate(parts["images"]):
         where = f"{path.name}, image {position + 1}"
         try:
-            row = _row(image, where, names, present)
+            record = _record(image, where, names, present)
         except RecordError as error:
             listing.problems.append(Problem("bad row", f"{where}: {error}", path.name))
         else:
-            listing.rows.append(row)
+            listing.records.append(record)
     if present:
         listing.problems.append(
             Problem(
@@ -120,8 +121,8 @@ def _present(
     return present
 
 
-def _row(image: Any, where: str, names: dict[int | str, str], present: dict[int | str, set[str]]) -> Row:
-    """The row of an image, whose entry in `present` is taken out."""
+def _record(image: Any, where: str, names: dict[int | str, str], present: dict[int | str, set[str]]) -> ImageRecord:
+    """The record of an image, whose entry in `present` is taken out."""
     if not isinstance(image, dict):
         raise RecordError(f"{shown(image)} is not an object; expected id and file_name")
     number = _identity(image.get("id"), "id")
@@ -131,8 +132,8 @@ def _row(image: Any, where: str, names: dict[int | str, str], present: dict[int 
     tags = without_background(present.pop(number, ()))
     absent = image.get("neg_category_ids")
     if absent is None:
-        return Row(name, where, tags)
+        return ImageRecord(name, tags=tags, where=where)
     if not isinstance(absent, list):
         raise RecordError(f"neg_category_ids is {shown(absent)}; expected a list of category ids")
     known = tags | {names[key] for key in absent if isinstance(key, int | str) and key in names}
-    return Row(name, where, tags, without_background(names.values()) - known)
+    return ImageRecord(name, tags=tags, unknown=without_background(names.values()) - known, where=where)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from tag2mask.core.errors import DataError
-from tag2mask.data.dataset import Problem
+from tag2mask.data.problem import Problem
 from tag2mask.data.readers.text import read_text
 from tag2mask.images.decode import IMAGE_SUFFIXES
 
@@ -134,7 +134,7 @@ def column_key(cell: str) -> str:
 def _column(path: Path, header: Sequence[str], names: frozenset[str]) -> int | None:
     found = [k for k, cell in enumerate(header) if column_key(cell) in names]
     if len(found) > 1:
-        # `name` and `id` are also what a table calls something else: the plainer word wins.
+        # `name` and `id` may also mean something else: the more specific word wins.
         plain = [k for k in found if column_key(header[k]) not in {"name", "id"}]
         if len(plain) != 1:
             both = " and ".join(repr(header[k]) for k in found)

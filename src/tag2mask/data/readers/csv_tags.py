@@ -23,9 +23,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tag2mask.core.errors import DataError
-from tag2mask.data.dataset import Problem
+from tag2mask.core.record import ImageRecord
+from tag2mask.data.problem import Problem
 from tag2mask.data.readers.csv_table import Table, read_table
-from tag2mask.data.readers.listing import BACKGROUND_WORDS, Listing, Row
+from tag2mask.data.readers.listing import BACKGROUND_WORDS, Listing
 from tag2mask.images.folder import FolderIndex
 from tag2mask.masks.class_names import check_names, check_spelling
 
@@ -36,7 +37,7 @@ _UNKNOWN = frozenset({"", "-1", "-1.0", "?", "nan", "na", "n/a", "null", "unknow
 
 
 def read_csv(tags: Path, index: FolderIndex, classes: Sequence[str] | None) -> Listing:
-    """Rows of a table of tags.
+    """Records of a table of tags.
 
     Args:
         tags: the file.
@@ -110,10 +111,12 @@ def _long(table: Table, index: FolderIndex, classes: Sequence[str] | None) -> Li
     for (number, row), cell in zip(table.rows, cells, strict=True):
         where = f"{table.path.name}, line {number}"
         tags, unknown = _parse_cell(cell, separator, where)
-        split = _split_name(table, row)
-        listing.rows.append(Row(row[table.image], where, tags, unknown, bool(cell), split))
+        known = tags if cell else None
+        listing.records.append(
+            ImageRecord(row[table.image], tags=known, unknown=unknown, split=_split_name(table, row), where=where)
+        )
     if classes is None:
-        found = sorted({name for row in listing.rows for name in row.tags | row.unknown})
+        found = sorted(listing.names())
         if found:
             check_names(found, what)
             check_spelling(found, what)
@@ -122,7 +125,7 @@ def _long(table: Table, index: FolderIndex, classes: Sequence[str] | None) -> Li
 
 
 def _check_separators(names: Sequence[str], what: str) -> None:
-    """Refuse names that look like several, joined by a separator that is none of ours."""
+    """Refuse names that look like several, joined by a separator that is not recognised."""
     for separator in ":/\\&+":
         pieces = Counter(piece.strip() for name in names for piece in name.split(separator))
         for name in names:
@@ -178,8 +181,10 @@ def _wide(table: Table, index: FolderIndex, classes: Sequence[str] | None) -> Li
         where = f"{table.path.name}, line {number}"
         tags = frozenset(name for name, k in columns.items() if _value(row[k], name, table, number) == 1)
         unknown = frozenset(name for name, k in columns.items() if _value(row[k], name, table, number) == -1)
-        tagged = len(unknown) < len(columns)
-        listing.rows.append(Row(row[table.image], where, tags, unknown, tagged, _split_name(table, row)))
+        known = tags if len(unknown) < len(columns) else None
+        listing.records.append(
+            ImageRecord(row[table.image], tags=known, unknown=unknown, split=_split_name(table, row), where=where)
+        )
     return listing
 
 

@@ -24,8 +24,9 @@ import defusedxml
 from defusedxml import ElementTree
 
 from tag2mask.core.errors import DataError
-from tag2mask.data.dataset import Problem
-from tag2mask.data.readers.listing import Listing, Row
+from tag2mask.core.record import ImageRecord
+from tag2mask.data.problem import Problem
+from tag2mask.data.readers.listing import Listing
 from tag2mask.data.readers.records import RecordError, check_listing, class_name, without_background
 from tag2mask.images.folder import FolderIndex
 
@@ -34,7 +35,7 @@ _UNNAMED_SUBSETS = frozenset({"", "default"})
 
 
 def read_cvat(path: Path, index: FolderIndex, classes: Sequence[str] | None) -> Listing:
-    """Rows of CVAT's annotations.
+    """Records of CVAT's annotations.
 
     Args:
         path: the XML file.
@@ -48,7 +49,7 @@ def read_cvat(path: Path, index: FolderIndex, classes: Sequence[str] | None) -> 
     for position, image in enumerate(_images(path), start=1):
         where = f"{path.name}, image {position}"
         try:
-            listing.rows.append(_row(image, where, index))
+            listing.records.append(_record(image, where, index))
         except RecordError as error:
             listing.problems.append(Problem("bad row", f"{where}: {error}", path.name))
     return check_listing(listing, classes, str(path))
@@ -76,7 +77,7 @@ def _images(path: Path) -> list[Element]:
     return root.findall("image")
 
 
-def _row(image: Element, where: str, index: FolderIndex) -> Row:
+def _record(image: Element, where: str, index: FolderIndex) -> ImageRecord:
     name = image.get("name")
     if name is None or not name.strip():
         raise RecordError("no name; export it from CVAT again")
@@ -85,4 +86,5 @@ def _row(image: Element, where: str, index: FolderIndex) -> Row:
     split = None if subset.casefold() in _UNNAMED_SUBSETS else subset
     if subset and name not in index.files and f"{subset}/{name}" in index.files:
         name = f"{subset}/{name}"  # the export of a project has a folder of images for each subset
-    return Row(name, where, without_background(labels), tagged=bool(labels), split=split)
+    tags = without_background(labels) if labels else None
+    return ImageRecord(name, tags=tags, split=split, where=where)

@@ -1,4 +1,4 @@
-"""Reading JSON that somebody's tool wrote, whatever it holds."""
+"""Reading JSON that another tool wrote, whatever it holds."""
 
 from __future__ import annotations
 

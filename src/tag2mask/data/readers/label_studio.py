@@ -16,14 +16,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from tag2mask.core.errors import DataError
-from tag2mask.data.dataset import Problem
+from tag2mask.core.record import ImageRecord
+from tag2mask.data.problem import Problem
 from tag2mask.data.readers.json_file import read_json, shown
-from tag2mask.data.readers.listing import Listing, Row
+from tag2mask.data.readers.listing import Listing
 from tag2mask.data.readers.records import RecordError, check_listing, class_name, without_background
 from tag2mask.images.folder import FolderIndex, is_image_name
 
@@ -35,7 +37,7 @@ _Names = frozenset[str]
 
 
 def read_label_studio(path: Path, index: FolderIndex, classes: Sequence[str] | None) -> Listing:
-    """Rows of an export.
+    """Records of an export.
 
     Args:
         path: the file.
@@ -64,9 +66,11 @@ def read_label_studio(path: Path, index: FolderIndex, classes: Sequence[str] | N
         else:
             opinions.setdefault(name, (where, []))[1].extend(found)
     for name, (where, sets) in opinions.items():
-        agreed, said = (frozenset.intersection(*sets), frozenset.union(*sets)) if sets else (frozenset(), frozenset())
-        tags = without_background(agreed)
-        listing.rows.append(Row(name, where, tags, without_background(said) - tags, tagged=bool(sets)))
+        record = ImageRecord(name, where=where)
+        if sets:
+            tags = without_background(frozenset.intersection(*sets))
+            record = replace(record, tags=tags, unknown=without_background(frozenset.union(*sets)) - tags)
+        listing.records.append(record)
     return check_listing(listing, classes, str(path))
 
 

@@ -2,9 +2,9 @@
 
     data/train-00000-of-00002.parquet, data/train-00001-of-00002.parquet, data/test-00000-of-00001.parquet
 
-The rest of the house reads images from files, so the images are unpacked once, as they are, into a folder
-that the caller names: `train-00000-of-00002/000017.jpg` is row 17 of that file. No name from inside a file is
-used. What is there already is compared, not written again.
+Images are read from files everywhere else, so they are unpacked once, unchanged, into a folder that the
+caller names: `train-00000-of-00002/000017.jpg` is row 17 of that file. No name from inside a file is
+used. A file that is there already is compared, not written again.
 
 Needs pyarrow: pip install 'tag2mask[parquet]'.
 """
@@ -19,14 +19,15 @@ from typing import Any
 from tag2mask.core.errors import DataError
 from tag2mask.core.extras import require
 from tag2mask.core.files import atomic_path
-from tag2mask.data.dataset import Problem
-from tag2mask.data.readers.listing import Listing, Row, refused_files
+from tag2mask.core.record import ImageRecord
+from tag2mask.data.problem import Problem
+from tag2mask.data.readers.listing import Listing, refused_files
 from tag2mask.data.readers.parquet_columns import Columns, choose_columns
 from tag2mask.data.readers.records import SPLIT_WORDS, RecordError, check_listing
 from tag2mask.images.folder import FolderIndex, normalise_name
 
-UNPACKED = ".photographs"
-"""Folder, below what a command writes, that the images are unpacked into; a hidden one holds no masks."""
+UNPACKED = ".images"
+"""Folder, below what a command writes, that images are unpacked into; hidden, since it holds no masks."""
 
 _SUFFIX = ".parquet"
 _ROWS = 16
@@ -50,7 +51,7 @@ def parquet_files(index: FolderIndex) -> list[str]:
 
 
 def read_parquet(index: FolderIndex, classes: Sequence[str] | None, unpack: Path | None) -> Listing:
-    """Rows of a folder of Parquet files, whose images are unpacked.
+    """Records of a folder of Parquet files, whose images are unpacked.
 
     Args:
         index: the folder.
@@ -58,7 +59,7 @@ def read_parquet(index: FolderIndex, classes: Sequence[str] | None, unpack: Path
         unpack: folder for the images; created if there is anything to write.
 
     Returns:
-        Rows whose names are relative to `unpack`. The split is the one in the name of a file or its folder.
+        Records whose names are relative to `unpack`. The split is the one in the name of a file or its folder.
 
     Raises:
         DataError: nothing can be read, or `unpack` is None.
@@ -70,14 +71,14 @@ def read_parquet(index: FolderIndex, classes: Sequence[str] | None, unpack: Path
     if unpack is None:
         raise DataError(f"{index.root}: images inside Parquet files; name a folder to unpack them into (`unpack`)")
     require("parquet", "reading Parquet files", "pyarrow")
-    rows: list[Row] = []
+    records: list[ImageRecord] = []
     problems = refused_files(index)
     for name in files:
-        rows += _read_file(index, name, unpack, problems)
-    if not rows:
+        records += _read_file(index, name, unpack, problems)
+    if not records:
         first = f"; {problems[0].message}" if problems else ""
         raise DataError(f"{index.root}: no image in {len(files)} Parquet files{first}")
-    listing = Listing("parquet", FolderIndex(unpack), rows, problems, complete=True)
+    listing = Listing("parquet", FolderIndex(unpack), records, problems, complete=True)
     return check_listing(listing, classes, str(index.root))
 
 
@@ -88,7 +89,7 @@ def split_of(name: str) -> str | None:
     return next((word for word in words if word in SPLIT_WORDS), None)
 
 
-def _read_file(index: FolderIndex, name: str, unpack: Path, problems: list[Problem]) -> Iterator[Row]:
+def _read_file(index: FolderIndex, name: str, unpack: Path, problems: list[Problem]) -> Iterator[ImageRecord]:
     import pyarrow.parquet as pq
 
     path, split = index.files[name], split_of(name)
@@ -103,7 +104,7 @@ def _read_file(index: FolderIndex, name: str, unpack: Path, problems: list[Probl
             for image, tags in zip(batch[columns.image], batch[columns.tags], strict=True):
                 where = f"{name}, row {number}"
                 try:
-                    yield _row(
+                    yield _record(
                         index, image.as_py(), tags.as_py(), columns, unpack, f"{folder}/{number:06d}", where, split
                     )
                 except RecordError as error:
@@ -111,14 +112,14 @@ def _read_file(index: FolderIndex, name: str, unpack: Path, problems: list[Probl
                 number += 1
 
 
-def _row(
+def _record(
     index: FolderIndex, image: Any, tags: Any, columns: Columns, unpack: Path, stem: str, where: str, split: str | None
-) -> Row:
+) -> ImageRecord:
     present = columns.names(tags)
     data = _image_bytes(image, index)
     name = stem + _suffix(data)
     _write_once(unpack / name, data)
-    return Row(name, where, present or frozenset(), tagged=present is not None, split=split)
+    return ImageRecord(name, tags=present, split=split, where=where)
 
 
 def _image_bytes(image: Any, index: FolderIndex) -> bytes:
@@ -155,7 +156,7 @@ def _write_once(path: Path, data: bytes) -> None:
         if path.is_file() and path.stat().st_size == len(data) and path.read_bytes() == data:
             return
     except OSError:
-        pass  # written anew
+        pass  # written again below
     with atomic_path(path) as temporary:
         temporary.write_bytes(data)
 

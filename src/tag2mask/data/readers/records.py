@@ -1,4 +1,4 @@
-"""What the readers of annotation files share: names of classes in, rows out."""
+"""What the readers of annotation files share: names of classes in, records out."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tag2mask.data.readers.listing import BACKGROUND_WORDS, Listing
 from tag2mask.masks.class_names import check_names, check_spelling
 
 SPLIT_WORDS = frozenset({"train", "val", "valid", "validation", "test"})
-"""Folders and files of these names are parts of a collection, not classes."""
+"""Folders and files of these names are splits of a dataset, not classes."""
 
 
 class RecordError(Exception):
@@ -39,17 +39,17 @@ def check_listing(listing: Listing, classes: Sequence[str] | None, what: str) ->
     """The same listing, if it names an image and its tags can be classes.
 
     Args:
-        listing: rows of an annotation file.
-        classes: the names that count, or None: those of the rows, which are then checked.
+        listing: records of an annotation file.
+        classes: the names that count, or None: those of the records, which are then checked.
         what: the file, for the message.
 
     Raises:
-        DataError: no row, or names that cannot be classes.
+        DataError: no record, or names that cannot be classes.
     """
-    if not listing.rows:
+    if not listing.records:
         first = f"; {listing.problems[0].message}" if listing.problems else ""
         raise DataError(f"{what}: no image in it{first}")
-    found = sorted({name for row in listing.rows for name in row.tags | row.unknown})
+    found = sorted(listing.names())
     if classes is None and found:
         check_names(found, what)
         check_spelling(found, what)

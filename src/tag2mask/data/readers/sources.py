@@ -1,4 +1,4 @@
-"""Which format a collection is in, and its reader: one file per format."""
+"""Which format a dataset is in, and its reader: one file per format."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from tag2mask.core.errors import DataError
+from tag2mask.core.record import ImageRecord
 from tag2mask.data.readers.class_folders import has_class_folders, read_class_folders
 from tag2mask.data.readers.coco_json import read_coco
 from tag2mask.data.readers.csv_table import IMAGE_COLUMNS, column_key
@@ -14,7 +15,7 @@ from tag2mask.data.readers.cvat_xml import read_cvat
 from tag2mask.data.readers.json_file import parse_json
 from tag2mask.data.readers.json_lines import metadata_files, read_image_folder, read_json_lines
 from tag2mask.data.readers.label_studio import read_label_studio
-from tag2mask.data.readers.listing import Listing, Row, refused_files
+from tag2mask.data.readers.listing import Listing, refused_files
 from tag2mask.data.readers.parquet_folder import parquet_files, read_parquet
 from tag2mask.data.readers.text import read_bytes
 from tag2mask.data.readers.voc_devkit import find_devkit, read_voc
@@ -47,7 +48,7 @@ def recognise_file(path: Path) -> str:
     """
     head = read_bytes(path, "expected a file of tags, such as tags.csv", most=_HEAD)
     if head.startswith(b"PAR1"):
-        raise DataError(f"{path}: a Parquet file; give the folder that it lies in instead of images, without --tags")
+        raise DataError(f"{path}: a Parquet file; give the folder that it lies in as `images`, and leave out `tags`")
     encoding = "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     text = head.decode(encoding, "replace").lstrip()
     if text.startswith("<"):
@@ -69,7 +70,7 @@ def read_source(
     require_tags: bool = True,
     unpack: Path | None = None,
 ) -> Listing:
-    """Rows of a collection in any format; arguments as those of `load_dataset`.
+    """The images of a dataset in any format, as its source lists them; arguments as those of `Dataset.load`.
 
     Raises:
         DataError: the format does not fit what is there, or its reader refuses it.
@@ -84,7 +85,7 @@ def read_source(
     if format == "csv":
         raise DataError(f"{images}: format 'csv' needs a table of tags; give its path, such as tags.csv")
     if format in FILES and format != "jsonl":
-        raise DataError(f"{images}: format {format!r} needs a file of tags; give its path with --tags")
+        raise DataError(f"{images}: format {format!r} needs a file of tags; give its path as `tags`")
     devkit = find_devkit(images) if format in {"auto", "voc"} else None
     if devkit is not None:
         return read_voc(devkit, classes, split)
@@ -104,8 +105,8 @@ def _read_folder(
     if format == "images" or (format == "auto" and not require_tags):
         if require_tags:
             raise DataError(f"{images}: format 'images' has no tags; give a table of tags")
-        rows = [Row(name, name, tagged=False) for name in index.images()]
-        return Listing("images", index, rows, refused_files(index))
+        records = [ImageRecord(name, where=name) for name in index.images()]
+        return Listing("images", index, records, refused_files(index))
     if format == "jsonl" or (format == "auto" and metadata_files(index)):
         return read_image_folder(index, classes)
     if format == "parquet" or (format == "auto" and not index.images() and parquet_files(index)):
@@ -132,7 +133,7 @@ def _no_tags(images: Path, index: FolderIndex) -> str:
         return "no image in this folder; check the path"
     beside = (images / name for name in ("tags.csv", "../tags.csv", "annotations.xml", "../annotations.xml"))
     table = next((path for path in beside if path.is_file()), None)
-    hint = f"; did you mean --tags {table}?" if table else ""
+    hint = f"; did you mean {table} as `tags`?" if table else ""
     return (
         "no tags for these images; give a table such as tags.csv (`image,tags`), or sort them into one "
         f"folder per class{hint}"

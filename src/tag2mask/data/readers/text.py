@@ -1,4 +1,4 @@
-"""Reading a file of text that somebody's tool wrote: encodings, and what is no text."""
+"""Reading a text file that another tool wrote: its encoding, and the error where it is no text."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
 """Tags from a PASCAL VOC devkit: the objects of Annotations/*.xml, splits from ImageSets.
 
-An object marked `difficult` counts neither for nor against: a class of which an image holds
-nothing but difficult objects is unknown there, as the challenge left them out of its scores.
-Boxes are not read. Human masks of SegmentationClass are attached for evaluation alone, and only
-if the classes are VOC's twenty, whose indices those masks hold.
+An object marked `difficult` says nothing: a class of which an image holds only difficult objects is
+unknown there, as the challenge left them out of its scores. Boxes are not read. The masks of
+SegmentationClass are attached as ground truth for evaluation, and only if the classes are VOC's twenty,
+whose indices those masks hold.
 
 Reference: Everingham et al., IJCV 2010, doi 10.1007/s11263-009-0275-4.
 """
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
@@ -19,8 +20,9 @@ import defusedxml
 from defusedxml import ElementTree
 
 from tag2mask.core.errors import DataError
-from tag2mask.data.dataset import Problem
-from tag2mask.data.readers.listing import Listing, Row
+from tag2mask.core.record import ImageRecord
+from tag2mask.data.problem import Problem
+from tag2mask.data.readers.listing import Listing
 from tag2mask.images.folder import FolderIndex, without_suffix
 from tag2mask.masks.class_names import check_names
 
@@ -49,7 +51,7 @@ def find_devkit(folder: Path) -> Path | None:
 
 
 def read_voc(devkit: Path, classes: Sequence[str] | None, split: str | None) -> Listing:
-    """Rows of a devkit.
+    """Records of a devkit.
 
     Args:
         devkit: folder with JPEGImages and Annotations.
@@ -70,8 +72,8 @@ def read_voc(devkit: Path, classes: Sequence[str] | None, split: str | None) -> 
     else:
         names = list(splits)
     for name in names:
-        _add_row(listing, devkit, name, splits.get(name))
-    found = {tag for row in listing.rows for tag in row.tags | row.unknown}
+        _add_record(listing, devkit, name, splits.get(name))
+    found = listing.names()
     vocabulary = frozenset(VOC_CLASSES) if found <= set(VOC_CLASSES) else frozenset(found)
     if not found:
         raise DataError(f"{devkit}: no object in any of {len(names)} annotations; check Annotations/*.xml")
@@ -108,7 +110,7 @@ def read_annotation(path: Path) -> tuple[frozenset[str], frozenset[str]]:
     return frozenset(tags), frozenset(difficult - tags)
 
 
-def _add_row(listing: Listing, devkit: Path, name: str, split: str | None) -> None:
+def _add_record(listing: Listing, devkit: Path, name: str, split: str | None) -> None:
     try:
         tags, unknown = read_annotation(devkit / "Annotations" / f"{name}.xml")
     except DataError as error:
@@ -116,19 +118,20 @@ def _add_row(listing: Listing, devkit: Path, name: str, split: str | None) -> No
         return
     mask = devkit / "SegmentationClass" / f"{name}.png"
     gt_mask = mask if mask.is_file() else None
-    listing.rows.append(Row(name, f"Annotations/{name}.xml", tags, unknown, True, split, gt_mask))
+    where = f"Annotations/{name}.xml"
+    listing.records.append(ImageRecord(name, tags=tags, unknown=unknown, split=split, gt_mask=gt_mask, where=where))
 
 
 def _drop_masks(listing: Listing) -> None:
-    masks = sum(row.gt_mask is not None for row in listing.rows)
+    masks = sum(record.gt_mask is not None for record in listing.records)
     if not masks:
         return
-    listing.rows = [Row(row.name, row.where, row.tags, row.unknown, row.tagged, row.split) for row in listing.rows]
+    listing.records = [replace(record, gt_mask=None) for record in listing.records]
     listing.problems.append(
         Problem(
             "masks not used",
             f"{masks} masks of SegmentationClass hold the indices of VOC's twenty classes, not of those "
-            "chosen; use all twenty, or give a folder of masks with your indices",
+            "chosen; use all twenty, or give a folder of masks with your indices as `masks`",
             level="note",
         )
     )

@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 
 from tag2mask.core.errors import DataError
-from tag2mask.data.dataset import Problem
-from tag2mask.data.readers.listing import BACKGROUND_WORDS, Listing, Row, refused_files
+from tag2mask.core.record import ImageRecord
+from tag2mask.data.problem import Problem
+from tag2mask.data.readers.listing import BACKGROUND_WORDS, Listing, refused_files
 from tag2mask.data.readers.records import SPLIT_WORDS
 from tag2mask.images.folder import FolderIndex
 from tag2mask.masks.class_names import check_names, nearest
@@ -31,7 +32,7 @@ def has_yolo_folders(index: FolderIndex) -> bool:
 
 
 def read_yolo(index: FolderIndex, classes: Sequence[str] | None) -> Listing:
-    """Rows of a folder in the layout for classification.
+    """Records of a folder in the layout for classification.
 
     Args:
         index: the folder.
@@ -47,25 +48,26 @@ def read_yolo(index: FolderIndex, classes: Sequence[str] | None) -> Listing:
         if parts[0] not in SPLIT_WORDS:
             raise DataError(f"{index.root}: {name} is in no folder of a split; {_EXPECTED}")
         if len(parts) == 2:
-            listing.rows.append(Row(name, f"{name} outside the class folders", tagged=False, split=parts[0]))
+            where = f"{name} outside the class folders"
+            listing.records.append(ImageRecord(name, split=parts[0], where=where))
             continue
         tag = parts[1]
         where = f"folder {parts[0]}/{tag}"
         if tag.casefold() in BACKGROUND_WORDS:
-            listing.rows.append(Row(name, where, split=parts[0]))
+            listing.records.append(ImageRecord(name, tags=frozenset(), split=parts[0], where=where))
         elif classes is not None and tag not in classes:
             skipped[where] = skipped.get(where, 0) + 1
         else:
-            listing.rows.append(Row(name, where, frozenset({tag}), split=parts[0]))
+            listing.records.append(ImageRecord(name, tags=frozenset({tag}), split=parts[0], where=where))
     for where, number in skipped.items():
         tag = where.rpartition("/")[2]
         message = f"{where} with {number} images is not among the classes{nearest(tag, classes or ())}; left out"
         listing.problems.append(Problem("unknown class", message, tag))
-    found = {tag for row in listing.rows for tag in row.tags}
+    found = listing.names()
     if found and found <= _BOXES:
         raise DataError(
             f"{index.root}: YOLO's layout for boxes or masks (folders images and labels), not for classification; "
-            f"{_EXPECTED}, or export the labels as COCO JSON and give it with --tags"
+            f"{_EXPECTED}, or export the labels as COCO JSON and give that file as `tags`"
         )
     if not found:
         raise DataError(f"{index.root}: no folder with images of a class; {_EXPECTED}")

@@ -1,4 +1,4 @@
-"""Looking at every photograph once: does it decode, how large is it, what does it look like."""
+"""Decoding every image once: is the file whole, how large is it, what does it look like."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from PIL import Image
 
 from tag2mask.core.errors import DataError
 from tag2mask.core.machine import usable_cores
+from tag2mask.core.record import ImageRecord
 from tag2mask.data.checks.jpeg_end import jpeg_is_whole
 from tag2mask.data.checks.perceptual import perceptual_hash
 from tag2mask.images.decode import image_size, load_pixels, open_image, read_image
@@ -24,34 +25,15 @@ REDUCED_ABOVE = 3_000_000
 
 REDUCED_SIDE = 512
 
-_BROKEN_OFF = "the file breaks off before its end; copy or download it again"
-
-
-@dataclass(frozen=True, slots=True)
-class Photograph:
-    """A file to look at.
-
-    Attributes:
-        name: how it is called in the report.
-        path: the file.
-        split: the split it belongs to, or None.
-        tags: its tags, or None where they are not known.
-        other: it is not of the collection, but of the folder that this is checked against.
-    """
-
-    name: str
-    path: Path
-    split: str | None = None
-    tags: frozenset[str] | None = None
-    other: bool = False
+_BROKEN_OFF = "the file ends before the image does; copy or download it again"
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What a photograph is like.
+    """What was seen of an image.
 
     Attributes:
-        photograph: the file.
+        record: the image.
         size: (H, W) as displayed.
         turned: EXIF turns it by 90 degrees.
         file_hash: of the bytes of the file.
@@ -59,9 +41,10 @@ class Seen:
         reduced: the pixels were decoded at a reduced size.
         spread: standard deviation of its grey levels.
         hash: int8 (255,), see `perceptual_hash`.
+        against: it is not of the dataset, but of the folder that this is checked against.
     """
 
-    photograph: Photograph
+    record: ImageRecord
     size: tuple[int, int]
     turned: bool
     file_hash: bytes
@@ -69,50 +52,51 @@ class Seen:
     reduced: bool
     spread: float
     hash: NDArray[np.int8]
+    against: bool = False
 
     @property
     def name(self) -> str:
-        """How it is called in the report."""
-        return self.photograph.name
+        """Name of the image in the report."""
+        return self.record.name
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A photograph that cannot be used.
+    """An image that cannot be used.
 
     Attributes:
-        photograph: the file.
-        truncated: it begins well and does not go on to its end.
+        record: the image.
+        truncated: its header can be read, the rest is damaged or missing.
         reason: what is wrong with it.
     """
 
-    photograph: Photograph
+    record: ImageRecord
     truncated: bool
     reason: str
 
 
 def look_at_all(
-    photographs: Sequence[Photograph], *, advance: Callable[[], None] = lambda: None, threads: int | None = None
+    records: Sequence[ImageRecord], *, advance: Callable[[], None] = lambda: None, threads: int | None = None
 ) -> tuple[list[Seen], list[Unreadable]]:
-    """Decode all photographs, on all cores.
+    """Decode all images, on all cores.
 
     Args:
-        photographs: the files.
+        records: the images.
         advance: called after each.
         threads: how many at once; None: one per usable core. Decoding releases the interpreter lock.
 
     Returns:
-        What was seen, and what could not be, both in the order given.
+        What was seen of the readable ones, and the unreadable ones, both in the order given.
     """
 
-    def one(photograph: Photograph) -> Seen | Unreadable:
+    def one(record: ImageRecord) -> Seen | Unreadable:
         try:
-            return look_at(photograph)
+            return look_at(record)
         finally:
             advance()
 
     with ThreadPoolExecutor(threads or usable_cores()) as pool:
-        results: Iterable[Seen | Unreadable] = pool.map(one, photographs)
+        results: Iterable[Seen | Unreadable] = pool.map(one, records)
         seen: list[Seen] = []
         unreadable: list[Unreadable] = []
         for result in results:
@@ -123,33 +107,31 @@ def look_at_all(
     return seen, unreadable
 
 
-def look_at(photograph: Photograph) -> Seen | Unreadable:
-    """Decode one photograph."""
-    path = photograph.path
+def look_at(record: ImageRecord) -> Seen | Unreadable:
+    """Decode one image."""
+    path = record.path
     try:
         with open_image(path) as image:
             kind, stored = image.format, (image.height, image.width)
         size = image_size(path)
     except DataError as error:
-        return Unreadable(photograph, False, str(error))
+        return Unreadable(record, False, str(error))
     try:
         data = path.read_bytes()
         if kind in {"JPEG", "MPO"} and not jpeg_is_whole(data):
-            return Unreadable(
-                photograph, True, f"{path}: the file breaks off before its end; copy or download it again"
-            )
+            return Unreadable(record, True, f"{path}: {_BROKEN_OFF}")
         turned = size != stored
         reduced = kind == "JPEG" and size[0] * size[1] > REDUCED_ABOVE and not turned
         pixels = _reduced(path) if reduced else read_image(path)
     except OSError as error:
-        return Unreadable(photograph, False, f"{path}: cannot be read ({error.strerror}); check its permissions")
+        return Unreadable(record, False, f"{path}: cannot be read ({error.strerror}); check its permissions")
     except DataError as error:
-        return Unreadable(photograph, True, str(error))
+        return Unreadable(record, True, str(error))
     except MemoryError:
-        return Unreadable(photograph, False, f"{path}: too large for the memory of this machine; make it smaller")
+        return Unreadable(record, False, f"{path}: too large for the memory of this machine; make it smaller")
     grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
     return Seen(
-        photograph=photograph,
+        record=record,
         size=size,
         turned=turned,
         file_hash=hashlib.blake2b(data, digest_size=16).digest(),

@@ -1,4 +1,4 @@
-"""What is seen of a photograph, and that no truncated file passes for a whole one."""
+"""What is seen of an image, and that no truncated file passes for a whole one."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tag2mask.data.checks import photographs
+from tag2mask.core.record import ImageRecord
+from tag2mask.data.checks import images
+from tag2mask.data.checks.images import Seen, Unreadable, look_at, look_at_all
 from tag2mask.data.checks.jpeg_end import jpeg_is_whole
-from tag2mask.data.checks.photographs import Photograph, Seen, Unreadable, look_at, look_at_all
-from tests.data.checks.pictures import picture
+from tests.data.checks.generated import clouds
 
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     "baseline": ("jpg", {"format": "JPEG", "quality": 90}),
@@ -31,13 +32,13 @@ FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def encoded(options: dict[str, Any], size: tuple[int, int] = (60, 80)) -> bytes:
     stream = io.BytesIO()
-    Image.fromarray(picture(1, size)).save(stream, **options)
+    Image.fromarray(clouds(1, size)).save(stream, **options)
     return stream.getvalue()
 
 
 def look(path: Path, data: bytes) -> Seen | Unreadable:
     path.write_bytes(data)
-    return look_at(Photograph(path.name, path))
+    return look_at(ImageRecord(path.name, path))
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -75,7 +76,7 @@ def test_end_of_a_preview_is_not_the_end_of_the_file() -> None:
 def test_large_jpeg_is_reduced_and_still_read_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     data = encoded(FORMATS["baseline"][1], (1200, 1600))
     whole = look(tmp_path / "a.jpg", data)
-    monkeypatch.setattr(photographs, "REDUCED_ABOVE", 1_000_000)
+    monkeypatch.setattr(images, "REDUCED_ABOVE", 1_000_000)
     reduced = look(tmp_path / "a.jpg", data)
     assert isinstance(whole, Seen)
     assert isinstance(reduced, Seen)
@@ -86,12 +87,12 @@ def test_large_jpeg_is_reduced_and_still_read_to_its_end(tmp_path: Path, monkeyp
 
 
 def test_turned_by_exif_is_seen_as_displayed(tmp_path: Path) -> None:
-    upright = picture(2)
+    upright = clouds(2)
     exif = Image.Exif()
     exif[274] = 6
     Image.fromarray(np.rot90(upright).copy()).save(tmp_path / "turned.png", exif=exif)
     Image.fromarray(upright).save(tmp_path / "upright.png")
-    seen, unreadable = look_at_all([Photograph(n, tmp_path / n) for n in ("turned.png", "upright.png")])
+    seen, unreadable = look_at_all([ImageRecord(n, tmp_path / n) for n in ("turned.png", "upright.png")])
     assert not unreadable
     turned, plain = seen
     assert (turned.turned, plain.turned) == (True, False)

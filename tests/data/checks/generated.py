@@ -1,4 +1,4 @@
-"""Pictures that look like nothing else, made from a seed."""
+"""Images of which no two look alike, generated from a seed."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-def picture(seed: int, size: tuple[int, int] = (60, 80)) -> NDArray[np.uint8]:
+def clouds(seed: int, size: tuple[int, int] = (60, 80)) -> NDArray[np.uint8]:
     """Coloured clouds at two scales with a little grain: uint8 (H, W, 3)."""
     rng = np.random.default_rng(seed)
     height, width = size

@@ -1,0 +1,45 @@
+"""What is done to a dataset before training on it."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from tag2mask.data.classes import check_classes
+from tag2mask.data.dataset import Dataset
+from tag2mask.data.load import decodable
+from tag2mask.data.problem import log_problems
+
+_LOG = logging.getLogger(__name__)
+
+
+def prepare_for_training(
+    dataset: Dataset, *, limit: int | None = None, strict: bool = False, verify: bool = True
+) -> Dataset:
+    """Choose what is trained on, decode every image of it once, and log what was wrong with it.
+
+    Of a dataset with several splits, one of them `train`, that split is kept; a dataset of one split stays whole.
+
+    Args:
+        dataset: what was loaded.
+        limit: keep the first so many after a shuffle with seed 0.
+        strict: raise an error instead of leaving out an image.
+        verify: decode every image; False where the dataset was loaded with `verify=True`.
+
+    Returns:
+        The dataset to train on. Its problems include the classes with few images.
+
+    Raises:
+        DataError: nothing can be decoded, a class has fewer than two images, or `strict=True` and something is wrong.
+    """
+    if "train" in dataset.splits():
+        whole, dataset = dataset, dataset.subset(split="train")
+        if len(dataset) < len(whole):
+            _LOG.info("this dataset has splits; training on 'train' (`split` chooses another)")
+    if verify:
+        dataset = decodable(dataset, strict=strict)
+    if limit is not None:
+        dataset = dataset.subset(first=limit)
+    dataset = replace(dataset, problems=(*dataset.problems, *check_classes(dataset)))
+    log_problems(dataset.problems)
+    return dataset
