@@ -1,4 +1,4 @@
-"""Bad input: an error that says what came and what was expected."""
+"""Invalid arguments raise an error that says what was given and what was expected."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ PROBS = noisy_probs((12, 17), 3, 0)
 @settings(max_examples=60, deadline=None)
 @given(
     bad=st.sampled_from([np.nan, np.inf, -np.inf, -0.5, 3.0]),
-    place=st.tuples(st.integers(0, 2), st.integers(0, 11), st.integers(0, 16)),
+    index=st.tuples(st.integers(0, 2), st.integers(0, 11), st.integers(0, 16)),
 )
-def test_one_bad_value_anywhere(bad: float, place: tuple[int, int, int]) -> None:
+def test_one_bad_value_at_any_pixel(bad: float, index: tuple[int, int, int]) -> None:
     probs = PROBS.copy()
-    probs[place] = bad
-    with pytest.raises(DataError, match="probs"):
+    probs[index] = bad
+    with pytest.raises(DataError, match="`probs`"):
         dense_crf(IMAGE, probs)
 
 
@@ -36,14 +36,14 @@ def test_one_bad_value_anywhere(bad: float, place: tuple[int, int, int]) -> None
         (IMAGE[..., 0], PROBS, r"\(H, W, 3\).*\(12, 17\)"),
         (np.zeros((12, 17, 4), np.uint8), PROBS, r"\(H, W, 3\)"),
         (np.zeros((0, 17, 3), np.uint8), np.zeros((3, 0, 17), np.float32), "empty"),
-        ("photo.jpg", PROBS, "not str"),
+        ("image.jpg", PROBS, "not str"),
         (IMAGE, PROBS.transpose(0, 2, 1), "12 high and 17 wide"),
         (IMAGE, PROBS[:, :-1], "12 high and 17 wide"),
         (IMAGE, PROBS[0], r"\(K, H, W\)"),
         (IMAGE, PROBS[:0], "no classes"),
         (IMAGE, np.zeros((3, 12, 17), np.uint8), "must be float32"),
         (IMAGE, PROBS.tolist(), "not list"),
-        (IMAGE, PROBS * 0.5, "add up to 1"),
+        (IMAGE, PROBS * 0.5, "sum to 1"),
         (IMAGE, np.log(PROBS), "apply softmax"),
     ],
 )
@@ -65,13 +65,13 @@ def test_wrong_arrays(image: Any, probs: Any, message: str) -> None:
         ("scale", [0, -1, 1.5, np.nan]),
     ],
 )
-def test_wrong_settings(name: str, values: list[Any]) -> None:
+def test_wrong_parameters(name: str, values: list[Any]) -> None:
     for value in values:
-        with pytest.raises(ConfigError, match=name):
+        with pytest.raises(ConfigError, match=f"`{name}`"):
             dense_crf(IMAGE, PROBS, **{name: value})
 
 
-def test_deviations_too_small_to_count() -> None:
+def test_standard_deviations_too_small_for_the_lattice() -> None:
     with pytest.raises(ConfigError, match="too small for an image"):
         dense_crf(IMAGE, PROBS, bilateral_xy=1e-4, bilateral_rgb=1e-4)
     with pytest.raises(ConfigError, match="bilateral_rgb"):

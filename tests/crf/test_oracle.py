@@ -1,4 +1,4 @@
-"""The dense CRF against a double loop over all pairs of pixels."""
+"""The dense CRF against brute-force mean field over all pairs of pixels."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from tests.crf.simple import SETTINGS, brute_force, noisy_probs, region_probs, t
 @pytest.mark.parametrize("classes", [2, 3, 5, 21])
 def test_agrees_with_all_pairs(classes: int, setting: tuple[float, float, float]) -> None:
     xy, rgb, weight = setting
-    same, far, moved = [], [], []
+    same, difference, changed = [], [], []
     for seed in range(3):
         image = textured(26, 34, seed, regions=5)
         probs = region_probs(26, 34, classes, seed, regions=5)
         q = dense_crf(image, probs, bilateral_xy=xy, bilateral_rgb=rgb, bilateral_weight=weight)
         truth = brute_force(image, probs, bilateral=setting)
         same.append((q.argmax(0) == truth.argmax(0)).mean())
-        far.append(np.abs(q - truth).mean())
-        moved.append((truth.argmax(0) != probs.argmax(0)).mean())
+        difference.append(np.abs(q - truth).mean())
+        changed.append((truth.argmax(0) != probs.argmax(0)).mean())
     assert np.mean(same) >= 0.995
-    assert np.mean(far) < 0.01
-    assert np.mean(moved) > 0.05, "the CRF must change something for this to be a test"
+    assert np.mean(difference) < 0.01
+    assert np.mean(changed) > 0.05, "the CRF must change something for this to be a test"
 
 
-def test_one_update_is_close_value_by_value() -> None:
+def test_one_update_is_close_at_every_pixel() -> None:
     image = textured(20, 24, 5, regions=3)
     probs = noisy_probs((20, 24), 3, 5)
     q = dense_crf(image, probs, iterations=1)
@@ -36,7 +36,7 @@ def test_one_update_is_close_value_by_value() -> None:
     assert np.abs(truth - probs).max() > 0.1, "the update must change something for this to be a test"
 
 
-def test_position_term_alone() -> None:
+def test_gaussian_term_alone() -> None:
     image = textured(20, 24, 6)
     probs = noisy_probs((20, 24), 4, 6)
     q = dense_crf(image, probs, iterations=3, bilateral_weight=0, gaussian_xy=2.5, gaussian_weight=4)
@@ -60,7 +60,7 @@ def test_no_updates_give_the_unary() -> None:
 
 
 def test_follows_a_colour_edge() -> None:
-    """Two colours, and a unary whose border is five pixels off: the CRF moves it to the edge."""
+    """Two colours, and a unary whose boundary is five pixels off: the CRF moves it to the edge."""
     image = np.full((40, 60, 3), 40, np.uint8)
     image[:, 30:] = (200, 120, 60)
     probs = np.empty((2, 40, 60), np.float32)

@@ -1,4 +1,4 @@
-"""The dense CRF against pydensecrf2, a development-only dependency that needs a compiler to build."""
+"""The dense CRF against pydensecrf2, a development dependency that needs a compiler to build."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ import pytest
 from numpy.typing import NDArray
 
 from tag2mask.crf import dense_crf
-from tag2mask.crf.pydensecrf import densecrf as compat
-from tests.crf.simple import SETTINGS, noisy_probs, photos, smooth_probs, textured
+from tag2mask.crf.pydensecrf import densecrf, utils
+from tests.crf.simple import SETTINGS, Image, noisy_probs, real_images, smooth_probs, textured
 
 peer = pytest.importorskip("pydensecrf.densecrf", reason="pydensecrf2 is not installed (it needs a compiler)")
 
-Photo = NDArray[np.uint8]
 Floats = NDArray[np.float32]
 
 
-def peer_marginals(image: Photo, probs: Floats, setting: tuple[float, float, float]) -> Floats:
+def peer_marginals(image: Image, probs: Floats, setting: tuple[float, float, float]) -> Floats:
     classes, height, width = probs.shape
     crf = peer.DenseCRF2D(width, height, classes)
     crf.setUnaryEnergy(-np.log(np.clip(probs, 1e-5, 1)).reshape(classes, -1))
@@ -27,7 +26,7 @@ def peer_marginals(image: Photo, probs: Floats, setting: tuple[float, float, flo
     return np.asarray(crf.inference(10), dtype=np.float32).reshape(probs.shape)
 
 
-def agreement(images: list[Photo], classes: int, setting: tuple[float, float, float]) -> list[float]:
+def agreement(images: list[Image], classes: int, setting: tuple[float, float, float]) -> list[float]:
     xy, rgb, weight = setting
     out = []
     for seed, image in enumerate(images):
@@ -48,10 +47,10 @@ def test_agrees_on_generated_images(classes: int, setting: tuple[float, float, f
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("classes", [2, 3, 5, 21])
-def test_agrees_on_photographs(classes: int, setting: tuple[float, float, float]) -> None:
-    images = photos(3)
+def test_agrees_on_real_images(classes: int, setting: tuple[float, float, float]) -> None:
+    images = real_images(3)
     if not images:
-        pytest.skip("the shared photographs are not here")
+        pytest.skip("the shared dataset is not here")
     same = agreement(images, classes, setting)
     assert np.median(same) >= 0.999
     assert min(same) >= 0.995
@@ -75,7 +74,7 @@ def bilateral(crf: Any, normalization: int, kernel: int) -> None:
 def arrays(crf: Any, normalization: int, kernel: int) -> None:
     small = np.float32(0.01 if normalization == 0 else 1)
     crf.addPairwiseGaussian(2, DIAGONAL * small, kernel, normalization)
-    features = compat.create_pairwise_gaussian((2,), (HEIGHT * WIDTH,))
+    features = utils.create_pairwise_gaussian((2,), (HEIGHT * WIDTH,))
     crf.addPairwiseEnergy(features, MATRIX * small, kernel, normalization)
 
 
@@ -84,7 +83,7 @@ def arrays(crf: Any, normalization: int, kernel: int) -> None:
 @pytest.mark.parametrize("normalization", [0, 1, 2, 3])
 def test_drop_in_gives_the_same_numbers(terms: Any, kernel: int, normalization: int) -> None:
     results = []
-    for module in (peer, compat):
+    for module in (peer, densecrf):
         crf = module.DenseCRF2D(WIDTH, HEIGHT, CLASSES)
         crf.setUnaryEnergy(ENERGIES)
         terms(crf, normalization, kernel)
@@ -103,7 +102,7 @@ def test_drop_in_for_any_points() -> None:
     points = np.random.default_rng(1).normal(0, 2, (3, 200)).astype(np.float32)
     energies = -np.log(noisy_probs((1, 200), 3, 0)).reshape(3, -1)
     results = []
-    for module in (peer, compat):
+    for module in (peer, densecrf):
         crf = module.DenseCRF(200, 3)
         crf.setUnary(module.ConstUnary(energies))
         crf.addPairwiseEnergy(points, 2.0)
@@ -111,30 +110,30 @@ def test_drop_in_for_any_points() -> None:
     np.testing.assert_allclose(results[1], results[0], atol=1e-4)
 
 
-def test_helpers_agree() -> None:
+def test_utils_give_the_same_numbers() -> None:
     theirs = pytest.importorskip("pydensecrf.utils")
     random = np.random.default_rng(0)
     labels = random.integers(0, 4, (6, 7))
     probs = random.dirichlet(np.ones(5), (6, 7)).transpose(2, 0, 1)
     for count, sure, unknown in [(3, 0.7, True), (4, 0.6, False)]:
         np.testing.assert_allclose(
-            compat.unary_from_labels(labels, count, sure, unknown),
+            utils.unary_from_labels(labels, count, sure, unknown),
             theirs.unary_from_labels(labels, count, sure, unknown),
             rtol=1e-6,
         )
     for scale, clip in [(None, 1e-5), (0.7, 1e-5), (1.0, None)]:
         np.testing.assert_allclose(
-            compat.unary_from_softmax(probs, scale, clip),
+            utils.unary_from_softmax(probs, scale, clip),
             theirs.unary_from_softmax(probs, scale, clip),
             rtol=1e-5,
         )
     np.testing.assert_allclose(
-        compat.create_pairwise_gaussian((2, 3), (6, 7)), theirs.create_pairwise_gaussian((2, 3), (6, 7))
+        utils.create_pairwise_gaussian((2, 3), (6, 7)), theirs.create_pairwise_gaussian((2, 3), (6, 7))
     )
     cases: list[tuple[Any, int, Any]] = [(IMAGE, 2, (4, 5, 6)), (IMAGE[..., 0], -1, 7), (IMAGE, 2, 5)]
     for image, axis, deviation in cases:
         np.testing.assert_allclose(
-            compat.create_pairwise_bilateral((2, 3), deviation, image, axis),
+            utils.create_pairwise_bilateral((2, 3), deviation, image, axis),
             theirs.create_pairwise_bilateral((2, 3), deviation, image, axis),
             rtol=1e-6,
         )
