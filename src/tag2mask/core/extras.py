@@ -16,6 +16,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "hub": ("huggingface_hub",),
     "app": ("gradio",),
     "scale": ("ray", "fsspec", "pyarrow"),
+    "supervision": ("supervision",),
 }
 """Modules of each extra of `pip install 'tag2mask[extra]'`."""
 

@@ -1,168 +1,223 @@
-"""Masks of many photographs into a folder: skipping what is done, counting what fails."""
+"""Masks of many images into a folder: what is done is skipped, what fails is counted."""
 
 from __future__ import annotations
 
 import json
+import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
+from os import PathLike
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from tag2mask.core.errors import ConfigError, DataError
-from tag2mask.core.files import make_folder, write_text
+from tag2mask.core.files import atomic_path, make_folder, write_text
+from tag2mask.core.outcome import Outcome
+from tag2mask.core.progress import progress_bar
+from tag2mask.core.record import ImageRecord
+from tag2mask.data import UNPACKED, Dataset
 from tag2mask.images.decode import read_image
-from tag2mask.inference.prediction import MaskMaker, Prediction, Request
+from tag2mask.images.folder import list_images
 from tag2mask.inference.review import ReviewTable
-from tag2mask.masks import mask_path, write_label_map, write_mask
+from tag2mask.masks import mask_path, write_confidence, write_label_map, write_mask
+
+if TYPE_CHECKING:
+    from tag2mask.inference.prediction import Prediction
+    from tag2mask.inference.segmenter import Segmenter
 
 ABOUT = "about.json"
+"""File in a folder of masks that names the network and the settings they come from."""
+
+_AHEAD = 4  # images decoded in advance
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One photograph to segment: its file, its name in the output, and its tags as in `Request`."""
-
-    image: Path
-    name: str
-    tags: tuple[str, ...] | None = None
-    maybe: tuple[str, ...] = ()
-
-
-@dataclass(slots=True)
-class Outcome:
-    """What became of the photographs.
+class FolderOptions:
+    """Where masks go, and what else is written.
 
     Attributes:
-        folder: where the masks are.
-        written: masks written now.
-        kept: masks that were there already.
-        failures: name and reason of each photograph without a mask.
+        out: folder of the masks.
+        overlays: folder for the images with their masks laid over, or None.
+        confidence: folder for the probability of each pixel's class, or None.
+        confidence_bits: of those, 8 or 16.
+        overwrite: replace masks that are there.
+        strict: stop at the first unreadable image instead of skipping it.
+        progress: show a progress bar.
     """
 
-    folder: Path
-    written: int = 0
-    kept: int = 0
-    failures: list[tuple[str, str]] = field(default_factory=list)
+    out: Path
+    overlays: Path | None = None
+    confidence: Path | None = None
+    confidence_bits: int = 8
+    overwrite: bool = False
+    strict: bool = False
+    progress: bool = True
 
-    def summary(self) -> str:
-        """One line for people."""
-        parts = [f"{self.written} masks written to {self.folder}"]
-        if self.kept:
-            parts.append(f"{self.kept} were there already (--overwrite makes them anew)")
-        if self.failures:
-            parts.append(f"{len(self.failures)} images skipped")
-        return ", ".join(parts)
-
-
-Finish = Callable[[Job, NDArray[np.uint8], Prediction], None]
+    def __post_init__(self) -> None:
+        if self.confidence_bits not in (8, 16):
+            raise ConfigError(f"`confidence_bits` {self.confidence_bits}: a grey PNG has 8 or 16 bits here")
+        if self.confidence is not None and self.confidence.resolve().is_relative_to(self.out.resolve()):
+            raise ConfigError(f"`confidence` {self.confidence}: lies among the masks; choose another folder")
 
 
-def write_masks(
-    predictor: MaskMaker,
-    jobs: Sequence[Job],
-    out: Path,
+def records_of(
+    images: str | PathLike[str] | Dataset,
+    tags: str | PathLike[str] | None,
+    classes: Sequence[str],
     *,
-    overwrite: bool = False,
-    strict: bool = False,
-    also: Finish | None = None,
-    complete: Callable[[Job], bool] = lambda job: True,
-    advance: Callable[[], None] = lambda: None,
-) -> Outcome:
-    """Segment photographs; write a palette PNG for each, by name, `classes.txt` and `uncertainty.csv`.
-
-    Args:
-        predictor: the trained network.
-        jobs: photographs with unique names.
-        out: folder of the masks.
-        overwrite: make masks anew that are there already.
-        strict: stop at the first unreadable photograph instead of counting it.
-        also: called with each finished photograph, for further outputs.
-        complete: whether the further outputs of a photograph are there; if not, its mask is made anew.
-        advance: called once a photograph, for progress.
+    out: Path,
+    strict: bool,
+) -> Sequence[ImageRecord]:
+    """The images to segment, with their tags where there are any.
 
     Raises:
-        ConfigError: `out` holds the masks of another network and `overwrite` is off.
-        DataError: an unreadable photograph (`strict`), or `out` cannot be written to.
+        ConfigError: tags beside a dataset, which has its own.
+        DataError: there is no image, or the tags make no sense.
     """
-    outcome = Outcome(out)
-    _claim(out, predictor, overwrite=overwrite)
-    write_label_map(out, predictor.classes)
-    review = ReviewTable(out)
-    todo = []
-    for job in jobs:
-        if not overwrite and mask_path(out, job.name).is_file() and complete(job):
-            outcome.kept += 1
+    if isinstance(images, Dataset):
+        if tags is not None:
+            raise ConfigError("`tags`: a dataset has its own tags; leave them out")
+        return images.records
+    if tags is None:
+        return [ImageRecord(name, path) for path, name in list_images(Path(images))]
+    dataset = Dataset.load(Path(images), Path(tags), classes=classes, strict=strict, unpack=out / UNPACKED)
+    dataset.log_problems()
+    return dataset.records
+
+
+def write_masks(segmenter: Segmenter, records: Sequence[ImageRecord], options: FolderOptions) -> Outcome:
+    """Segment images; write a palette PNG for each, by name, `classes.txt` and `uncertainty.csv`.
+
+    A mask is kept if it is there and has its line in `uncertainty.csv`, which is written after it: so a mask that an
+    interrupted call with `overwrite` did not reach is not taken for one of the new network.
+
+    Args:
+        segmenter: the trained network.
+        records: images with unique names; their tags say which classes may get pixels.
+        options: where to write what.
+
+    Raises:
+        ConfigError: the folder holds masks of another network and `overwrite` is off.
+        DataError: an unreadable image (`strict`), or the folder cannot be written to.
+    """
+    outcome = Outcome(options.out)
+    review = _claim(segmenter, options)
+    write_label_map(options.out, segmenter.classes)
+    todo = [record for record in records if options.overwrite or not _is_done(record, review, options)]
+    outcome.kept = len(records) - len(todo)
+    if outcome.kept:
+        outcome.notes.append("`overwrite=True` replaces them")
+    with progress_bar("masks", len(records), shown=options.progress) as advance:
+        for _ in range(outcome.kept):
             advance()
-        else:
-            todo.append(job)
-    read = _read_ahead(todo, outcome, strict=strict, advance=advance)
-    good: deque[tuple[Job, NDArray[np.uint8]]] = deque()
+        waiting: deque[ImageRecord] = deque()
 
-    def inputs() -> Iterator[Request]:
-        for job, image in read:
-            good.append((job, image))
-            yield Request(image, job.tags, job.maybe)
+        def images() -> Iterator[tuple[NDArray[np.uint8], ImageRecord]]:
+            for record, image in _read_ahead(todo):
+                if isinstance(image, DataError):
+                    if options.strict:
+                        raise image
+                    outcome.failures.append((record.name, str(image)))
+                    advance()
+                    continue
+                waiting.append(record)
+                yield image, record
 
-    for prediction in predictor.predict_many(inputs()):
-        job, image = good.popleft()
-        review.add(job.name, prediction.doubt)
-        if also is not None:
-            also(job, image, prediction)
-        write_mask(mask_path(out, job.name), prediction.mask, classes=len(predictor.classes))
-        outcome.written += 1
-        advance()
+        for prediction in segmenter.predict_many(images()):
+            record = waiting.popleft()
+            _write(record, prediction, options)
+            review.add(record.name, prediction.uncertainty)
+            outcome.written += 1
+            advance()
     return outcome
 
 
-def _read_ahead(
-    jobs: Iterable[Job], outcome: Outcome, *, strict: bool, advance: Callable[[], None], ahead: int = 4
-) -> Iterator[tuple[Job, NDArray[np.uint8]]]:
-    """Decode photographs in a thread, a few ahead; the unreadable ones are counted and left out."""
-    remaining = iter(jobs)
-    with ThreadPoolExecutor(1) as pool:
-        pending: deque[tuple[Job, Future[NDArray[np.uint8]]]] = deque()
-
-        def refill() -> None:
-            for job in islice(remaining, ahead - len(pending)):
-                pending.append((job, pool.submit(read_image, job.image)))
-
-        refill()
-        while pending:
-            job, future = pending.popleft()
-            try:
-                image = future.result()
-            except DataError as error:
-                if strict:
-                    raise
-                outcome.failures.append((job.name, str(error)))
-                advance()
-            else:
-                yield job, image
-            refill()
+def _write(record: ImageRecord, prediction: Prediction, options: FolderOptions) -> None:
+    """Write everything of one image, the mask last."""
+    if options.overlays is not None:
+        with atomic_path(mask_path(options.overlays, record.name).with_suffix(".jpg")) as temporary:
+            Image.fromarray(prediction.overlay()).save(temporary, quality=90)
+    if options.confidence is not None:
+        path = mask_path(options.confidence, record.name)
+        write_confidence(path, prediction.probs, prediction.mask, bits=options.confidence_bits)
+    prediction.save(mask_path(options.out, record.name))
 
 
-def _claim(out: Path, predictor: MaskMaker, *, overwrite: bool) -> None:
-    """Record which network and settings a folder's masks come from; refuse to mix two."""
-    about = {"network": predictor.fingerprint(), "classes": list(predictor.classes)}
-    path = make_folder(out) / ABOUT
-    if not overwrite:
-        try:
-            found = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            found = None
-        except (OSError, ValueError) as error:
-            raise DataError(f"{path}: cannot read it ({error}); choose another --out, or --overwrite") from None
-        # Photographs unpacked from Parquet files lie in a hidden folder here and are no masks.
-        masks = (path for path in out.rglob("*.png") if not path.relative_to(out).parts[0].startswith("."))
-        foreign = found != about if found is not None else any(masks)
-        if foreign:
-            raise ConfigError(
-                f"{out}: this folder holds masks that other weights or settings made; "
-                "choose another --out, or replace them with --overwrite"
-            )
+def _is_done(record: ImageRecord, review: ReviewTable, options: FolderOptions) -> bool:
+    made = record.name in review and mask_path(options.out, record.name).is_file()
+    if options.confidence is None:
+        return made
+    return made and mask_path(options.confidence, record.name).is_file()
+
+
+def _claim(segmenter: Segmenter, options: FolderOptions) -> ReviewTable:
+    """Record which network and settings a folder's masks come from, and open its table of uncertainty.
+
+    Masks of two networks are not mixed: those of another one are refused, or, with `overwrite`, count as not made.
+    """
+    about = {"network": segmenter.fingerprint(), "classes": list(segmenter.classes)}
+    path = make_folder(options.out) / ABOUT
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        found = None
+    except (OSError, ValueError) as error:
+        if not options.overwrite:
+            raise DataError(
+                f"{path}: cannot read it ({error}); choose another `out`, or set `overwrite=True`"
+            ) from None
+        found = None
+    if found == about:
+        return ReviewTable(options.out)
+    if not options.overwrite and (found is not None or _has_masks(options.out)):
+        raise ConfigError(
+            f"{options.out}: this folder holds masks that other weights or settings made; choose another `out`, or "
+            "replace them with `overwrite=True`"
+        )
+    review = ReviewTable(options.out, fresh=True)  # before about.json: an interruption here must not mix two networks
     write_text(path, json.dumps(about, ensure_ascii=False, indent=1) + "\n")
+    return review
+
+
+def _has_masks(folder: Path) -> bool:
+    """Whether there are masks; images unpacked from Parquet files lie in a hidden folder and are none."""
+    masks = (path.relative_to(folder) for path in folder.rglob("*.png"))
+    return any(not path.parts[0].startswith(".") for path in masks)
+
+
+def _read_ahead(records: Iterable[ImageRecord]) -> Iterator[tuple[ImageRecord, NDArray[np.uint8] | DataError]]:
+    """Decode images in a thread, a few ahead; of the unreadable ones the error."""
+    remaining = iter(records)
+    with ThreadPoolExecutor(1) as pool:
+        pending: deque[tuple[ImageRecord, Future[NDArray[np.uint8]]]] = deque()
+        while True:
+            for record in islice(remaining, _AHEAD - len(pending)):
+                pending.append((record, pool.submit(read_image, record.path)))
+            if not pending:
+                return
+            record, future = pending.popleft()
+            try:
+                yield record, future.result()
+            except DataError as error:
+                yield record, error
+
+
+def write_corrected(masks: Path, records: Iterable[ImageRecord]) -> int:
+    """Copy the masks that people have corrected into a folder of masks; returns how many there are."""
+    from tag2mask.masks import read_mask
+
+    count = 0
+    for record in records:
+        if record.corrected is not None:
+            write_mask(mask_path(masks, record.name), read_mask(record.corrected))
+            count += 1
+    return count

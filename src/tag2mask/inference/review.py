@@ -1,4 +1,4 @@
-"""The queue of review: how uncertain each mask of a folder is, beside the masks."""
+"""The queue of review: how uncertain each mask of a folder is, in a table beside the masks."""
 
 from __future__ import annotations
 
@@ -9,36 +9,47 @@ from pathlib import Path
 
 from tag2mask.core.errors import DataError
 from tag2mask.core.files import write_text
-from tag2mask.method.uncertainty import Doubt
+from tag2mask.method.uncertainty import Uncertainty
 
 TABLE = "uncertainty.csv"
-COLUMNS = ("image", "uncertainty", "streams", "views", "tags")
+COLUMNS = ("image", "uncertainty", "heads", "views", "tags")
 
 
 class ReviewTable:
-    """Writes a line a mask as it is made, so that an interruption loses none."""
+    """Writes a line for each mask once the mask is written, so that an interruption loses none."""
 
-    def __init__(self, folder: Path):
-        """Begin, or go on with, the table of a folder; lines cut off by an interruption go."""
+    def __init__(self, folder: Path, *, fresh: bool = False):
+        """Begin, or go on with, the table of a folder; lines cut off by an interruption are dropped.
+
+        Args:
+            folder: of the masks.
+            fresh: drop all lines.
+        """
         self.path = folder / TABLE
-        before = read_review(folder) if self.path.is_file() else {}
-        write_text(self.path, _line(COLUMNS) + "".join(_row(name, doubt) for name, doubt in before.items()))
+        before = read_review(folder) if self.path.is_file() and not fresh else {}
+        self._names = set(before)
+        write_text(self.path, _line(COLUMNS) + "".join(_row(name, value) for name, value in before.items()))
 
-    def add(self, name: str, doubt: Doubt) -> None:
-        """Add a photograph's line; of several the last one counts.
+    def __contains__(self, name: str) -> bool:
+        """Whether an image has its line."""
+        return name in self._names
+
+    def add(self, name: str, uncertainty: Uncertainty) -> None:
+        """Add the line of an image; of several the last one counts.
 
         Raises:
             DataError: the disk is full, or the file cannot be written.
         """
         try:
             with self.path.open("a", encoding="utf-8", newline="") as file:
-                file.write(_row(name, doubt))
+                file.write(_row(name, uncertainty))
         except OSError as error:
             raise DataError(f"{self.path}: writing failed ({error.strerror}); check space and permissions") from error
+        self._names.add(name)
 
 
-def read_review(folder: Path) -> dict[str, Doubt]:
-    """The doubt about each photograph by name; lines that are damaged are left out.
+def read_review(folder: Path) -> dict[str, Uncertainty]:
+    """The uncertainty of each image's mask by name; damaged lines are left out.
 
     Raises:
         DataError: there is no such table, or it cannot be read.
@@ -48,38 +59,38 @@ def read_review(folder: Path) -> dict[str, Doubt]:
         text = path.read_text(encoding="utf-8", errors="replace")
     except OSError:
         raise DataError(
-            f"{path}: no table of uncertainty; make the masks with `tag2mask masks` or `predict` of this version"
+            f"{path}: no table of uncertainty; predict the masks with this version, which writes it"
         ) from None
-    found: dict[str, Doubt] = {}
+    found: dict[str, Uncertainty] = {}
     for row in csv.reader(io.StringIO(text.replace("\0", ""))):
-        if len(row) == len(COLUMNS) and (doubt := _doubt(row[2:])) is not None:
+        if len(row) == len(COLUMNS) and (uncertainty := _uncertainty(row[2:])) is not None:
             found.pop(row[0], None)
-            found[row[0]] = doubt
+            found[row[0]] = uncertainty
     return found
 
 
 def least_certain(folder: Path, count: int) -> list[str]:
-    """The names of the photographs whose masks are least certain, the least certain first.
+    """The names of the images with the least certain masks, the least certain first.
 
     Raises:
         DataError: there is no table, or nothing in it.
     """
     found = read_review(folder)
     if not found:
-        raise DataError(f"{folder / TABLE}: the table of uncertainty is empty; make the masks anew with --overwrite")
+        raise DataError(f"{folder / TABLE}: the table is empty; predict the masks again with `overwrite=True`")
     return sorted(found, key=lambda name: (-found[name].total, name))[:count]
 
 
-def _doubt(values: list[str]) -> Doubt | None:
+def _uncertainty(values: list[str]) -> Uncertainty | None:
     try:
         numbers = [float(value) for value in values]
     except ValueError:
         return None
-    return Doubt(*numbers) if all(math.isfinite(number) for number in numbers) else None
+    return Uncertainty(*numbers) if all(math.isfinite(number) for number in numbers) else None
 
 
-def _row(name: str, doubt: Doubt) -> str:
-    return _line((name, *(f"{value:.4f}" for value in (doubt.total, *doubt))))
+def _row(name: str, uncertainty: Uncertainty) -> str:
+    return _line((name, *(f"{value:.4f}" for value in (uncertainty.total, *uncertainty))))
 
 
 def _line(cells: tuple[str, ...]) -> str:

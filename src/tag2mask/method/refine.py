@@ -1,4 +1,4 @@
-"""From a stack of maps to masks: the dense CRF, arg max and confidence."""
+"""From class scores to marginals and masks: the dense CRF and the arg max."""
 
 from __future__ import annotations
 
@@ -8,96 +8,68 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.config.schema import CrfConfig
-from tag2mask.core.constants import IGNORE_INDEX
 from tag2mask.crf import dense_crf_batch
+from tag2mask.method.output import Array
 
-_EPS = np.float32(1e-12)
+
+def refine(image: NDArray[np.uint8], scores: Array, crf: CrfConfig, *, pixel_scale: float = 1.0) -> Array:
+    """Apply the dense CRF to one image.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        scores: (K + 1, H, W) probabilities, summing to 1 over the first axis.
+        crf: settings; deviations are in pixels of the configuration's `data.image_size`.
+        pixel_scale: pixels of `image` per pixel of `data.image_size`.
+
+    Returns:
+        (K + 1, H, W) marginals, summing to 1 over the first axis.
+    """
+    return refine_batch([image], [scores], crf, pixel_scale=pixel_scale)[0]
 
 
-def refine(
+def refine_batch(
     images: Sequence[NDArray[np.uint8]],
-    stacks: Sequence[NDArray[np.float32]],
+    scores: Sequence[Array],
     crf: CrfConfig,
     *,
-    pixel_scale: float | Sequence[float] = 1.0,
+    pixel_scale: float = 1.0,
     threads: int = 1,
-) -> list[NDArray[np.float32]]:
-    """Apply the dense CRF to each stack, leaving out the channels that are zero everywhere.
+) -> list[Array]:
+    """`refine` for several images, `threads` of them at once.
 
-    Args:
-        images: (H, W, 3) uint8 RGB each.
-        stacks: (K, H, W) float32 each, summing to 1 over K.
-        crf: settings; deviations are in pixels of the configuration's `image_size`.
-        pixel_scale: pixels of `images` per pixel of `image_size`, one or one an image.
-        threads: images worked on at once.
-
-    Returns:
-        (K, H, W) float32 each, marginals that sum to 1 over K.
+    Classes whose score is zero everywhere stay at zero and cost nothing.
     """
     if not crf.enabled:
-        return list(stacks)
-    scales = [pixel_scale] * len(images) if isinstance(pixel_scale, float | int) else list(pixel_scale)
-    kept = [np.flatnonzero(stack.reshape(len(stack), -1).any(axis=1)) for stack in stacks]
+        return list(scores)
+    kept = [np.flatnonzero(one.reshape(len(one), -1).any(axis=1)) for one in scores]
     busy = [index for index, channels in enumerate(kept) if len(channels) > 1]
-    results = [np.array(stack, dtype=np.float32) for stack in stacks]
-    for scale in dict.fromkeys(scales[index] for index in busy):
-        group = [index for index in busy if scales[index] == scale]
-        marginals = dense_crf_batch(
-            [images[index] for index in group],
-            [np.ascontiguousarray(stacks[index][kept[index]]) for index in group],
-            threads=threads,
-            iterations=crf.iterations,
-            gaussian_weight=crf.gaussian_weight,
-            gaussian_xy=crf.gaussian_xy * scale,
-            bilateral_weight=crf.bilateral_weight,
-            bilateral_xy=crf.bilateral_xy * scale,
-            bilateral_rgb=crf.bilateral_rgb,
-        )
-        for index, marginal in zip(group, marginals, strict=True):
-            results[index][:] = 0
-            results[index][kept[index]] = marginal
-    return results
+    refined = [np.array(one, dtype=np.float32) for one in scores]
+    marginals = dense_crf_batch(
+        [images[index] for index in busy],
+        [np.ascontiguousarray(scores[index][kept[index]]) for index in busy],
+        threads=threads,
+        iterations=crf.iterations,
+        gaussian_weight=crf.gaussian_weight,
+        gaussian_xy=crf.gaussian_xy * pixel_scale,
+        bilateral_weight=crf.bilateral_weight,
+        bilateral_xy=crf.bilateral_xy * pixel_scale,
+        bilateral_rgb=crf.bilateral_rgb,
+    )
+    for index, marginal in zip(busy, marginals, strict=True):
+        refined[index][:] = 0
+        refined[index][kept[index]] = marginal
+    return refined
 
 
-def foreground_first(probs: NDArray[np.float32], *, power: float = 1.0, shift: float = 0.0) -> NDArray[np.float32]:
-    """Ask first whether there is an object, then which one.
-
-    Where two classes share a place, say 0.3 each, background wins it with 0.4 though foreground is
-    likelier. The classes' shares of the foreground, raised to a power, make the likeliest class stand
-    for nearly all of it; background keeps its probability.
+def to_mask(marginals: Array, channels: NDArray[np.intp]) -> NDArray[np.uint8]:
+    """Arg max over (K + 1, H, W) as class indices.
 
     Args:
-        probs: (C + 1, ...), background first, summing to 1 over the first axis.
-        power: of the shares; 1 leaves them as they are.
-        shift: added to the log-odds of foreground; above 0 objects get larger.
+        marginals: of background and the allowed classes.
+        channels: (K + 1,) their class indices, 0 first.
 
     Returns:
-        As `probs`; the same array if there is nothing to do.
+        (H, W) uint8.
     """
-    if power == 1 and not shift:
-        return probs
-    kept = [channel for channel in range(1, len(probs)) if probs[channel].any()]
-    if not kept:
-        return probs
-    result = np.zeros_like(probs)
-    foreground = probs[kept].sum(axis=0)
-    if shift:
-        raised = foreground * np.float32(np.exp(shift))
-        foreground = raised / np.maximum(raised + probs[0], _EPS)
-    shares = probs[kept] / np.maximum(probs[kept].max(axis=0), _EPS)  # by the greatest: no power underflows
-    shares **= np.float32(power)
-    result[kept] = shares * (foreground / np.maximum(shares.sum(axis=0), _EPS))
-    result[0] = np.maximum(1 - foreground, 0)
-    return result
-
-
-def to_mask(marginals: NDArray[np.float32], *, confidence: float = 0.0) -> NDArray[np.uint8]:
-    """Arg max over K of (K, H, W); pixels whose best value is under `confidence` become 255.
-
-    Returns:
-        (H, W) uint8 class indices.
-    """
-    mask: NDArray[np.uint8] = marginals.argmax(axis=0).astype(np.uint8)
-    if confidence > 0:
-        mask[marginals.max(axis=0) < confidence] = IGNORE_INDEX
+    mask: NDArray[np.uint8] = channels.astype(np.uint8)[marginals.argmax(axis=0)]
     return mask

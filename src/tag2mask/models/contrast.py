@@ -19,7 +19,8 @@ from tag2mask.core.errors import ConfigError
 
 _HIDDEN = 64
 _EPS = 1e-6
-_EDGE = 2  # places; the receptive field of two stages reaches over the border so far
+EDGE = 2
+"""Pixels of the features that padding reaches, through the receptive field of two stages."""
 
 
 class Contrast(NamedTuple):
@@ -50,6 +51,7 @@ class ContrastHead(nn.Module):
     def __init__(self, channels: Sequence[int], num_classes: int):
         super().__init__()
         self.first = channels[0]
+        self.channels = sum(channels)
         self.scale = nn.BatchNorm2d(sum(channels), affine=False, momentum=None)
         self.classifier = nn.Sequential(
             nn.Conv2d(sum(channels), _HIDDEN, 1), nn.ReLU(inplace=True), nn.Conv2d(_HIDDEN, num_classes, 1)
@@ -107,7 +109,7 @@ def contrast_stages(stages: Sequence[int], available: int) -> tuple[int, ...]:
 
 def _without_edge(maps: Tensor) -> Tensor:
     """The outermost places replaced by their neighbours: padding makes them odd in every image."""
-    edge = _EDGE
+    edge = EDGE
     if min(maps.shape[-2:]) <= 4 * edge:
         return maps
     return F.pad(maps[..., edge:-edge, edge:-edge], (edge, edge, edge, edge), mode="replicate")

@@ -106,9 +106,9 @@ def _training(config: Config) -> str:
         f"- {training.epochs or f'about {training.samples} images in all'}"
         f"{' epochs' if training.epochs else ''}, batches of {training.batch_size}, "
         f"learning rate {training.learning_rate:g}, seed {training.seed}",
-        f"- background of the masks: `{config.masks.background}`; prediction at scales "
+        f"- background of the masks: `{config.paper.background}`; prediction at scales "
         f"{', '.join(f'{scale:g}' for scale in config.prediction.scales)}"
-        f"{' with the mirror image' if config.prediction.flip else ''}, "
+        f"{' with the horizontal flip' if config.prediction.flip else ''}, "
         f"{'with' if config.prediction.crf.enabled else 'without'} a dense CRF",
         "- every setting is in `model.yaml`",
     ]

@@ -1,4 +1,4 @@
-"""A run's trained network as an ONNX file."""
+"""A trained network as an ONNX file."""
 
 from __future__ import annotations
 
@@ -13,91 +13,118 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError
 from tag2mask.core.extras import require
 from tag2mask.core.files import atomic_path
-from tag2mask.inference.predictor import Predictor
-from tag2mask.models import Recognition, TagSegmenter, contrast
-from tag2mask.portable.onnx_metadata import INPUT, Metadata
-from tag2mask.training.transforms import normalise
+from tag2mask.models import contrast
+from tag2mask.models.backbone import INPUT_MULTIPLE
+from tag2mask.models.inputs import normalise
+from tag2mask.models.network import TagSegmenter
+from tag2mask.portable.onnx_metadata import CONTRAST_FEATURES, INPUT, MEDIAN, Metadata
 
 OPSET = 18
 
 
-def export_onnx(run: str | Path | Predictor, path: str | Path) -> Metadata:
-    """Write a run's network as one ONNX file of any batch and image size, with its classes and settings inside.
+def export_onnx(network: TagSegmenter, classes: Sequence[str], config: Config, path: Path) -> Metadata:
+    """Write a network as one ONNX file of any batch and image size, with its classes and settings inside.
 
     Args:
-        run: folder of a run, or a loaded network.
+        network: the trained network; it comes back where and as it was.
+        classes: names, without background.
+        config: the configuration of its run.
         path: the file, ending in .onnx.
 
     Raises:
         ConfigError: `path` does not end in .onnx.
-        DataError: the folder holds no trained network, or the file cannot be written.
-        MissingExtraError: torch or ONNX is not installed.
+        DataError: the file cannot be written.
+        MissingExtraError: ONNX is not installed.
     """
-    path = Path(path)
     if path.suffix.lower() != ".onnx":
-        raise ConfigError(f"--onnx {path}: the name must end in .onnx, as ONNX files do")
+        raise ConfigError(f"{path}: the name must end in .onnx, as ONNX files do")
     require("onnx", "export to ONNX", "onnx", "onnxscript")
-    predictor = run if isinstance(run, Predictor) else Predictor.load(run, device="cpu")
-    network = predictor.network.cpu().to(memory_format=torch.contiguous_format).eval()
-    layers = predictor.config.masks.prior_layers
-    graph = _Graph(network, layers if predictor.config.training.supervision == "tags" else None).eval()
-    example = torch.zeros(2, 3, 96, 128, dtype=torch.uint8)
-    sizes = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
-    with torch.inference_mode():
-        names = list(graph.outputs(example))
+    device, was_training = next(network.parameters()).device, network.training
+    network = network.cpu().to(memory_format=torch.contiguous_format).eval()
+    channels = 0 if network.contrast is None else network.contrast.channels
+    try:
+        program = _exported(network, config, channels)
+    finally:
+        network.to(device, memory_format=torch.channels_last).train(was_training)  # type: ignore[call-overload]
     preprocessing = network.backbone.preprocessing
-    metadata = Metadata(predictor.classes, predictor.config, preprocessing.mean, preprocessing.std, OPSET)
-    with _quiet(), torch.no_grad():
-        program: Any = torch.onnx.export(
-            graph,
-            (example,),
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=[INPUT],
-            output_names=names,
-            dynamic_shapes=(sizes,),
-            verbose=False,
-        )
+    metadata = Metadata(
+        tuple(classes),
+        config,
+        preprocessing.mean,
+        preprocessing.std,
+        INPUT_MULTIPLE,
+        OPSET,
+        contrast_channels=channels if config.training.supervision == "tags" else 0,
+    )
     program.model.metadata_props.update(metadata.to_properties())
-    predictor.network.to(predictor.device, memory_format=torch.channels_last)
     with atomic_path(path) as temporary:
         program.save(temporary, external_data=False)
     return metadata
 
 
+def _exported(network: TagSegmenter, config: Config, contrast_channels: int) -> Any:
+    """The ONNX program of a network on the CPU."""
+    from_tags = config.training.supervision == "tags"
+    graph = _Graph(network, config.masks.prior_layers if from_tags else None).eval()
+    inputs: tuple[Tensor, ...] = (torch.zeros(2, 3, 96, 128, dtype=torch.uint8),)
+    names = [INPUT]
+    sizes = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
+    shapes: tuple[Any, ...] = (sizes,)
+    if from_tags and contrast_channels:
+        inputs, names, shapes = (*inputs, torch.zeros(1, contrast_channels)), [*names, MEDIAN], (sizes, None)
+    with torch.inference_mode():
+        outputs = list(graph.outputs(*inputs))
+    with _quiet(), torch.no_grad():
+        return torch.onnx.export(
+            graph,
+            inputs,
+            dynamo=True,
+            opset_version=OPSET,
+            input_names=names,
+            output_names=outputs,
+            dynamic_shapes=shapes,
+            verbose=False,
+        )
+
+
 class _Graph(nn.Module):
-    """Both streams on uint8 images, and what the stack of class maps is made from."""
+    """Both heads on uint8 images, and what class scores are made from."""
 
     def __init__(self, network: TagSegmenter, prior_layers: Sequence[int] | None):
         super().__init__()
         self.network = network
         self.prior_layers = prior_layers
 
-    def outputs(self, images: Tensor) -> dict[str, Tensor]:
+    def outputs(self, images: Tensor, median: Tensor | None = None) -> dict[str, Tensor]:
         """The outputs by name."""
         network = self.network
         batch = normalise(images, network.backbone.preprocessing)
         features = network.backbone(batch)
         own = features if network.own_backbone is None else network.own_backbone(batch)
-        recognition: Recognition = network.recognition(features)
-        result = {"tag_logits": recognition.tag_logits, "pixel_logits": network.segmentation(own[-1])}
+        recognition = network.recognition(features)
+        outputs = {
+            "tag_logits": recognition.tag_logits,
+            "pixel_logits": network.segmentation(own[-1]),
+            "cams": recognition.cams,
+        }
         if self.prior_layers is None:
-            return result
+            return outputs
         if network.contrast is not None:
-            logits, prior = self._contrast(features)
-            return {**result, "contrast_logits": logits, "contrast_prior": prior}
+            assert median is not None
+            return outputs | self._contrast(features, median)
         energies = [recognition.features[layer].abs().sum(dim=1, keepdim=True) for layer in self.prior_layers]
-        return {**result, "cams": recognition.cams, **{f"energy_{k}": energy for k, energy in enumerate(energies)}}
+        return outputs | {f"energy_{k}": energy for k, energy in enumerate(energies)}
 
-    def forward(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Map images (B, 3, H, W) uint8 to the outputs, in the order of `outputs`."""
-        return tuple(self.outputs(images).values())
+    def forward(self, images: Tensor, median: Tensor | None = None) -> tuple[Tensor, ...]:
+        """Map images (B, 3, H, W) uint8, and the median (1, D), to the outputs, in the order of `outputs`."""
+        return tuple(self.outputs(images, median).values())
 
-    def _contrast(self, features: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-        """What `ContrastHead` computes of whole photographs, in operators that ONNX has."""
+    def _contrast(self, features: Sequence[Tensor], given: Tensor) -> dict[str, Tensor]:
+        """What `ContrastHead` computes of whole images, in operators that ONNX has."""
         network = self.network
         assert network.contrast is not None
         coarsest = max(network.backbone.strides[stage] for stage in network.contrast_stages)
@@ -109,14 +136,15 @@ class _Graph(nn.Module):
             pooled.append(feature)
         joined = _without_edge(torch.cat(pooled, dim=1))
         ordered = joined.flatten(2).sort(dim=2).values
-        median = ordered[:, :, (ordered.shape[2] - 1) // 2, None, None]
+        own = ordered[:, :, (ordered.shape[2] - 1) // 2]
+        median = torch.where(torch.isnan(given), own, given)[:, :, None, None]
         first = network.contrast.first
         prior = 1 - F.cosine_similarity(joined[:, :first], median[:, :first], dim=1)
         logits = network.contrast.classifier(network.contrast.scale(joined - median))
-        return logits, prior.clamp_min(0)
+        return {"contrast_logits": logits, "contrast_prior": prior.clamp_min(0), CONTRAST_FEATURES: joined}
 
 
-def _without_edge(maps: Tensor, edge: int = contrast._EDGE) -> Tensor:
+def _without_edge(maps: Tensor, edge: int = contrast.EDGE) -> Tensor:
     """As in `tag2mask.models.contrast`, but whether the maps are large enough is asked in the graph."""
     inner = F.pad(maps[..., edge:-edge, edge:-edge], (edge, edge, edge, edge), mode="replicate")
     rows, columns = (torch.ones_like(line).sum() for line in (maps[0, 0, :, 0], maps[0, 0, 0]))
@@ -125,7 +153,7 @@ def _without_edge(maps: Tensor, edge: int = contrast._EDGE) -> Tensor:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what the exporter says of its own inner life to itself."""
+    """Silence the exporter's notes on its own progress."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir", "torch.export")]
     levels = [logger.level for logger in loggers]
     try:

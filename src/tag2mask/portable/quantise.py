@@ -11,31 +11,32 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from tag2mask.core.errors import DataError
 from tag2mask.core.extras import require
 from tag2mask.core.files import atomic_path
-from tag2mask.data import list_images
-from tag2mask.images.decode import read_image, scaled_size
-from tag2mask.inference.onnx_predictor import OnnxPredictor
-from tag2mask.portable.onnx_metadata import INPUT, MULTIPLE, Metadata
+from tag2mask.images.decode import read_image
+from tag2mask.images.folder import list_images
+from tag2mask.images.resize import resize_image, scaled_size
+from tag2mask.portable.onnx_metadata import INPUT, MEDIAN, Metadata
+
+_log = logging.getLogger(__name__)
 
 
-def quantise(source: str | Path, path: str | Path, photographs: str | Path, *, limit: int = 32) -> Metadata:
+def quantise(source: str | Path, path: str | Path, images: str | Path, *, limit: int = 32) -> Metadata:
     """Write an 8-bit form of an ONNX file.
 
-    The convolutions' weights become int8, one scale a channel; their inputs uint8, with the range
-    that they take on some photographs. Everything else stays in float32.
+    The convolutions' weights become int8, one scale a channel; their inputs uint8, with the range that they take on
+    calibration images. Everything else stays in float32.
 
     Args:
         source: file of `export_onnx`.
         path: where to write; may be `source`.
-        photographs: folder of photographs like those to come; no tags are needed.
-        limit: look at so many, evenly spread over the folder.
+        images: folder of calibration images, like those to come; no tags are needed.
+        limit: use so many of them, evenly spread over the folder.
 
     Raises:
-        DataError: no readable photograph, or the file cannot be written.
+        DataError: no readable image, or the file cannot be written.
         MissingExtraError: ONNX or ONNX Runtime is not installed.
     """
     require("onnx", "8-bit export", "onnx", "onnxruntime")
@@ -43,15 +44,14 @@ def quantise(source: str | Path, path: str | Path, photographs: str | Path, *, l
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
-    predictor = OnnxPredictor.load(source)
-    samples = _samples(predictor, Path(photographs), limit)
+    metadata = _metadata(onnx.load(str(source), load_external_data=False), str(source))
+    samples = _samples(metadata, Path(images), limit)
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]
-        def get_next(self) -> dict[str, NDArray[np.uint8]] | None:
-            batch = next(samples, None)
-            return None if batch is None else {INPUT: batch}
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
+            return next(samples, None)
 
-    metadata = replace(predictor.metadata, precision="int8")
+    quantised = replace(metadata, precision="int8")
     root = logging.getLogger()
     level = root.level
     with TemporaryDirectory() as folder:
@@ -73,25 +73,35 @@ def quantise(source: str | Path, path: str | Path, photographs: str | Path, *, l
             root.setLevel(level)
         model: Any = onnx.load(small)
     del model.metadata_props[:]
-    onnx.helper.set_model_props(model, metadata.to_properties())
+    onnx.helper.set_model_props(model, quantised.to_properties())
     with atomic_path(Path(path)) as temporary:
         onnx.save(model, temporary)
-    return metadata
+    return quantised
 
 
-def _samples(predictor: OnnxPredictor, folder: Path, limit: int) -> Iterator[NDArray[np.uint8]]:
-    """Batches (1, 3, H, W) of readable photographs, at the network's size."""
+def _metadata(model: Any, source: str) -> Metadata:
+    return Metadata.from_properties({one.key: one.value for one in model.metadata_props}, source=source)
+
+
+def _samples(metadata: Metadata, folder: Path, limit: int) -> Iterator[dict[str, NDArray[Any]]]:
+    """Inputs of the graph from readable images, at the network's size."""
     found = list_images(folder)
     chosen = [found[index] for index in np.unique(np.linspace(0, len(found) - 1, min(limit, len(found))).astype(int))]
-    batches = []
+    inputs: list[dict[str, NDArray[Any]]] = []
     for path, _ in chosen:
         try:
             image = read_image(path)
-        except DataError:
-            continue  # a gauge needs no every photograph; that there is one is checked below
-        size = scaled_size((image.shape[0], image.shape[1]), predictor.config.data.image_size, multiple=MULTIPLE)
-        resized = np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
-        batches.append(np.ascontiguousarray(resized.transpose(2, 0, 1)[None]))
-    if not batches:
-        raise DataError(f"--int8 {folder}: no readable photograph; give a folder of photographs like those to come")
-    return iter(batches)
+        except DataError as error:  # calibration does not need every image; that there is one is checked below
+            _log.warning("%s; left out of the calibration", error)
+            continue
+        shape = (image.shape[0], image.shape[1])
+        size = scaled_size(shape, metadata.config.data.image_size, multiple=metadata.input_multiple)
+        feed: dict[str, NDArray[Any]] = {
+            INPUT: np.ascontiguousarray(resize_image(image, size).transpose(2, 0, 1)[None])
+        }
+        if metadata.contrast_channels:
+            feed[MEDIAN] = metadata.median_input(None)
+        inputs.append(feed)
+    if not inputs:
+        raise DataError(f"{folder}: no readable image; give a folder of images like those to come")
+    return iter(inputs)

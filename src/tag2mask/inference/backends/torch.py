@@ -1,0 +1,131 @@
+"""The network on PyTorch."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tag2mask.config.schema import Config
+from tag2mask.core.errors import ConfigError
+from tag2mask.method.output import Array, NetworkOutput
+from tag2mask.models.backbone import INPUT_MULTIPLE
+from tag2mask.models.inputs import network_input
+from tag2mask.models.network import TagSegmenter
+from tag2mask.models.precision import autocast
+
+
+class TorchBackend:
+    """A network on PyTorch; see `Backend`.
+
+    Attributes:
+        network: the network, in evaluation mode while it runs.
+        device: where it runs.
+    """
+
+    input_multiple = INPUT_MULTIPLE
+
+    def __init__(
+        self, network: TagSegmenter, classes: Sequence[str], config: Config, *, device: str | torch.device = "auto"
+    ):
+        self.classes = tuple(classes)
+        self.config = config
+        self.device = choose_device(device)
+        self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.has_contrast = network.contrast is not None
+
+    @torch.inference_mode()
+    def run(self, images: NDArray[np.uint8], *, median: Array | None = None) -> list[NetworkOutput]:
+        """Run the network on images (B, H, W, 3) uint8 RGB; see `Backend.run`."""
+        given = None
+        if median is not None:
+            given = torch.from_numpy(median).to(self.device)[None].expand(len(images), -1)
+        with _evaluating(self.network), autocast(self.config.training.precision, self.device):
+            recognition, pixel_logits = self.network.both(self._batch(images), median=given)
+        contrast = recognition.contrast
+        energies = [recognition.features[k].float().abs().sum(dim=1) for k in self.config.masks.prior_layers]
+        tag_logits, cams, pixels, *layers = (
+            _array(one) for one in (recognition.tag_logits, recognition.cams, pixel_logits, *energies)
+        )
+        standing_out = None if contrast is None else (_array(contrast.logits), _array(contrast.prior))
+        return [
+            NetworkOutput(
+                tag_logits[k],
+                pixels[k],
+                cams[k],
+                tuple(layer[k] for layer in layers),
+                None if standing_out is None else standing_out[0][k],
+                None if standing_out is None else standing_out[1][k],
+            )
+            for k in range(len(images))
+        ]
+
+    @torch.inference_mode()
+    def contrast_features(self, images: NDArray[np.uint8]) -> Array:
+        """Features (B, D, h, w) that the contrast head compares; see `Backend.contrast_features`."""
+        with _evaluating(self.network), autocast(self.config.training.precision, self.device):
+            features = self.network.shallow(self._batch(images))
+        assert features is not None
+        return _array(features)
+
+    @torch.inference_mode()
+    def pooled_features(self, images: NDArray[np.uint8]) -> Tensor:
+        """The backbone's last features, averaged over pixels: (B, D) of images (B, H, W, 3) uint8 RGB."""
+        with _evaluating(self.network), autocast(self.config.training.precision, self.device):
+            last = self.network.backbone(self._batch(images))[-1]
+        pooled: Tensor = last.float().mean(dim=(2, 3)).cpu()
+        return pooled
+
+    def fingerprint(self) -> str:
+        """SHA-256 of weights and settings; see `Backend.fingerprint`."""
+        digest = hashlib.sha256(self.config.prediction.model_dump_json().encode())
+        for name, tensor in self.network.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        return digest.hexdigest()
+
+    def _batch(self, images: NDArray[np.uint8]) -> Tensor:
+        pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
+        return network_input(pixels.to(self.device), self.network.backbone.preprocessing)
+
+
+class _evaluating:  # noqa: N801 - a context, used as a verb
+    """The network in evaluation mode while the context lasts; its mode before is restored."""
+
+    def __init__(self, network: TagSegmenter):
+        self.network = network
+
+    def __enter__(self) -> None:
+        self.was_training = self.network.training
+        if self.was_training:
+            self.network.eval()
+
+    def __exit__(self, *_: object) -> None:
+        if self.was_training:
+            self.network.train()
+
+
+def choose_device(device: str | torch.device = "auto") -> torch.device:
+    """Turn 'auto' into the best device there is.
+
+    Raises:
+        ConfigError: the device is unknown or not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(0, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"`device` {device}: cannot be used on this machine ({reason}); try 'cpu'") from None
+    return chosen
+
+
+def _array(tensor: Tensor) -> Array:
+    array: Array = tensor.float().cpu().numpy()
+    return array

@@ -1,0 +1,275 @@
+"""Images too large for one pass: tiles for the network, blocks for the dense CRF, both in bounded memory.
+
+The network sees overlapping tiles, whose outputs are stitched into one `NetworkOutput` of the whole image; so every
+step after it is the same as for a small image. The dense CRF works on blocks with a margin around each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from tag2mask.config.schema import CrfConfig
+from tag2mask.method.evidence import Evidence
+from tag2mask.method.output import Array, NetworkOutput
+from tag2mask.method.refine import refine, to_mask
+from tag2mask.method.resize import resize_window
+
+OVERLAP = 0.25
+"""Share of a tile's side that it has in common with the next tile."""
+
+CRF_PIXELS = 4_000_000
+"""Most pixels that one dense CRF works on; larger images are made smaller for it, or cut into blocks."""
+
+BLOCK_SIDE = 1024
+"""Side in pixels of a block of the dense CRF, without its margin."""
+
+_MOST_VALUES = 32_000_000  # of the probabilities that are kept of one image: 128 MB
+_STRIP = 512
+
+
+class Tile(NamedTuple):
+    """A tile of an image as the network sees it, in pixels."""
+
+    rows: slice
+    columns: slice
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A block of a grid, as (rows, columns): `core` counts, `outer` is the core with its margin."""
+
+    outer: tuple[slice, slice]
+    core: tuple[slice, slice]
+
+    @property
+    def inner(self) -> tuple[slice, slice]:
+        """The core within the outer block."""
+        pairs = zip(self.core, self.outer, strict=True)
+        rows, columns = (slice(c.start - o.start, c.stop - o.start) for c, o in pairs)
+        return rows, columns
+
+
+def tiles_of(size: tuple[int, int], side: int, multiple: int) -> list[Tile]:
+    """Cover an image with tiles that overlap by about a quarter.
+
+    Args:
+        size: (H, W), multiples of `multiple`.
+        side: longest side of a tile; 0: one tile of the whole image.
+        multiple: tiles start at multiples of it, so that every grid of features fits.
+    """
+    if not side or max(size) <= side:
+        return [Tile(slice(0, size[0]), slice(0, size[1]))]
+    rows, columns = (_spans(length, max(multiple, side // multiple * multiple), multiple) for length in size)
+    return [Tile(row, column) for row in rows for column in columns]
+
+
+def _spans(length: int, side: int, multiple: int) -> list[slice]:
+    if length <= side:
+        return [slice(0, length)]
+    step = max(multiple, int(side * (1 - OVERLAP)) // multiple * multiple)
+    starts = [*range(0, length - side, step), length - side]
+    return [slice(start, start + side) for start in starts]
+
+
+def stitch(outputs: Sequence[NetworkOutput], tiles: Sequence[Tile], size: tuple[int, int]) -> NetworkOutput:
+    """Put the outputs on tiles together into that on the whole image.
+
+    A tile counts fully in its middle and hardly at all near edges behind which the image goes on. Tag logits are the
+    mean of the stitched class activation maps plus the tag classifier's bias.
+
+    Args:
+        outputs: one for each tile.
+        tiles: of `tiles_of`.
+        size: (H, W) of the whole image as the network sees it.
+
+    Raises:
+        ValueError: outputs of several tiles without class activation maps.
+    """
+    if len(tiles) == 1:
+        return outputs[0]
+    bias = np.mean([output.tag_bias for output in outputs], axis=0)
+    cams = _stitched([output.cams for output in outputs if output.cams is not None], tiles, size)
+    energies = [
+        _stitched([output.energies[layer][None] for output in outputs], tiles, size)[0]
+        for layer in range(len(outputs[0].energies))
+    ]
+    logits = [output.contrast_logits for output in outputs if output.contrast_logits is not None]
+    priors = [output.contrast_prior[None] for output in outputs if output.contrast_prior is not None]
+    return NetworkOutput(
+        tag_logits=cams.mean(axis=(1, 2)) + bias,
+        pixel_logits=_stitched([output.pixel_logits for output in outputs], tiles, size),
+        cams=cams,
+        energies=tuple(energies),
+        contrast_logits=_stitched(logits, tiles, size) if logits else None,
+        contrast_prior=_stitched(priors, tiles, size)[0] if priors else None,
+    )
+
+
+def _stitched(maps: Sequence[Array], tiles: Sequence[Tile], size: tuple[int, int]) -> Array:
+    """Weighted mean (K, H / stride, W / stride) of tiles' maps (K, h, w)."""
+    stride = (tiles[0].rows.stop - tiles[0].rows.start) // maps[0].shape[1]
+    grid = (size[0] // stride, size[1] // stride)
+    total = np.zeros((len(maps[0]), *grid), dtype=np.float32)
+    weight = np.zeros(grid, dtype=np.float32)
+    for values, tile in zip(maps, tiles, strict=True):
+        rows, columns = (slice(part.start // stride, part.stop // stride) for part in tile)
+        window = _ramp(tile.rows, size[0], stride)[:, None] * _ramp(tile.columns, size[1], stride)
+        total[:, rows, columns] += values * window
+        weight[rows, columns] += window
+    return np.asarray(total / weight, dtype=np.float32)
+
+
+def _ramp(part: slice, length: int, stride: int) -> Array:
+    """Weight of a tile's pixels along one side: 1 in the middle, falling to nearly 0 at an inner edge."""
+    side = (part.stop - part.start) // stride
+    overlap = max(1.0, side * OVERLAP)
+    position = np.arange(side) + 0.5
+    ramp = np.ones(side)
+    if part.start > 0:
+        ramp = np.minimum(ramp, np.clip(2 * position / overlap - 0.5, 1e-3, 1))
+    if part.stop < length:
+        ramp = np.minimum(ramp, np.clip(2 * (side - position) / overlap - 0.5, 1e-3, 1))
+    return np.asarray(ramp, dtype=np.float32)
+
+
+def windowed_tag_logits(output: NetworkOutput, window: int) -> Array:
+    """Tag logits of an image larger than those of training: the highest of any window of their size.
+
+    The mean over a large image would drown a class that is in one corner of it.
+
+    Args:
+        output: with class activation maps (C, h, w).
+        window: side of a training image on their grid.
+
+    Returns:
+        (C,); the logits of the whole image where it is no larger than the window.
+    """
+    assert output.cams is not None
+    height, width = output.cams.shape[1:]
+    rows, columns = min(window, height), min(window, width)
+    sums = np.pad(output.cams.astype(np.float64).cumsum(axis=1).cumsum(axis=2), ((0, 0), (1, 0), (1, 0)))
+    along = sums[:, rows:] - sums[:, : height + 1 - rows]
+    totals = along[:, :, columns:] - along[:, :, : width + 1 - columns]
+    logits: Array = (totals.max(axis=(1, 2)) / (rows * columns) + output.tag_bias).astype(np.float32)
+    return logits
+
+
+def crf_size(shape: tuple[int, int], seen: tuple[int, int]) -> tuple[int, int]:
+    """Size (H, W) at which the dense CRF works on an image.
+
+    Args:
+        shape: (H, W) of the image.
+        seen: (H, W) at which the network sees it.
+
+    Returns:
+        `shape`, unless it has more than `CRF_PIXELS`: then about that many, but no side shorter than in `seen`.
+    """
+    pixels = shape[0] * shape[1]
+    if pixels <= CRF_PIXELS:
+        return shape
+    factor = min(1.0, max((CRF_PIXELS / pixels) ** 0.5, seen[0] / shape[0], seen[1] / shape[1]))
+    return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
+
+
+def blocks_of(size: tuple[int, int], side: int, margin: int) -> Iterator[Block]:
+    """Cut a grid (H, W) into blocks of about `side` pixels whose cores tile it, each with `margin` around it."""
+    for rows, outer_rows in _pieces(size[0], side, margin):
+        for columns, outer_columns in _pieces(size[1], side, margin):
+            yield Block((outer_rows, outer_columns), (rows, columns))
+
+
+def _pieces(length: int, side: int, margin: int) -> list[tuple[slice, slice]]:
+    count = max(1, round(length / side))
+    edges = [round(index * length / count) for index in range(count + 1)]
+    return [(slice(a, b), slice(max(0, a - margin), min(length, b + margin))) for a, b in pairwise(edges)]
+
+
+def segment(
+    image: NDArray[np.uint8],
+    evidence: Evidence,
+    crf: CrfConfig,
+    *,
+    seen: tuple[int, int],
+    pixel_scale: float,
+    limited: bool = True,
+    threads: int = 1,
+) -> tuple[NDArray[np.uint8], Array]:
+    """From the evidence to the mask: the dense CRF at a size that fits, in blocks where the image is huge.
+
+    Args:
+        image: (H, W, 3) uint8 RGB.
+        evidence: of the image.
+        crf: settings; deviations are in pixels of `data.image_size`.
+        seen: (H, W) at which the network sees the image.
+        pixel_scale: pixels of `image` per pixel of the image as the network sees it.
+        limited: False runs one CRF on the whole image at any size.
+        threads: blocks worked on at once.
+
+    Returns:
+        Mask (H, W) uint8, and the marginals (C + 1, h, w) of all classes, (h, w) being (H, W) up to `CRF_PIXELS`.
+    """
+    shape = (image.shape[0], image.shape[1])
+    size = crf_size(shape, seen) if limited else shape
+    if size != shape:
+        image = np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        pixel_scale *= max(size) / max(shape)
+    if limited and size[0] * size[1] > 1.05 * CRF_PIXELS:
+        mask, probs = _in_blocks(image, evidence, crf, pixel_scale=pixel_scale, threads=threads)
+        if size != shape:
+            mask = np.asarray(cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+        return mask, probs
+    marginals = refine(image, evidence.probs(size), crf, pixel_scale=pixel_scale)
+    probs = np.zeros((len(evidence.pixel_logits), *size), dtype=np.float32)
+    probs[evidence.channels] = marginals
+    return _mask_at(marginals, evidence.channels, shape), probs
+
+
+def _in_blocks(
+    image: NDArray[np.uint8], evidence: Evidence, crf: CrfConfig, *, pixel_scale: float, threads: int
+) -> tuple[NDArray[np.uint8], Array]:
+    """Mask (H, W) and marginals (C + 1, h, w) by one dense CRF a block, with a margin around it."""
+    size = (image.shape[0], image.shape[1])
+    classes = len(evidence.pixel_logits)
+    factor = min(1.0, (min(CRF_PIXELS, _MOST_VALUES // classes) / (size[0] * size[1])) ** 0.5)
+    kept = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
+    mask = np.zeros(size, dtype=np.uint8)
+    probs = np.zeros((classes, *kept), dtype=np.float32)
+    margin = round(2 * max(crf.bilateral_xy, crf.gaussian_xy) * pixel_scale) if crf.enabled else 0
+
+    def work(block: Block) -> None:
+        pixels = np.ascontiguousarray(image[block.outer])
+        marginals = refine(pixels, evidence.probs_window(size, *block.outer), crf, pixel_scale=pixel_scale)
+        marginals = marginals[:, *block.inner]
+        mask[block.core] = to_mask(marginals, evidence.channels)
+        rows, columns = (
+            slice(round(part.start * k / n), round(part.stop * k / n))
+            for part, k, n in zip(block.core, kept, size, strict=True)
+        )
+        target = (columns.stop - columns.start, rows.stop - rows.start)
+        if min(target) > 0:
+            for channel, one in zip(evidence.channels, marginals, strict=True):
+                probs[channel, rows, columns] = cv2.resize(one, target, interpolation=cv2.INTER_AREA)
+
+    with ThreadPoolExecutor(threads) as pool:
+        for future in [pool.submit(work, block) for block in blocks_of(size, BLOCK_SIDE, margin)]:
+            future.result()
+    return mask, probs
+
+
+def _mask_at(marginals: Array, channels: NDArray[np.intp], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """Arg max of marginals (K + 1, h, w) at `size`, strip by strip where they are resized."""
+    if marginals.shape[1:] == size:
+        return to_mask(marginals, channels)
+    mask = np.empty(size, dtype=np.uint8)
+    for top in range(0, size[0], _STRIP):
+        rows = slice(top, min(top + _STRIP, size[0]))
+        mask[rows] = to_mask(resize_window(marginals, size, rows, slice(0, size[1])), channels)
+    return mask
