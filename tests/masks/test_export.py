@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tag2mask.core.errors import ConfigError, DataError
-from tag2mask.masks import MaskItem, export, read_mask, write_mask
+from tag2mask.core.record import ImageRecord
+from tag2mask.masks import export_records, read_mask, write_mask
 from tests.masks.test_polygons import coco_fill, iou, opencv_fill, smooth_region
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:pycocotools")
@@ -46,17 +47,13 @@ def blobs(seed: int = 0, shape: tuple[int, int] = (60, 83)) -> Mask:
     return mask
 
 
-MASK_ITEMS = [
-    MaskItem("plain.jpg", blobs(1)),
-    MaskItem("sub folder/a b.jpeg", blobs(2, (83, 60))),
-    MaskItem("sub folder/über.v1.PNG", blobs(3)),
-    MaskItem("nothing.png", np.zeros((4, 7), np.uint8)),
+RECORDS: list[tuple[ImageRecord, Mask]] = [
+    (ImageRecord("plain.jpg"), blobs(1)),
+    (ImageRecord("sub folder/a b.jpeg"), blobs(2, (83, 60))),
+    (ImageRecord("sub folder/über.v1.PNG"), blobs(3)),
+    (ImageRecord("nothing.png"), np.zeros((4, 7), np.uint8)),
 ]
-
-
-def mask_of(item: MaskItem) -> Mask:
-    assert not isinstance(item.mask, Path)
-    return item.mask
+BY_NAME = {record.name: mask for record, mask in RECORDS}
 
 
 def read_coco(path: Path) -> dict[str, tuple[Mask, dict[str, Any]]]:
@@ -74,8 +71,8 @@ def read_coco(path: Path) -> dict[str, tuple[Mask, dict[str, Any]]]:
     return found
 
 
-def read_yolo(text: str, shape: tuple[int, int]) -> Mask:
-    """The mask of a label file by ultralytics' rule.
+def read_yolo(text: str, shape: tuple[int, int], *, rounded: bool = False) -> Mask:
+    """The mask of a label file by ultralytics' rule, or with vertices `rounded` as other readers do it.
 
     `verify_image_label` in ultralytics/data/utils.py: fields are split at white space, a file whose lines
     have more than 6 is one of segments; values lie in 0..1; rows of equal class and box (from the
@@ -94,7 +91,7 @@ def read_yolo(text: str, shape: tuple[int, int]) -> Mask:
             continue
         boxes.add(box)
         points *= np.array([shape[1], shape[0]], np.float32)
-        mask[opencv_fill([points.astype(np.int32)], shape)] = int(row[0]) + 1
+        mask[opencv_fill([(np.round(points) if rounded else points).astype(np.int32)], shape)] = int(row[0]) + 1
     return mask
 
 
@@ -130,12 +127,13 @@ def assert_close(found: Mask, mask: Mask) -> None:
 
 
 def test_coco_run_lengths_are_exact(tmp_path: Path) -> None:
-    result = export(MASK_ITEMS, CLASSES, tmp_path / "coco.json", to="coco")
-    assert (result.written, result.undecided, result.failures) == (4, 3, [])
+    result = export_records(RECORDS, CLASSES, tmp_path / "coco.json", to="coco")
+    assert (result.written, result.failures) == (4, [])
+    assert result.notes == ["undecided pixels (255) of 3 masks have no label in this format"]
     found = read_coco(tmp_path / "coco.json")
-    assert list(found) == [item.name for item in MASK_ITEMS]
-    for item in MASK_ITEMS:
-        assert np.array_equal(found[item.name][0], without_undecided(mask_of(item)))
+    assert list(found) == list(BY_NAME)
+    for name, mask in BY_NAME.items():
+        assert np.array_equal(found[name][0], without_undecided(mask))
     content = json.loads((tmp_path / "coco.json").read_text("utf-8"))
     assert [category["name"] for category in content["categories"]] == list(CLASSES)
     for annotation in content["annotations"]:
@@ -145,37 +143,37 @@ def test_coco_run_lengths_are_exact(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("tolerance", [0, 0.5])
 def test_coco_polygons(tmp_path: Path, tolerance: float) -> None:
-    export(MASK_ITEMS, CLASSES, tmp_path / "coco.json", to="coco", polygons=True, tolerance=tolerance)
+    export_records(RECORDS, CLASSES, tmp_path / "coco.json", to="coco", polygons=True, tolerance=tolerance)
     found = read_coco(tmp_path / "coco.json")
-    for item in MASK_ITEMS:
-        assert_close(found[item.name][0], mask_of(item))
-        assert tolerance or np.array_equal(found[item.name][0], without_undecided(mask_of(item)))
+    for name, mask in BY_NAME.items():
+        assert_close(found[name][0], mask)
+        assert tolerance or np.array_equal(found[name][0], without_undecided(mask))
 
 
 def test_cvat_masks_and_polygons(tmp_path: Path) -> None:
-    result = export(MASK_ITEMS, CLASSES, tmp_path / "a.xml", to="cvat")
+    result = export_records(RECORDS, CLASSES, tmp_path / "a.xml", to="cvat")
     found = dict(read_cvat(tmp_path / "a.xml"))
-    assert list(found) == [item.name for item in MASK_ITEMS]
-    for item in MASK_ITEMS:
-        assert np.array_equal(found[item.name], without_undecided(mask_of(item)))
-    assert result.beside is not None
-    labels = json.loads(result.beside.read_text("utf-8"))
+    assert list(found) == list(BY_NAME)
+    for name, mask in BY_NAME.items():
+        assert np.array_equal(found[name], without_undecided(mask))
+    assert f"labels for the tool in {tmp_path / 'a.labels.json'}" in result.notes
+    labels = json.loads((tmp_path / "a.labels.json").read_text("utf-8"))
     assert [label["name"] for label in labels] == list(CLASSES)
     assert labels[0]["color"] == "#800000"
-    export(MASK_ITEMS, CLASSES, tmp_path / "b.xml", to="cvat", polygons=True)
+    export_records(RECORDS, CLASSES, tmp_path / "b.xml", to="cvat", polygons=True)
     for name, mask in read_cvat(tmp_path / "b.xml"):
-        assert_close(mask, next(mask_of(item) for item in MASK_ITEMS if item.name == name))
+        assert_close(mask, BY_NAME[name])
 
 
 def test_label_studio_polygons_are_percent_of_the_size(tmp_path: Path) -> None:
-    export(MASK_ITEMS, CLASSES, tmp_path / "t.json", to="label-studio", polygons=True, image_url="http://x/")
+    export_records(RECORDS, CLASSES, tmp_path / "t.json", to="label-studio", polygons=True, image_url="http://x/")
     tasks = json.loads((tmp_path / "t.json").read_text("utf-8"))
     assert tasks[1]["data"]["image"] == "http://x/sub%20folder/a%20b.jpeg"
     interface = xml_root(tmp_path / "t.interface.xml")
     assert [label.get("value") for label in interface.iter("Label")] == list(CLASSES)
     (control,) = interface.iter("PolygonLabels")
-    for task, item in zip(tasks, MASK_ITEMS, strict=True):
-        mask = np.zeros_like(mask_of(item))
+    for task, (_, expected) in zip(tasks, RECORDS, strict=True):
+        mask = np.zeros_like(expected)
         results = task["predictions"][0]["result"]
         assert len({result["id"] for result in results}) == len(results)
         for result in results:
@@ -183,18 +181,19 @@ def test_label_studio_polygons_are_percent_of_the_size(tmp_path: Path) -> None:
             assert (result["original_height"], result["original_width"]) == mask.shape
             points = np.array(result["value"]["points"]) / 100 * np.array(mask.shape[::-1])
             mask[coco_fill([points], mask.shape)] = CLASSES.index(result["value"]["polygonlabels"][0]) + 1
-        assert_close(mask, mask_of(item))
+        assert_close(mask, expected)
 
 
 @pytest.mark.parametrize("tolerance", [0, 0.5])
 def test_yolo_labels_by_the_rule_of_ultralytics(tmp_path: Path, tolerance: float) -> None:
-    export(MASK_ITEMS, CLASSES, tmp_path / "yolo", to="yolo", tolerance=tolerance)
+    export_records(RECORDS, CLASSES, tmp_path / "yolo", to="yolo", tolerance=tolerance)
     names = ["plain", "sub folder/a b", "sub folder/über.v1", "nothing"]
-    for name, item in zip(names, MASK_ITEMS, strict=True):
-        mask = mask_of(item)
-        found = read_yolo((tmp_path / f"yolo/labels/{name}.txt").read_text("utf-8"), (mask.shape[0], mask.shape[1]))
+    for name, (_, mask) in zip(names, RECORDS, strict=True):
+        text = (tmp_path / f"yolo/labels/{name}.txt").read_text("utf-8")
+        found = read_yolo(text, (mask.shape[0], mask.shape[1]))
         assert_close(found, mask)
         assert tolerance or np.array_equal(found, without_undecided(mask))
+        assert np.array_equal(found, read_yolo(text, found.shape, rounded=True))
     data = yaml.safe_load((tmp_path / "yolo/data.yaml").read_text("utf-8"))
     assert data == {"train": "images", "val": "images", "names": dict(enumerate(CLASSES))}
 
@@ -207,29 +206,31 @@ def test_yolo_keeps_parts_with_the_same_box(tmp_path: Path) -> None:
     mask[2, 2:4] = mask[2:4, 2] = 0
     for tolerance in (0, 0.5):
         out = tmp_path / f"{tolerance}.zip"
-        export([MaskItem("a.jpg", mask)], ["line"], out, to="yolo", tolerance=tolerance)
+        export_records([(ImageRecord("a.jpg"), mask)], ["line"], out, to="yolo", tolerance=tolerance)
         text = zipfile.ZipFile(out).read("labels/a.txt").decode()
-        assert np.array_equal(read_yolo(text, (30, 30)), mask)
+        for rounded in (False, True):
+            assert np.array_equal(read_yolo(text, (30, 30), rounded=rounded), mask)
 
 
 @given(MASKS)
 @settings(max_examples=25, deadline=None)
 def test_any_mask_keeps_its_pixels(tmp_path_factory: pytest.TempPathFactory, mask: Mask) -> None:
     folder = tmp_path_factory.mktemp("any")
-    items, shape = [MaskItem("a.jpg", mask)], (mask.shape[0], mask.shape[1])
+    records, shape = [(ImageRecord("a.jpg"), mask)], (mask.shape[0], mask.shape[1])
     expected = without_undecided(mask)
-    export(items, CLASSES, folder / "c.json", to="coco")
+    export_records(records, CLASSES, folder / "c.json", to="coco")
     assert np.array_equal(read_coco(folder / "c.json")["a.jpg"][0], expected)
-    export(items, CLASSES, folder / "c.xml", to="cvat")
+    export_records(records, CLASSES, folder / "c.xml", to="cvat")
     assert np.array_equal(dict(read_cvat(folder / "c.xml"))["a.jpg"], expected)
-    export(items, CLASSES, folder / "y", to="yolo", tolerance=0)
-    assert np.array_equal(read_yolo((folder / "y/labels/a.txt").read_text(), shape), expected)
-    export(items, CLASSES, folder / "v", to="voc")
+    export_records(records, CLASSES, folder / "y", to="yolo", tolerance=0)
+    for rounded in (False, True):
+        assert np.array_equal(read_yolo((folder / "y/labels/a.txt").read_text(), shape, rounded=rounded), expected)
+    export_records(records, CLASSES, folder / "v", to="voc")
     assert np.array_equal(read_mask(folder / "v/SegmentationClass/a.png"), mask)
 
 
 def test_voc_layout(tmp_path: Path) -> None:
-    export(MASK_ITEMS, CLASSES, tmp_path / "voc.zip", to="voc")
+    export_records(RECORDS, CLASSES, tmp_path / "voc.zip", to="voc")
     with zipfile.ZipFile(tmp_path / "voc.zip") as archive:
         archive.extractall(tmp_path / "voc")
     names = (tmp_path / "voc/ImageSets/Segmentation/default.txt").read_text("utf-8").splitlines()
@@ -238,9 +239,9 @@ def test_voc_layout(tmp_path: Path) -> None:
     for line in (tmp_path / "voc/labelmap.txt").read_text("utf-8").splitlines()[1:]:
         name, colour, *_ = line.split(":")
         colours[name] = tuple(int(value) for value in colour.split(","))
-    for name, item in zip(names, MASK_ITEMS, strict=True):
+    for name, (_, mask) in zip(names, RECORDS, strict=True):
         path = tmp_path / f"voc/SegmentationClass/{name}.png"
-        assert np.array_equal(read_mask(path), mask_of(item))
+        assert np.array_equal(read_mask(path), mask)
         rgb = np.asarray(Image.open(path).convert("RGB"))
         assert {tuple(colour) for colour in rgb.reshape(-1, 3).tolist()} <= set(colours.values())
     assert colours["background"] == (0, 0, 0) and colours["cat"] == (128, 0, 0)
@@ -257,17 +258,17 @@ def read_by_tool(tmp_path: Path, *words: str) -> dict[str, NDArray[np.bool_]]:
         return dict(regions)
 
 
-def photographs(folder: Path) -> None:
-    for item in MASK_ITEMS:
-        path = folder / item.name
+def write_images(folder: Path) -> None:
+    for name, mask in BY_NAME.items():
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(np.zeros((*mask_of(item).shape, 3), np.uint8)).save(path)
+        Image.fromarray(np.zeros((*mask.shape, 3), np.uint8)).save(path)
 
 
 def assert_same_regions(found: dict[str, NDArray[np.bool_]], names: list[str]) -> None:
-    for name, item in zip(names, MASK_ITEMS, strict=True):
+    for name, (_, mask) in zip(names, RECORDS, strict=True):
         for index, label in enumerate(CLASSES, start=1):
-            region = mask_of(item) == index
+            region = mask == index
             assert region.any() == (f"{name}|{label}" in found)
             assert not region.any() or np.array_equal(found[f"{name}|{label}"], region)
 
@@ -276,27 +277,27 @@ STEMS = ["plain", "sub folder/a b", "sub folder/über.v1", "nothing"]
 
 
 def test_datumaro_reads_coco(tmp_path: Path) -> None:
-    export(MASK_ITEMS, CLASSES, tmp_path / "co/annotations/instances_default.json", to="coco")
-    photographs(tmp_path / "co/images/default")
+    export_records(RECORDS, CLASSES, tmp_path / "co/annotations/instances_default.json", to="coco")
+    write_images(tmp_path / "co/images/default")
     assert_same_regions(read_by_tool(tmp_path, "datumaro", "coco_instances", str(tmp_path / "co")), STEMS)
 
 
 def test_datumaro_reads_cvat(tmp_path: Path) -> None:
-    export(MASK_ITEMS, CLASSES, tmp_path / "cv/default.xml", to="cvat")
-    photographs(tmp_path / "cv/images")
+    export_records(RECORDS, CLASSES, tmp_path / "cv/default.xml", to="cvat")
+    write_images(tmp_path / "cv/images")
     assert_same_regions(read_by_tool(tmp_path, "datumaro", "cvat", str(tmp_path / "cv")), STEMS)
 
 
 def test_datumaro_reads_voc(tmp_path: Path) -> None:
-    export(MASK_ITEMS, CLASSES, tmp_path / "vo", to="voc")
-    photographs(tmp_path / "vo/JPEGImages")
+    export_records(RECORDS, CLASSES, tmp_path / "vo", to="voc")
+    write_images(tmp_path / "vo/JPEGImages")
     found = read_by_tool(tmp_path, "datumaro", "voc_segmentation", str(tmp_path / "vo"))
     assert_same_regions(found, STEMS)
-    assert np.array_equal(found["plain|undecided"], mask_of(MASK_ITEMS[0]) == 255)
+    assert np.array_equal(found["plain|undecided"], RECORDS[0][1] == 255)
 
 
 def test_label_studio_decodes_its_brush(tmp_path: Path) -> None:
-    export(MASK_ITEMS, CLASSES, tmp_path / "t.json", to="label-studio", image_url="")
+    export_records(RECORDS, CLASSES, tmp_path / "t.json", to="label-studio", image_url="")
     found = read_by_tool(tmp_path, "label-studio", str(tmp_path / "t.json"))
     names = ["plain.jpg", "sub%20folder/a%20b.jpeg", "sub%20folder/%C3%BCber.v1.PNG", "nothing.png"]
     assert_same_regions(found, names)
@@ -318,23 +319,23 @@ def everything(folder: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize(("to", "name"), OUTS)
 def test_not_overwritten_unless_asked_and_whole_after_an_interruption(tmp_path: Path, to: str, name: str) -> None:
-    export(MASK_ITEMS[:1], CLASSES, tmp_path / name, to=to)
+    export_records(RECORDS[:1], CLASSES, tmp_path / name, to=to)
     before = everything(tmp_path)
     with pytest.raises(ConfigError, match="overwrite"):
-        export(MASK_ITEMS, CLASSES, tmp_path / name, to=to)
+        export_records(RECORDS, CLASSES, tmp_path / name, to=to)
 
-    def interrupted() -> Iterator[MaskItem]:
-        yield MASK_ITEMS[1]
+    def interrupted() -> Iterator[tuple[ImageRecord, Mask]]:
+        yield RECORDS[1]
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        export(interrupted(), CLASSES, tmp_path / name, to=to, overwrite=True)
+        export_records(interrupted(), CLASSES, tmp_path / name, to=to, overwrite=True)
     assert everything(tmp_path) == before
     with pytest.raises(KeyboardInterrupt):
-        export(interrupted(), CLASSES, tmp_path / "new" / name, to=to)
+        export_records(interrupted(), CLASSES, tmp_path / "new" / name, to=to)
     assert everything(tmp_path) == before
-    export(MASK_ITEMS, CLASSES, tmp_path / name, to=to, overwrite=True)
-    export(MASK_ITEMS, CLASSES, tmp_path / "again" / name, to=to)
+    export_records(RECORDS, CLASSES, tmp_path / name, to=to, overwrite=True)
+    export_records(RECORDS, CLASSES, tmp_path / "again" / name, to=to)
     after = everything(tmp_path)
     assert {path: content for path, content in after.items() if not path.startswith("again/")} == {
         path.removeprefix("again/"): content for path, content in after.items() if path.startswith("again/")
@@ -342,10 +343,10 @@ def test_not_overwritten_unless_asked_and_whole_after_an_interruption(tmp_path: 
 
 
 def test_a_folder_with_other_things_is_never_replaced(tmp_path: Path) -> None:
-    export(MASK_ITEMS, CLASSES, tmp_path / "yolo", to="yolo")
+    export_records(RECORDS, CLASSES, tmp_path / "yolo", to="yolo")
     (tmp_path / "yolo/images").mkdir()
     with pytest.raises(ConfigError, match="images"):
-        export(MASK_ITEMS, CLASSES, tmp_path / "yolo", to="yolo", overwrite=True)
+        export_records(RECORDS, CLASSES, tmp_path / "yolo", to="yolo", overwrite=True)
 
 
 def test_bad_masks_are_counted(tmp_path: Path) -> None:
@@ -353,17 +354,18 @@ def test_bad_masks_are_counted(tmp_path: Path) -> None:
     (tmp_path / "damaged.png").write_bytes((tmp_path / "good.png").read_bytes()[:-200])
     write_mask(tmp_path / "other.png", np.full((3, 3), 9, np.uint8))
     Image.new("RGB", (4, 4)).save(tmp_path / "small.jpg")
-    items = [MaskItem(f"{name}.jpg", tmp_path / f"{name}.png") for name in ("damaged", "good", "other", "missing")]
-    items.append(MaskItem("small.jpg", tmp_path / "good.png", tmp_path / "small.jpg"))
-    result = export(items, CLASSES, tmp_path / "o.json", to="coco")
+    names = ("damaged", "good", "other", "missing")
+    records = [(ImageRecord(f"{name}.jpg"), tmp_path / f"{name}.png") for name in names]
+    records.append((ImageRecord("small.jpg", tmp_path / "small.jpg"), tmp_path / "good.png"))
+    result = export_records(records, CLASSES, tmp_path / "o.json", to="coco")
     assert result.written == 1
     assert [name for name, _ in result.failures] == ["damaged.jpg", "other.jpg", "missing.jpg", "small.jpg"]
     assert "class index 9" in result.failures[1][1] and "4 x 4" in result.failures[3][1]
     assert list(read_coco(tmp_path / "o.json")) == ["good.jpg"]
     with pytest.raises(DataError, match="damaged"):
-        export(items, CLASSES, tmp_path / "s.json", to="coco", strict=True)
+        export_records(records, CLASSES, tmp_path / "s.json", to="coco", strict=True)
     with pytest.raises(DataError, match="not one mask"):
-        export(items[:1], CLASSES, tmp_path / "s.json", to="coco")
+        export_records(records[:1], CLASSES, tmp_path / "s.json", to="coco")
     assert not (tmp_path / "s.json").exists()
 
 
@@ -374,13 +376,13 @@ def test_bad_masks_are_counted(tmp_path: Path) -> None:
         ({"to": "coco", "out": "o.xml"}, r"ends in \.json"),
         ({"to": "voc", "out": "o", "polygons": True}, "voc has none"),
         ({"to": "coco", "tolerance": -1.0}, "tolerance"),
-        ({"to": "coco", "image_url": "x"}, "image-url"),
+        ({"to": "coco", "image_url": "x"}, "image_url"),
     ],
 )
 def test_options_that_do_not_fit(tmp_path: Path, words: dict[str, Any], message: str) -> None:
     out = tmp_path / words.pop("out", "o.json")
     with pytest.raises(ConfigError, match=message):
-        export(MASK_ITEMS, CLASSES, out, **words)
+        export_records(RECORDS, CLASSES, out, **words)
     assert not list(tmp_path.iterdir())
 
 
@@ -388,5 +390,5 @@ def test_options_that_do_not_fit(tmp_path: Path, words: dict[str, Any], message:
 def test_names_never_lead_out_of_the_output(tmp_path: Path, name: str) -> None:
     for to in ("yolo", "voc"):
         with pytest.raises(DataError, match="inside the folder"):
-            export([MaskItem(name, blobs())], CLASSES, tmp_path / "o", to=to)
+            export_records([(ImageRecord(name), blobs())], CLASSES, tmp_path / "o", to=to)
     assert not list(tmp_path.iterdir())

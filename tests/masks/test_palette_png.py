@@ -116,8 +116,8 @@ def test_palette_of_few_bits_keeps_its_values(tmp_path: Path, bits: int) -> None
 @pytest.mark.parametrize(
     ("mode", "message"),
     [
-        ("RGB", r"a\.png: this mask is a colour picture \(RGB\).*save the indices"),
-        ("RGBA", r"this mask is a colour picture \(RGBA\)"),
+        ("RGB", r"a\.png: this mask is a colour image \(RGB\).*save the indices"),
+        ("RGBA", r"this mask is a colour image \(RGBA\)"),
         ("LA", "this mask has pixels of mode LA; expected a palette"),
         ("I;16", "this mask has 16 bits a pixel.*save it as uint8"),
     ],

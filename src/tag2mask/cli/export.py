@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tag2mask.cli.common import Strict, app, bar, finish, report_failures, say
+from tag2mask.cli.common import Strict, app, finish, report_failures, say
 from tag2mask.core.errors import ConfigError
 
 
@@ -16,16 +16,17 @@ def export(
     masks: Annotated[Path, typer.Argument(help="Folder of masks, with classes.txt.")],
     to: Annotated[str, typer.Option("--to", help="coco, cvat, label-studio, voc or yolo.")],
     out: Annotated[Path, typer.Option("--out", help="coco, label-studio: .json; cvat: .xml; else a folder or .zip.")],
-    images: Annotated[Path | None, typer.Option(help="Folder of the photographs: their suffixes and sizes.")] = None,
-    classes: Annotated[Path | None, typer.Option(help="File of class names, where the masks have none beside.")] = None,
+    images: Annotated[Path | None, typer.Option(help="Folder of the images: their suffixes and sizes.")] = None,
+    classes: Annotated[Path | None, typer.Option(help="File of class names, where there is no classes.txt.")] = None,
     names: Annotated[Path | None, typer.Option(help="File of the names to export, one per line, in order.")] = None,
     least_certain: Annotated[
-        int | None, typer.Option(min=1, help="Only so many: the masks most worth correcting, the least certain first.")
+        int | None,
+        typer.Option(min=1, help="Only so many masks: those most worth correcting, the most uncertain first."),
     ] = None,
     polygons: Annotated[bool, typer.Option("--polygons", help="Polygons instead of exact pixels.")] = False,
     tolerance: Annotated[float, typer.Option(help="Of polygons, in pixels; 0 for exact outlines.")] = 0.5,
-    image_url: Annotated[str | None, typer.Option(help="Label Studio: what comes before a photograph's name.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export that is there.")] = False,
+    image_url: Annotated[str | None, typer.Option(help="Label Studio: address before an image's name.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export that is there already.")] = False,
     strict: Strict = False,
 ) -> None:
     """Write masks in the format of an annotation or training tool."""
@@ -37,21 +38,19 @@ def export(
     chosen = None if names is None else read_names(names)
     if least_certain is not None:
         chosen = choose(masks, least_certain)
-    with bar("masks") as progress_of:
-        result = export_masks(
-            masks,
-            out=out,
-            to=to,
-            images=images,
-            classes=classes,
-            names=chosen,
-            polygons=polygons,
-            tolerance=tolerance,
-            image_url=image_url,
-            overwrite=overwrite,
-            strict=strict,
-            mask_progress=progress_of,
-        )
+    result = export_masks(
+        masks,
+        out=out,
+        to=to,
+        images=images,
+        classes=classes,
+        names=chosen,
+        polygons=polygons,
+        tolerance=tolerance,
+        image_url=image_url,
+        overwrite=overwrite,
+        strict=strict,
+    )
     report_failures(result.failures)
     say(result.summary())
     finish(len(result.failures))

@@ -1,4 +1,4 @@
-"""Names of classes: reading lists of them, and checking them."""
+"""Names of classes: reading, writing and checking lists of them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from pathlib import Path
 
 from tag2mask.core.constants import MAX_CLASSES
 from tag2mask.core.errors import DataError
+from tag2mask.core.files import write_text
+
+CLASSES_FILE = "classes.txt"
+"""File of class names in a folder of masks: the class of line k has index k."""
 
 _NUMBERED = re.compile(r"\d+\s*[:,;\s]\s*\S")
 
@@ -28,7 +32,7 @@ def read_classes(source: Path | Sequence[str]) -> tuple[str, ...]:
         names = _lines(source)
         what = str(source)
     elif isinstance(source, str):
-        raise DataError(f"classes: a list of names or a path was expected, got the text {source!r}")
+        raise DataError(f"`classes`: expected a list of names or a path, got the text {source!r}")
     else:
         names = list(source)
         what = "classes"
@@ -39,15 +43,30 @@ def read_classes(source: Path | Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+def write_classes(folder: Path, classes: Sequence[str]) -> Path:
+    """Write `classes.txt` into `folder`, as `read_classes` reads it; returns its path.
+
+    Args:
+        folder: created if missing.
+        classes: names without background, in the order of their indices.
+
+    Raises:
+        DataError: the file cannot be written.
+    """
+    path = folder / CLASSES_FILE
+    write_text(path, "".join(f"{name}\n" for name in classes))
+    return path
+
+
 def check_names(names: Sequence[str], what: str) -> None:
-    """Check that names can be the classes of a collection.
+    """Check that names can be the classes of a dataset.
 
     Args:
         names: the names, without background.
         what: where they come from, for the message.
 
     Raises:
-        DataError: there is none, more than `MAX_CLASSES`, one twice, or one that cannot be a name.
+        DataError: there is no name, more than `MAX_CLASSES`, one twice, or one that cannot be a name.
     """
     if not names:
         raise DataError(f"{what}: no class; expected one class name per line")
@@ -61,7 +80,7 @@ def check_names(names: Sequence[str], what: str) -> None:
         if not name or not name.isprintable():
             raise DataError(f"{what}: {name!r} cannot be a class name; expected printable text")
         if name.casefold() in {"background", "none"}:
-            raise DataError(f"{what}: {name!r} means that no class is present; leave it out of the classes")
+            raise DataError(f"{what}: {name!r} means that no class is present; remove it from the classes")
         if name in seen:
             raise DataError(f"{what}: class {name!r} is listed twice; remove one")
         seen.add(name)
@@ -71,7 +90,7 @@ def check_spelling(names: Iterable[str], what: str) -> None:
     """Refuse names that differ only in upper and lower case.
 
     Raises:
-        DataError: there are such; the message names both.
+        DataError: two names differ only in case; the message names both.
     """
     seen: dict[str, str] = {}
     for name in names:

@@ -19,15 +19,15 @@ def write_confidence(path: Path, probs: NDArray[np.float32], mask: NDArray[Any],
     """Write the probability of the class that each pixel has: 0 is black, 1 is white.
 
     Args:
-        path: ends in .png; folders are made.
-        probs: (C + 1, H, W) in [0, 1], background first; on a coarser grid of a large photograph, where the
-            highest probability stands for that of the pixel's class.
+        path: ends in .png; folders are created.
+        probs: (C + 1, H, W) in [0, 1], background first; coarser than `mask` for a large image: then the highest
+            probability is taken for that of the pixel's class.
         mask: integers (H, W), class indices up to C; pixels above (undecided) get 0.
         bits: 8 (steps of 1/255) or 16 (steps of 1/65535).
 
     Raises:
         DataError: the file cannot be written.
-        ValueError: shapes that do not fit, or other bits.
+        ValueError: the shapes do not fit, or `bits` is neither 8 nor 16.
     """
     if bits not in (8, 16):
         raise ValueError(f"a confidence map has 8 or 16 bits, got {bits}")
@@ -43,7 +43,7 @@ def write_confidence(path: Path, probs: NDArray[np.float32], mask: NDArray[Any],
     steps = 2**bits - 1
     kind = np.uint8 if bits == 8 else np.uint16
     grey = np.empty(mask.shape, dtype=kind)
-    for top in range(0, len(grey), 512):  # the copies in double precision of a large image count
+    for top in range(0, len(grey), 512):  # copies of a large image in double precision take much memory
         rows = np.clip(chosen[top : top + 512], 0, 1).astype(np.float64)
         grey[top : top + 512] = np.rint(rows * steps)
     with atomic_path(path) as temporary:
@@ -54,7 +54,7 @@ def read_confidence(path: Path) -> NDArray[np.float32]:
     """Read a confidence map: float32 (H, W) in [0, 1].
 
     Raises:
-        DataError: missing, damaged, or no grey PNG.
+        DataError: the file is missing, damaged, or no grey PNG.
     """
     with open_image(path, formats=("PNG",), remedy="confidence maps are grey PNGs") as image:
         load_pixels(image, path)

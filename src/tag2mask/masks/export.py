@@ -1,11 +1,10 @@
-"""Masks into the formats of annotation and training tools, one mask in memory at a time."""
+"""Export of masks to the formats of annotation and training tools, one mask in memory at a time."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,9 @@ from numpy.typing import NDArray
 from tag2mask.core.constants import IGNORE_INDEX
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.files import atomic_path, make_folder, write_text
+from tag2mask.core.outcome import Outcome
+from tag2mask.core.progress import progress_bar
+from tag2mask.core.record import ImageRecord
 from tag2mask.images.decode import image_size
 from tag2mask.masks.formats.coco import CocoJson
 from tag2mask.masks.formats.containers import check_free, container
@@ -28,61 +30,20 @@ from tag2mask.masks.polygons import TOLERANCE
 FILES = {"coco": ".json", "cvat": ".xml", "label-studio": ".json"}
 """Formats of one file, with its suffix."""
 
+LABEL_FILES = {"cvat": ".labels.json", "label-studio": ".interface.xml"}
+"""Formats whose tool needs the labels in a second file beside the first, with its ending."""
+
 CONTAINERS: dict[str, type[VocLayout | YoloSeg]] = {"voc": VocLayout, "yolo": YoloSeg}
 """Formats of a folder, or a ZIP archive of it."""
 
 FORMATS = (*FILES, *CONTAINERS)
 
-
-@dataclass(frozen=True, slots=True)
-class MaskItem:
-    """A mask to be exported.
-
-    Attributes:
-        name: of its photograph, relative to the folder of photographs, with its suffix; unique.
-        mask: file of the mask, or uint8 (H, W) class indices.
-        image: file of the photograph, if the mask's size is to be compared with its.
-    """
-
-    name: str
-    mask: Path | NDArray[np.uint8]
-    image: Path | None = None
+Mask = Path | NDArray[np.uint8]
+"""File of a mask, or uint8 (H, W) class indices."""
 
 
-@dataclass(slots=True)
-class Exported:
-    """What became of the masks.
-
-    Attributes:
-        out: file or folder that was written.
-        beside: file with the labels that the tool must be told of, or None.
-        written: masks written.
-        undecided: those of them with pixels of `IGNORE_INDEX`.
-        keeps_undecided: the format can say so; otherwise those pixels have no label in it.
-        failures: name and reason of each mask that was left out.
-    """
-
-    out: Path
-    beside: Path | None = None
-    written: int = 0
-    undecided: int = 0
-    keeps_undecided: bool = False
-    failures: list[tuple[str, str]] = field(default_factory=list)
-
-    def summary(self) -> str:
-        """One line for people."""
-        parts = [f"{self.written} masks written to {self.out}"]
-        if self.beside is not None:
-            parts.append(f"labels for the tool in {self.beside}")
-        if self.undecided and not self.keeps_undecided:
-            parts.append(f"undecided pixels (255) of {self.undecided} masks are without label there")
-        if self.failures:
-            parts.append(f"{len(self.failures)} masks skipped")
-        return ", ".join(parts)
-
-
-def export(
-    items: Iterable[MaskItem],
+def export_records(
+    records: Iterable[tuple[ImageRecord, Mask]],
     classes: Sequence[str],
     out: str | Path,
     *,
@@ -92,92 +53,112 @@ def export(
     image_url: str | None = None,
     overwrite: bool = False,
     strict: bool = False,
-    advance: Callable[[], None] = lambda: None,
-) -> Exported:
-    """Write masks in the format of a tool; one, some or all of a collection.
+    progress: bool = True,
+) -> Outcome:
+    """Write masks in the format of a tool.
 
-    The output appears whole, at the end, or not at all.
+    The output appears complete, at the end, or not at all.
 
     Args:
-        items: the masks; taken one after the other, so an iterator will do.
+        records: images with their masks; read one after the other, so a generator will do. A mask's size is compared
+            with that of its image if the record has a file.
         classes: names without background, in the order of their indices.
         out: for `coco` and `label-studio` a .json file, for `cvat` an .xml file, for `voc` and `yolo` a
             folder or a .zip file.
         to: one of `FORMATS`.
-        polygons: polygons instead of exact pixels (`coco`, `cvat`, `label-studio`; `yolo` has nothing else).
-        tolerance: in pixels, of polygons; 0 for exact outlines.
-        image_url: what comes before the name of a photograph in Label Studio's tasks.
-        overwrite: replace an output that is there.
-        strict: stop at the first bad mask instead of counting it.
-        advance: called once a mask, for progress.
+        polygons: polygons instead of exact pixels (`coco`, `cvat`, `label-studio`; `yolo` always has polygons).
+        tolerance: of polygons, in pixels; 0 for exact outlines.
+        image_url: what comes before the name of an image in Label Studio's tasks.
+        overwrite: replace an existing output.
+        strict: raise at the first bad mask instead of counting it.
+        progress: show a progress bar, if the number of records is known.
 
     Raises:
-        ConfigError: the format is unknown, an option does not fit it, or `out` is there already.
-        DataError: no mask could be written, two have one name, one is bad (`strict`), or `out` cannot be written.
+        ConfigError: the format is unknown, an argument does not fit it, or `out` already exists.
+        DataError: no mask could be written, two images have the same name, a mask is bad (`strict`), or `out` cannot
+            be written.
     """
     out = Path(out)
     options = _options(classes, to, polygons, tolerance, image_url)
-    beside = _check_out(out, to, overwrite=overwrite)
-    result = Exported(out, beside, keeps_undecided=to == "voc")
-    with _writer(out, to, options) as writer:
-        seen: set[str] = set()
-        for item in items:
-            stem = stem_of(item.name)
-            if stem in seen:
-                raise DataError(f"{item.name}: two photographs of this name without suffix; rename one of them")
-            seen.add(stem)
-            try:
-                mask = _load(item, len(options.classes))
-                writer.add(item.name, mask)
-            except DataError as error:
-                if strict:
-                    raise
-                result.failures.append((item.name, str(error)))
-            else:
-                result.written += 1
-                result.undecided += bool((mask == IGNORE_INDEX).any())
-            advance()
-        if not result.written:
-            reason = f": {result.failures[0][1]}" if result.failures else "; give a folder with masks"
+    labels = _check_out(out, to, overwrite=overwrite)
+    outcome = Outcome(out)
+    total = len(records) if isinstance(records, Sized) else 0
+    with progress_bar("masks", total, shown=progress and total > 0) as advance, _writer(out, to, options) as writer:
+        undecided = _write(records, writer, options, outcome, strict=strict, advance=advance)
+        if not outcome.written:
+            reason = f": {outcome.failures[0][1]}" if outcome.failures else "; give at least one mask"
             raise DataError(f"{out}: not one mask to write{reason}")
         writer.close()
-    if beside is not None:
-        write_text(beside, cvat_labels(options.classes) if to == "cvat" else labelling_interface(options))
-    return result
+    if labels is not None:
+        write_text(labels, cvat_labels(options.classes) if to == "cvat" else labelling_interface(options))
+        outcome.notes.append(f"labels for the tool in {labels}")
+    if undecided and to != "voc":
+        outcome.notes.append(f"undecided pixels (255) of {undecided} masks have no label in this format")
+    return outcome
+
+
+def _write(
+    records: Iterable[tuple[ImageRecord, Mask]],
+    writer: Writer,
+    options: ExportOptions,
+    outcome: Outcome,
+    *,
+    strict: bool,
+    advance: Callable[[], None],
+) -> int:
+    """Write all masks; returns how many of them have undecided pixels."""
+    undecided = 0
+    seen: set[str] = set()
+    for record, source in records:
+        stem = stem_of(record.name)
+        if stem in seen:
+            raise DataError(f"{record.name}: two images have this name without its suffix; rename one of them")
+        seen.add(stem)
+        try:
+            mask = _load(record, source, len(options.classes))
+            writer.add(record.name, mask)
+        except DataError as error:
+            if strict:
+                raise
+            outcome.failures.append((record.name, str(error)))
+        else:
+            outcome.written += 1
+            undecided += bool((mask == IGNORE_INDEX).any())
+        advance()
+    return undecided
 
 
 def _options(classes: Sequence[str], to: str, polygons: bool, tolerance: float, image_url: str | None) -> ExportOptions:
     if to not in FORMATS:
-        raise ConfigError(f"--to {to}: unknown format; one of {', '.join(FORMATS)}")
+        raise ConfigError(f"`to`: unknown format {to!r}; expected one of {', '.join(FORMATS)}")
     if isinstance(classes, str) or not classes:
-        raise ConfigError(f"classes: a list of names was expected, got {classes!r}")
+        raise ConfigError(f"`classes`: expected a list of names, got {classes!r}")
     if not (np.isfinite(tolerance) and tolerance >= 0):
-        raise ConfigError(f"--tolerance {tolerance}: a number of pixels was expected, 0 or more")
+        raise ConfigError(f"`tolerance` is {tolerance}; expected a number of pixels, 0 or more")
     if polygons and to == "voc":
-        raise ConfigError("--polygons: voc has none, only pixels; leave it out, or choose another format")
+        raise ConfigError("`polygons`: voc has none, only pixels; leave it out, or choose another format")
     if image_url is not None and to != "label-studio":
-        raise ConfigError(f"--image-url: only label-studio has addresses of images, {to} has names; leave it out")
+        raise ConfigError(f"`image_url`: only label-studio has addresses of images, {to} has names; leave it out")
     options = ExportOptions(tuple(classes), polygons, tolerance)
     return options if image_url is None else ExportOptions(tuple(classes), polygons, tolerance, image_url)
 
 
 def _check_out(out: Path, to: str, *, overwrite: bool) -> Path | None:
-    """Check that the output may be written; returns the file that goes beside it."""
+    """Check that the output may be written; returns the file of labels to write beside it, if the format has one."""
     if to in CONTAINERS:
         zipped = out.suffix.lower() == ".zip"
         check_free(out, overwrite=overwrite, contents=frozenset() if zipped else CONTAINERS[to].contents)
         if not zipped and out.is_file():
-            raise ConfigError(f"--out {out}: this is a file; {to} writes a folder, or a file that ends in .zip")
+            raise ConfigError(f"`out`: {out} is a file; {to} writes a folder, or a file that ends in .zip")
         return None
     if out.suffix.lower() != FILES[to]:
-        raise ConfigError(f"--out {out}: {to} writes one file; give it a name that ends in {FILES[to]}")
+        raise ConfigError(f"`out` is {out}; {to} writes one file, whose name ends in {FILES[to]}")
     check_free(out, overwrite=overwrite)
-    ending = {"cvat": ".labels.json", "label-studio": ".interface.xml"}.get(to)
-    if ending is None:
+    if to not in LABEL_FILES:
         return None
-    beside = out.with_name(out.stem + ending)
-    check_free(beside, overwrite=overwrite)
-    return beside
+    labels = out.with_name(out.stem + LABEL_FILES[to])
+    check_free(labels, overwrite=overwrite)
+    return labels
 
 
 @contextmanager
@@ -197,20 +178,20 @@ def _writer(out: Path, to: str, options: ExportOptions) -> Iterator[Writer]:
             yield LabelStudioJson(stream.write, options)
 
 
-def _load(item: MaskItem, classes: int) -> NDArray[np.uint8]:
-    """The mask of an item, checked."""
-    where = item.mask if isinstance(item.mask, Path) else item.name
-    mask = read_mask(item.mask) if isinstance(item.mask, Path) else item.mask
+def _load(record: ImageRecord, source: Mask, classes: int) -> NDArray[np.uint8]:
+    """The mask of an image, checked."""
+    where = source if isinstance(source, Path) else record.name
+    mask = read_mask(source) if isinstance(source, Path) else source
     if mask.ndim != 2 or mask.dtype != np.uint8 or mask.size == 0:
         raise DataError(f"{where}: a mask is uint8 (H, W), got {mask.dtype} {mask.shape}")
     wrong = mask[(mask > classes) & (mask != IGNORE_INDEX)]
     if wrong.size:
         raise DataError(
-            f"{where}: class index {int(wrong[0])}, but there are {classes} classes; are they those of this mask?"
+            f"{where}: class index {int(wrong[0])}, but there are {classes} classes; give the classes of this mask"
         )
-    if item.image is not None and (size := image_size(item.image)) != mask.shape:
+    if record.image is not None and (size := image_size(record.image)) != mask.shape:
         raise DataError(
-            f"{where}: this mask is {mask.shape[0]} x {mask.shape[1]} (height x width), its photograph "
-            f"{size[0]} x {size[1]}; write masks at the size of the photograph"
+            f"{where}: this mask is {mask.shape[0]} x {mask.shape[1]} (height x width), its image "
+            f"{size[0]} x {size[1]}; write masks at the size of the image"
         )
     return mask

@@ -1,21 +1,21 @@
-"""A folder of masks into the format of another tool: finding masks, names and photographs."""
+"""Export of a folder of masks: finding the masks, their names and their images."""
 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.core.outcome import Outcome
+from tag2mask.core.record import ImageRecord
 from tag2mask.images.folder import FolderIndex, check_mask_names, without_suffix
-from tag2mask.masks import Exported, MaskItem, export
-from tag2mask.masks.class_names import read_classes
+from tag2mask.masks.class_names import CLASSES_FILE, read_classes
+from tag2mask.masks.export import export_records
 from tag2mask.masks.polygons import TOLERANCE
 
-Progress = Callable[[int], Callable[[], None]]
-
 ASSUMED_SUFFIX = ".jpg"
-"""Of photographs, where their folder is not given."""
+"""Suffix of images whose folder is not given."""
 
 
 def export_masks(
@@ -31,53 +31,47 @@ def export_masks(
     image_url: str | None = None,
     overwrite: bool = False,
     strict: bool = False,
-    mask_progress: Progress = lambda total: lambda: None,
-) -> Exported:
-    """Write the masks of a folder in the format of a tool, as `tag2mask.masks.export` does.
+    progress: bool = True,
+) -> Outcome:
+    """Write the masks of a folder in the format of a tool, as `tag2mask.masks.export_records` does.
 
     Args:
         masks: folder of masks, with subfolders.
         out: file or folder to write.
         to: `coco`, `cvat`, `label-studio`, `voc` or `yolo`.
-        images: folder of the photographs, which tells their suffixes and sizes; without it .jpg is assumed.
-        classes: names without background, or a file of them; None: `classes.txt` of the masks.
-        names: photographs or masks to export, with or without suffix, in this order; None: all.
-        polygons, tolerance, image_url, overwrite, strict: as `tag2mask.masks.export`.
-        mask_progress: called with the number of masks; returns what to call after each.
+        images: folder of the images: their names with suffixes are written and their sizes compared with the masks';
+            without it the suffix .jpg is assumed.
+        classes: names without background, or a file of them; None: `classes.txt` in the folder of masks.
+        names: images or masks to export, with or without suffix, in this order; None: all.
+        polygons, tolerance, image_url, overwrite, strict, progress: as in `tag2mask.masks.export_records`.
 
     Raises:
-        ConfigError: as `tag2mask.masks.export`; or `out` lies among the masks.
-        DataError: as `tag2mask.masks.export`; or a name in `names` has no mask.
+        ConfigError: as `tag2mask.masks.export_records`; or `out` lies in the folder of masks.
+        DataError: as `tag2mask.masks.export_records`; or a name in `names` has no mask.
     """
     masks, out = Path(masks), Path(out)
     found = _masks(masks)
     _check_apart(masks, out)
     if classes is None:
-        classes = masks / "classes.txt"
+        classes = masks / CLASSES_FILE
         if not classes.is_file():
-            raise ConfigError(f"{masks}: no classes.txt beside the masks; name a file of classes with --classes")
+            raise ConfigError(f"{masks}: no {CLASSES_FILE} beside the masks; give the class names as `classes`")
     known = read_classes(Path(classes) if isinstance(classes, str) else classes)
     chosen = list(found) if names is None else [_chosen(name, found, masks) for name in names]
-    photographs = None if images is None else _photographs(Path(images))
+    records: list[tuple[ImageRecord, Path]] = []
     failures: list[tuple[str, str]] = []
-
-    def items() -> Iterator[MaskItem]:
-        advance = mask_progress(len(chosen))
-        for name in chosen:
-            if photographs is None:
-                yield MaskItem(name + ASSUMED_SUFFIX, found[name])
-            elif name in photographs:
-                photograph, path = photographs[name]
-                yield MaskItem(photograph, found[name], path)
-            else:
-                reason = f"{found[name]}: no photograph of this name in {images}; give the folder they were made from"
-                if strict:
-                    raise DataError(reason)
-                failures.append((name, reason))
-            advance()
-
-    result = export(
-        items(),
+    known_images = None if images is None else _images(Path(images))
+    for name in chosen:
+        if known_images is None:
+            records.append((ImageRecord(name + ASSUMED_SUFFIX), found[name]))
+        elif name in known_images:
+            records.append((known_images[name], found[name]))
+        else:
+            failures.append((name, f"{found[name]}: no image of this name in {images}; give the folder of its images"))
+    if failures and (strict or not records):
+        raise DataError(failures[0][1])
+    outcome = export_records(
+        records,
         known,
         out,
         to=to,
@@ -86,16 +80,17 @@ def export_masks(
         image_url=image_url,
         overwrite=overwrite,
         strict=strict,
+        progress=progress,
     )
-    result.failures += failures
-    return result
+    outcome.failures += failures
+    return outcome
 
 
 def read_names(path: Path) -> list[str]:
-    """The names of a file, one per line; empty lines are skipped.
+    """The names in a file, one per line; empty lines are skipped.
 
     Raises:
-        DataError: it cannot be read, or names nothing.
+        DataError: the file cannot be read, or holds no name.
     """
     try:
         names = [unicodedata.normalize("NFC", line.strip()) for line in path.read_text("utf-8-sig").splitlines()]
@@ -116,12 +111,12 @@ def _masks(folder: Path) -> dict[str, Path]:
     return {without_suffix(name): index.files[name] for name in names}
 
 
-def _photographs(folder: Path) -> dict[str, tuple[str, Path]]:
-    """Names and files of the photographs of a folder by name without suffix."""
+def _images(folder: Path) -> dict[str, ImageRecord]:
+    """Images of a folder by name without suffix."""
     index = FolderIndex(folder)
     names = index.images()
     check_mask_names(names)
-    return {without_suffix(name): (name, index.files[name]) for name in names}
+    return {without_suffix(name): ImageRecord(name, index.files[name]) for name in names}
 
 
 def _chosen(name: str, found: dict[str, Path], folder: Path) -> str:
@@ -132,8 +127,8 @@ def _chosen(name: str, found: dict[str, Path], folder: Path) -> str:
 
 
 def _check_apart(masks: Path, out: Path) -> None:
-    inside, outside = out.resolve(), masks.resolve()
-    if inside.is_relative_to(outside) and inside.suffix.lower() not in {".json", ".xml", ".zip"}:
-        raise ConfigError(f"--out {out}: lies among the masks; choose a folder outside {masks}")
-    if outside.is_relative_to(inside):
-        raise ConfigError(f"--out {out}: the masks lie in it; choose another folder")
+    target, source = out.resolve(), masks.resolve()
+    if target.is_relative_to(source) and target.suffix.lower() not in {".json", ".xml", ".zip"}:
+        raise ConfigError(f"`out`: {out} lies among the masks; choose a folder outside {masks}")
+    if source.is_relative_to(target):
+        raise ConfigError(f"`out`: the masks lie in {out}; choose another folder")

@@ -1,12 +1,17 @@
-"""What the indices and colours of a folder of masks mean, written beside them."""
+"""`labelmap.txt`: what the indices and colours of a folder of masks mean, as annotation tools read it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+from tag2mask.core.constants import IGNORE_INDEX
 from tag2mask.core.files import write_text
+from tag2mask.masks.class_names import write_classes
 from tag2mask.masks.palette_png import voc_colours
+
+UNDECIDED = "undecided"
+"""Name of `IGNORE_INDEX` in a label map."""
 
 
 def write_label_map(folder: Path, classes: Sequence[str]) -> None:
@@ -17,21 +22,26 @@ def write_label_map(folder: Path, classes: Sequence[str]) -> None:
     that import PASCAL VOC masks expect it.
 
     Args:
-        folder: made if missing.
+        folder: created if missing.
         classes: names without background, in the order of their indices.
 
     Raises:
         DataError: a file cannot be written.
     """
     write_text(folder / "labelmap.txt", label_map(classes))
-    write_text(folder / "classes.txt", "".join(f"{name}\n" for name in classes))
+    write_classes(folder, classes)
 
 
-def label_map(classes: Sequence[str]) -> str:
-    """The content of `labelmap.txt`."""
-    colours = voc_colours()
+def label_map(classes: Sequence[str], *, undecided: bool = False) -> str:
+    """The content of `labelmap.txt`.
+
+    Args:
+        classes: names without background, in the order of their indices.
+        undecided: also give 255 a name, `UNDECIDED`.
+    """
+    named = [*enumerate(["background", *classes]), *([(IGNORE_INDEX, UNDECIDED)] if undecided else [])]
     lines = ["# name:color_rgb:parts:actions"]
-    for index, name in enumerate(["background", *classes]):
-        red, green, blue = (int(value) for value in colours[index])
+    for index, name in named:
+        red, green, blue = voc_colours()[index].tolist()
         lines.append(f"{name}:{red},{green},{blue}::")
     return "\n".join(lines) + "\n"

@@ -34,7 +34,7 @@ def voc_colours() -> NDArray[np.uint8]:
 
 
 def mask_path(folder: Path, name: str) -> Path:
-    """Where the mask of the item `name` lies in `folder`: subfolders kept, suffix replaced by .png.
+    """Where the mask of the image `name` lies in `folder`: subfolders kept, suffix replaced by .png.
 
     A suffix that is not an image's stays: `scan.001` becomes `scan.001.png`.
 
@@ -52,7 +52,7 @@ def write_mask(path: Path, mask: NDArray[Any], *, classes: int | None = None) ->
     """Write a mask as an 8-bit palette PNG, atomically.
 
     Args:
-        path: ends in .png; folders are made.
+        path: ends in .png; folders are created.
         mask: integers (H, W), class indices, `IGNORE_INDEX` where undecided.
         classes: number of classes without background; a larger index is refused. None: 254.
 
@@ -97,7 +97,7 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
         uint8 (H, W): the pixel values as stored; for a palette PNG the indices, not the colours.
 
     Raises:
-        DataError: missing, damaged, not a PNG, in colour, with transparency, or of 16 bits.
+        DataError: the file is missing, damaged, not a PNG, in colour, with transparency, or has 16 bits.
     """
     with open_image(path, formats=("PNG",), remedy="masks are PNGs of class indices") as image:
         bits = _grey_bits(image)
@@ -124,7 +124,7 @@ def _why_not(mode: str) -> str:
     expected = "expected a palette or 8-bit grey PNG whose pixel values are class indices"
     if mode in {"RGB", "RGBA"}:
         return (
-            f"this mask is a colour picture ({mode}), which does not say which class a colour means; "
+            f"this mask is a colour image ({mode}), which does not say which class a colour means; "
             f"{expected}: save the indices, not the rendered colours"
         )
     if mode.startswith("I"):

@@ -19,7 +19,7 @@ from PIL import Image
 
 from tag2mask.config.schema import CrfConfig
 from tag2mask.core.errors import DataError
-from tag2mask.core.files import make_folder, write_text
+from tag2mask.core.files import make_folder
 from tag2mask.data import Dataset
 from tag2mask.core.record import ImageRecord
 from tag2mask.drawing import Palette, heatmap, overlay, palette_colours
@@ -28,6 +28,7 @@ from tag2mask.inference.prediction import Request
 from tag2mask.inference.predictor import Predictor, Steps
 from tag2mask.inference.review import TABLE, least_certain
 from tag2mask.masks import mask_path, read_mask, write_label_map, write_mask
+from tag2mask.masks.class_names import write_classes
 from tag2mask.masks.export_folder import export_masks
 from tag2mask.masks.run_lengths import mask_from_runs, mask_runs
 from tag2mask.method.refine import refine
@@ -240,14 +241,14 @@ class Workbench:
         write_mask(folder / "masks" / name, mask, classes=len(self.classes))
         if kind == "png":
             return folder / "masks" / name
-        write_text(folder / "masks" / "classes.txt", "".join(f"{one}\n" for one in self.classes))
+        write_classes(folder / "masks", self.classes)
         make_folder(folder / "photos")
         suffix = Path(photo.name).suffix.lower()
         suffix = suffix if suffix in {".jpg", ".jpeg", ".png"} else ".png"
         Image.fromarray(photo.image).save(folder / "photos" / f"{stem}{suffix}")
         ending = {"coco": ".json", "label-studio": ".json", "cvat": ".xml"}.get(kind, ".zip")
         out = folder / f"{stem}-{kind}{ending}"
-        export_masks(folder / "masks", out=out, to=kind, images=folder / "photos", classes=self.classes)
+        export_masks(folder / "masks", out=out, to=kind, images=folder / "photos", classes=self.classes, progress=False)
         return out
 
     def _remembered(self, key: tuple[object, ...], make: Callable[[], Value]) -> Value:

@@ -1,4 +1,4 @@
-"""Outputs of many files, a folder or a ZIP archive, that appear whole or not at all."""
+"""Outputs of many files, a folder or a ZIP archive, that appear complete or not at all."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Write = Callable[[str, bytes], None]
 
 
 def check_free(out: Path, *, overwrite: bool, contents: frozenset[str] = frozenset()) -> None:
-    """Refuse an output that is there already, or that is not ours to replace.
+    """Refuse an output that already exists, or that must not be replaced.
 
     Args:
         out: file or folder to be written.
@@ -26,27 +26,30 @@ def check_free(out: Path, *, overwrite: bool, contents: frozenset[str] = frozens
         contents: what a folder that is replaced may contain at its top; nothing else is ever deleted.
 
     Raises:
-        ConfigError: it is there and `overwrite` is off, or it holds something else.
+        ConfigError: it exists and `overwrite` is off, or it holds something else.
     """
     if out.is_dir():
         found = sorted(entry.name for entry in out.iterdir())
         if not contents:
-            raise ConfigError(f"--out {out}: this is a folder; this format is one file, name it")
+            raise ConfigError(f"`out`: {out} is a folder; this format is one file, give its name")
         if foreign := [name for name in found if name not in contents]:
             raise ConfigError(
-                f"--out {out}: this folder holds other things ({foreign[0]}), which are not replaced; choose a new one"
+                f"`out`: {out} holds other files ({foreign[0]}), which are never replaced; choose another folder"
             )
         if not found:
             return
     if os.path.lexists(out) and not overwrite:
-        raise ConfigError(f"--out {out}: is there already; choose another --out, or replace it with --overwrite")
+        raise ConfigError(f"{out}: already exists; choose another `out`, or replace it with `overwrite=True`")
 
 
 @contextmanager
 def container(out: Path) -> Iterator[Write]:
-    """Give a function that writes files into `out`: a ZIP archive if it ends in .zip, else a folder.
+    """Open `out`, a ZIP archive if it ends in .zip, else a folder, for writing.
 
-    On success `out` is there, in place of what was there before; after an error it is as before.
+    On success `out` replaces what was there before; after an error everything is as before.
+
+    Yields:
+        A function that writes one file into it.
 
     Raises:
         DataError: it cannot be written.

@@ -1,6 +1,6 @@
 """CVAT for images, XML 1.1 (https://docs.cvat.ai/docs/dataset_management/formats/format-cvat/): masks or polygons.
 
-A `<mask>` holds the run lengths of its bounding box, row by row, the first one of pixels outside.
+A `<mask>` holds the run lengths of its bounding box, row by row, starting with pixels outside the region.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class CvatXml:
         write(f"  <meta><task><name>tag2mask</name><mode>annotation</mode><labels>{labels}</labels></task></meta>\n")
 
     def add(self, name: str, mask: NDArray[np.uint8]) -> None:
-        """Write the shapes of one photograph."""
+        """Write the shapes of one image."""
         _check(name, "image")
         height, width = mask.shape
         lines = [f'  <image id="{self._count}" name={quoteattr(name)} width="{width}" height="{height}">']

@@ -22,7 +22,7 @@ from tag2mask.masks.run_lengths import class_regions
 
 
 class LabelStudioJson:
-    """Writes a list of tasks, one per photograph."""
+    """Writes a list of tasks, one per image."""
 
     def __init__(self, write: Text, options: ExportOptions) -> None:
         self._write = write
@@ -31,7 +31,7 @@ class LabelStudioJson:
         write("[")
 
     def add(self, name: str, mask: NDArray[np.uint8]) -> None:
-        """Write the task of one photograph."""
+        """Write the task of one image."""
         results: list[dict[str, Any]] = []
         for index, region in class_regions(mask, len(self._options.classes)):
             results += self._results(region, self._options.classes[index - 1])

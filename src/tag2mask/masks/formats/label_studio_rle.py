@@ -13,7 +13,10 @@ The stream, of the library rle-pack (https://github.com/thi-ng/umbrella/tree/dev
 | 3, 4, 8 or 16 | length minus 1 |
 | 8 | the value |
 
-The values are those of an RGBA picture, row by row: 255 in all four channels where the brush was.
+The values are those of an RGBA image, row by row: 255 in all four channels where the brush was.
+
+Our own, not that of label-studio-sdk (`label_studio_sdk.converter.brush`): the SDK pulls in pandas, nltk, lxml and many
+more packages, and encodes bit by bit in Python. The tests compare with its decoder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the writers of all export formats are told."""
+"""Settings and interface of the writers of all export formats."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class ExportOptions:
         classes: names without background, in the order of their indices.
         polygons: polygons instead of exact pixels, where a format has both.
         tolerance: in pixels, of polygons; 0 for exact outlines.
-        image_url: what comes before the name of a photograph in Label Studio's tasks.
+        image_url: what comes before the name of an image in Label Studio's tasks.
     """
 
     classes: tuple[str, ...]
@@ -35,7 +35,7 @@ class Writer(Protocol):
     """Writes the masks of one export, one at a time."""
 
     def add(self, name: str, mask: NDArray[np.uint8]) -> None:
-        """Write a mask, (H, W) class indices, of the photograph `name`."""
+        """Write a mask, (H, W) class indices, of the image `name`."""
 
     def close(self) -> None:
         """Write what comes after the last mask."""
@@ -46,7 +46,7 @@ Text = Callable[[str], object]
 
 
 def stem_of(name: str) -> str:
-    """The name of a photograph without its suffix, as its mask has it.
+    """The name of an image without its suffix, as its mask has it.
 
     Raises:
         DataError: the name is absolute or leads out of its folder.

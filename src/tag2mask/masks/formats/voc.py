@@ -14,10 +14,8 @@ from tag2mask.core.constants import IGNORE_INDEX
 from tag2mask.core.errors import DataError
 from tag2mask.masks.formats.containers import Write
 from tag2mask.masks.formats.options import ExportOptions, stem_of
-from tag2mask.masks.label_map import label_map
-from tag2mask.masks.palette_png import encode_mask, voc_colours
-
-_UNDECIDED = "undecided"
+from tag2mask.masks.label_map import UNDECIDED, label_map
+from tag2mask.masks.palette_png import encode_mask
 
 
 class VocLayout:
@@ -30,11 +28,11 @@ class VocLayout:
         self._classes = options.classes
         self._names: list[str] = []
         self._undecided = False
-        if _UNDECIDED in self._classes:
-            raise DataError(f"a class cannot be called {_UNDECIDED!r} here, which means 255; rename it")
+        if UNDECIDED in self._classes:
+            raise DataError(f"class name {UNDECIDED!r}: labelmap.txt uses it for the value 255; rename the class")
         for name in self._classes:
             if ":" in name or "#" in name:
-                raise DataError(f"class name {name!r}: labelmap.txt cannot hold : or #; rename it")
+                raise DataError(f"class name {name!r}: labelmap.txt cannot hold : or # in a name; rename the class")
 
     def add(self, name: str, mask: NDArray[np.uint8]) -> None:
         """Write one mask."""
@@ -46,8 +44,4 @@ class VocLayout:
     def close(self) -> None:
         """Write the list of names and the label map."""
         self._write("ImageSets/Segmentation/default.txt", "".join(f"{name}\n" for name in self._names).encode())
-        text = label_map(self._classes)
-        if self._undecided:
-            red, green, blue = voc_colours()[IGNORE_INDEX].tolist()
-            text += f"{_UNDECIDED}:{red},{green},{blue}::\n"
-        self._write("labelmap.txt", text.encode())
+        self._write("labelmap.txt", label_map(self._classes, undecided=self._undecided).encode())

@@ -1,11 +1,12 @@
-"""YOLO-seg: a text file per photograph, a line per part of a class, and data.yaml.
+"""YOLO-seg: a text file per image, a line per part of a class, and data.yaml.
 
-A line is the class (from 0, background not counted) and the vertices x y, divided by width and height.
-Vertices are middles of pixels on the outline: readers multiply by the size, cut off the fraction and fill
-with `cv2.fillPoly`, which adds the outline, and so get the pixels back.
+A line is the class (from 0, background not counted) and the vertices x y, divided by width and height. Vertices are
+pixels on the outline: readers multiply by the size, make whole numbers of the result and fill with `cv2.fillPoly`,
+which adds the outline, and so get the pixels back. Ultralytics cuts off the fraction, others round; the column c is
+written as c + 0.25, which gives c either way, also after rounding errors.
 
-A reader drops, without saying so, a second line of the same class with the same bounding box, and
-what has no area: see `_line`.
+Ultralytics drops without notice a second line of the same class with the same bounding box, and a line whose bounding
+box has no area: see `_line`.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from tag2mask.masks.formats.options import ExportOptions, stem_of
 from tag2mask.masks.polygons import Ring, centre_polygons
 from tag2mask.masks.run_lengths import class_regions
 
-_INSET = 0.05
+_OFFSET = 0.25
+_LEAST, _MOST = 0.05, 0.45
+"""Offsets from a pixel that are surely cut off and rounded to it."""
 
 
 class YoloSeg:
-    """Writes `labels/NAME.txt` and `data.yaml`; the photographs belong into `images/`."""
+    """Writes `labels/NAME.txt` and `data.yaml`; the images belong in `images/`."""
 
     contents = frozenset({"labels", "data.yaml"})
 
@@ -32,7 +35,7 @@ class YoloSeg:
         self._options = options
 
     def add(self, name: str, mask: NDArray[np.uint8]) -> None:
-        """Write the labels of one photograph; background alone gives an empty file."""
+        """Write the labels of one image; background alone gives an empty file."""
         lines = []
         for index, region in class_regions(mask, len(self._options.classes)):
             seen: dict[tuple[int, ...], int] = {}
@@ -46,24 +49,24 @@ class YoloSeg:
         """Write data.yaml."""
         names = dict(enumerate(self._options.classes))
         text = yaml.safe_dump({"train": "images", "val": "images", "names": names}, allow_unicode=True, sort_keys=False)
-        note = "# Photographs belong into images/, beside labels/, with the same names. Make a val of your own.\n"
+        note = "# Images belong in images/, beside labels/, with the same names. Choose a val set of your own.\n"
         self._write("data.yaml", (note + text).encode())
 
 
 def _line(polygon: Ring, shape: tuple[int, ...], repeated: int) -> str:
     """Vertices as text.
 
-    A part of one pixel's width or height becomes a rectangle inside its pixels, so that it has an area.
+    A part of one pixel's width or height becomes a narrow rectangle inside its pixels, so that it has an area.
     `repeated` parts of the same class and bounding box came before: a shift of a hundredth of a pixel each,
-    which no pixel notices, makes the boxes differ.
+    which changes no pixel, makes the boxes differ.
     """
     low, high = polygon.min(axis=0), polygon.max(axis=0)
     if (low == high).any():
-        (left, top), (right, bottom) = low + _INSET, high + 1 - _INSET
+        (left, top), (right, bottom) = low + _LEAST, high + _MOST
         vertices = np.array([[left, top], [right, top], [right, bottom], [left, bottom]])
     else:
         # A diagonal has two vertices; less than three would be read as a box.
         closed = polygon if len(polygon) > 2 else np.concatenate([polygon, polygon[:1]])
-        vertices = closed + 0.5 + 0.01 * (repeated % 40)
+        vertices = closed + _LEAST + (_OFFSET - _LEAST + 0.01 * repeated) % (_MOST - _LEAST)
     values = (vertices / np.array([shape[1], shape[0]])).ravel()
     return " ".join(f"{value:.8f}".rstrip("0") for value in values.tolist())
