@@ -1,12 +1,12 @@
 """Time the dense CRF against pydensecrf: `python benchmarks/bench_crf.py`.
 
-Both run in one process, one thread, on one processor, alternating image by image, on the same photographs
-of about 500 x 375 and the same class probabilities. What is timed runs from probabilities to marginals:
-everything that depends on the image is built anew. Times are the processor time of the thread, so that
-other work on the machine weighs less; a ratio is that of the two times of one image, and the table has
-medians over the images. The last line is for the setting of pydensecrf's own examples (80, 13, 10).
+Both run in one process and one thread, on one core, alternating image by image, on the same images of about
+500 x 375 pixels and the same class probabilities. The time covers everything from probabilities to marginals,
+including all that depends on the image. It is the processor time of the thread, so that other work on the
+machine matters less. A ratio is that of the two times for one image; the table has medians over the images.
+The last line is for the parameters of pydensecrf's own examples (80, 13, 10).
 
-Needs `pip install pydensecrf2` (which needs a compiler) and a folder of photographs.
+Needs `pip install pydensecrf2` (which needs a compiler) and a folder of images.
 """
 
 from __future__ import annotations
@@ -23,36 +23,36 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image as PilImage
 
 from tag2mask.crf import dense_crf, dense_crf_batch
 
 Floats = NDArray[np.float32]
-Photo = NDArray[np.uint8]
+Image = NDArray[np.uint8]
 
 ROOT = Path(__file__).resolve().parents[1]
-PHOTOS = ROOT.parent / "shared" / "bench" / "voc_animals" / "val" / "images"
+IMAGES = ROOT.parent / "shared" / "bench" / "voc_animals" / "val" / "images"
 SETTINGS = ((80.0, 13.0, 10.0), (50.0, 10.0, 5.0), (67.0, 3.0, 4.0))
-"""Bilateral deviations in pixels and in grey levels, and weight."""
+"""Standard deviations of the bilateral term in pixels and in grey levels, and its weight."""
 CLASSES = (2, 3, 5, 21)
 PRUNE = 0.001
 FLOOR = 1e-5
 
 
-def load_photos(folder: Path, count: int) -> list[Photo]:
-    """The first `count` photographs of about 500 x 375, either way up."""
-    photos = []
+def load_images(folder: Path, count: int) -> list[Image]:
+    """The first `count` images of about 500 x 375 or 375 x 500 pixels."""
+    images = []
     for path in sorted(folder.glob("*")):
-        with Image.open(path) as opened:
+        with PilImage.open(path) as opened:
             if abs(opened.width * opened.height - 187_500) < 15_000:
-                photos.append(np.array(opened.convert("RGB")))
-        if len(photos) == count:
+                images.append(np.array(opened.convert("RGB")))
+        if len(images) == count:
             break
-    return photos
+    return images
 
 
 def class_probabilities(shape: tuple[int, int], classes: int, seed: int) -> Floats:
-    """Probabilities such as a network of output stride 8 gives: a few classes present, the rest faint."""
+    """Probabilities like those of a network with output stride 8: a few classes present, the others improbable."""
     random = np.random.default_rng(seed)
     height, width = shape
     rows, columns = height // 8 + 2, width // 8 + 2
@@ -65,47 +65,47 @@ def class_probabilities(shape: tuple[int, int], classes: int, seed: int) -> Floa
             cy, cx, r = random.uniform(0, rows), random.uniform(0, columns), random.uniform(4, 14)
             bumps = np.maximum(bumps, np.exp(-((y - cy) ** 2 + (x - cx) ** 2) / (2 * r * r)))
         logits[k] = 4 * bumps + random.normal(0, 0.7, (rows, columns))
-    planes = [np.asarray(Image.fromarray(p.astype(np.float32)).resize((width, height), 2)) for p in logits]
+    planes = [np.asarray(PilImage.fromarray(p.astype(np.float32)).resize((width, height), 2)) for p in logits]
     odds = np.exp(np.stack(planes))
     return np.asarray(odds / odds.sum(axis=0), dtype=np.float32)
 
 
-def peer(photo: Photo, probs: Floats, setting: tuple[float, float, float]) -> Floats:
-    """Marginals from pydensecrf."""
+def peer(image: Image, probs: Floats, setting: tuple[float, float, float]) -> Floats:
+    """Marginals of pydensecrf."""
     from pydensecrf.densecrf import DenseCRF2D
 
     classes, height, width = probs.shape
     crf = DenseCRF2D(width, height, classes)
     crf.setUnaryEnergy(-np.log(np.clip(probs, FLOOR, 1.0)).reshape(classes, -1))
     crf.addPairwiseGaussian(sxy=3, compat=3)
-    crf.addPairwiseBilateral(sxy=setting[0], srgb=setting[1], rgbim=photo, compat=setting[2])
+    crf.addPairwiseBilateral(sxy=setting[0], srgb=setting[1], rgbim=image, compat=setting[2])
     return np.asarray(crf.inference(10), dtype=np.float32).reshape(probs.shape)
 
 
-def ours(photo: Photo, probs: Floats, setting: tuple[float, float, float], **options: Any) -> Floats:
-    """Marginals from this package."""
+def ours(image: Image, probs: Floats, setting: tuple[float, float, float], **options: Any) -> Floats:
+    """Marginals of this package."""
     xy, rgb, weight = setting
-    return dense_crf(photo, probs, bilateral_xy=xy, bilateral_rgb=rgb, bilateral_weight=weight, **options)
+    return dense_crf(image, probs, bilateral_xy=xy, bilateral_rgb=rgb, bilateral_weight=weight, **options)
 
 
 def timed(run: Callable[[], Floats]) -> tuple[float, Floats]:
-    """Processor time of the calling thread, in seconds, and the result."""
+    """Processor time of the calling thread in seconds, and the result."""
     start = time.thread_time()
     result = run()
     return time.thread_time() - start, result
 
 
 def compare(
-    photos: list[Photo], classes: int, setting: tuple[float, float, float], repeats: int, **options: Any
+    images: list[Image], classes: int, setting: tuple[float, float, float], repeats: int, **options: Any
 ) -> dict[str, float]:
-    """Medians over the photographs of times, ratio and agreement."""
+    """Medians over the images of times, ratio and agreement."""
     rows = []
-    for seed, photo in enumerate(photos):
-        probs = class_probabilities(photo.shape[:2], classes, seed)
+    for seed, image in enumerate(images):
+        probs = class_probabilities(image.shape[:2], classes, seed)
         mine, theirs, same = [], [], 0.0
         for _ in range(repeats):
-            a, first = timed(lambda: ours(photo, probs, setting, **options))  # noqa: B023
-            b, second = timed(lambda: peer(photo, probs, setting))  # noqa: B023
+            a, first = timed(lambda: ours(image, probs, setting, **options))  # noqa: B023
+            b, second = timed(lambda: peer(image, probs, setting))  # noqa: B023
             mine.append(a)
             theirs.append(b)
             same = 100 * float((first.argmax(0) == second.argmax(0)).mean())
@@ -121,38 +121,38 @@ def compare(
     }
 
 
-def two_threads(photos: list[Photo], classes: int) -> float:
-    """How many times faster a batch of all photographs, twice, runs on two threads than on one."""
-    photos = photos * 2
-    probs = [class_probabilities(photo.shape[:2], classes, i) for i, photo in enumerate(photos)]
+def two_threads(images: list[Image], classes: int) -> float:
+    """Speed-up of two threads over one, for a batch of all images twice."""
+    images = images * 2
+    probs = [class_probabilities(image.shape[:2], classes, i) for i, image in enumerate(images)]
     ratios = []
     for _ in range(5):
         times = []
         for threads in (1, 2):
             start = time.perf_counter()
-            dense_crf_batch(photos, probs, threads=threads)
+            dense_crf_batch(images, probs, threads=threads)
             times.append(time.perf_counter() - start)
         ratios.append(times[0] / times[1])
     return float(np.median(ratios))
 
 
 def peak_memory(which: str, classes: int) -> float:
-    """Greatest memory in MB that one image adds in a fresh process that has run a small one before."""
+    """Peak memory in MB that one image adds in a new process, after a small image."""
     command = [sys.executable, __file__, "--measure", which, "--classes", str(classes)]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def measure(which: str, classes: int) -> None:
-    """Print what `peak_memory` reads."""
+    """Print the number that `peak_memory` reads."""
     run = ours if which == "ours" else peer
     random = np.random.default_rng(0)
     noise = random.integers(0, 256, (40, 50, 3), dtype=np.uint8)
-    photo = np.array(Image.fromarray(noise).resize((500, 375)))
-    run(photo[:40, :40].copy(), class_probabilities((40, 40), classes, 0), SETTINGS[0])
+    image = np.array(PilImage.fromarray(noise).resize((500, 375)))
+    run(image[:40, :40].copy(), class_probabilities((40, 40), classes, 0), SETTINGS[0])
     probs = class_probabilities((375, 500), classes, 0)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew from here
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
     before = _memory("VmRSS")
-    run(photo, probs, SETTINGS[0])
+    run(image, probs, SETTINGS[0])
     print(_memory("VmHWM") - before)
 
 
@@ -163,7 +163,7 @@ def _memory(entry: str) -> float:
 
 
 def first_use() -> tuple[float, float]:
-    """Seconds from starting Python to the first marginals, with an empty folder of kernels and with a filled one."""
+    """Seconds from the start of Python to the first marginals, with an empty and with a filled kernel cache."""
     script = (
         "import numpy as np; from tag2mask.crf import dense_crf; "
         "dense_crf(np.zeros((30, 40, 3), np.uint8), np.full((3, 30, 40), 1 / 3, np.float32))"
@@ -183,20 +183,20 @@ def first_use() -> tuple[float, float]:
 
 
 def main() -> int:
-    """Run the comparison; the exit status is 2 where it cannot run."""
+    """Run the comparison; the exit status is 2 if it cannot run."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--photos", type=Path, default=PHOTOS, help="folder of photographs")
-    parser.add_argument("--count", type=int, default=12, help="photographs to use")
-    parser.add_argument("--repeats", type=int, default=2, help="runs of each; the faster one counts")
+    parser.add_argument("--images", type=Path, default=IMAGES, help="folder of images")
+    parser.add_argument("--count", type=int, default=12, help="number of images")
+    parser.add_argument("--repeats", type=int, default=2, help="runs per image; the fastest counts")
     parser.add_argument("--measure", choices=("ours", "peer"), help=argparse.SUPPRESS)
     parser.add_argument("--classes", type=int, default=21, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.measure:
         measure(options.measure, options.classes)
         return 0
-    photos = load_photos(options.photos, options.count)
-    if not photos:
-        print(f"{options.photos}: no photographs of about 500 x 375 here; give a folder with --photos")
+    images = load_images(options.images, options.count)
+    if not images:
+        print(f"{options.images}: no images of about 500 x 375 pixels here; give another folder with --images")
         return 2
     try:
         import pydensecrf  # noqa: F401
@@ -205,7 +205,7 @@ def main() -> int:
         return 2
     everywhere = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(everywhere)})
-    print(f"{len(photos)} photographs, 10 iterations, one thread; medians; times in ms\n")
+    print(f"{len(images)} images, 10 iterations, one thread; medians; times in ms\n")
     print(f"{'bilateral':>14} {'K':>9} {'ours':>8} {'pydensecrf':>11} {'ratio':>7} {'agree %':>9} {'worst %':>9}")
     results = {}
     for setting in SETTINGS:
@@ -214,7 +214,7 @@ def main() -> int:
             ("21 pruned", 21, {"prune": PRUNE}),
             ("21 half", 21, {"scale": 0.5}),
         ]:
-            row = results[setting, name] = compare(photos, classes, setting, options.repeats, **extra)
+            row = results[setting, name] = compare(images, classes, setting, options.repeats, **extra)
             label = ", ".join(f"{value:g}" for value in setting)
             print(
                 f"{label:>14} {name:>9} {row['ours']:8.1f} {row['peer']:11.1f} {row['ratio']:7.2f} "
@@ -223,12 +223,12 @@ def main() -> int:
             )
     for classes in (2, 21):
         mine, theirs = peak_memory("ours", classes), peak_memory("peer", classes)
-        print(f"memory that one image of 500 x 375 takes, K={classes}: {mine:.0f} MB, pydensecrf {theirs:.0f} MB")
+        print(f"memory for one image of 500 x 375, K={classes}: {mine:.0f} MB, pydensecrf {theirs:.0f} MB")
     os.sched_setaffinity(0, everywhere)
     if len(everywhere) > 1:
-        print(f"two threads over a batch, K=3: {two_threads(photos, 3):.2f} times one thread")
+        print(f"two threads on a batch, K=3: {two_threads(images, 3):.2f} times as fast as one")
     first, later = first_use()
-    print(f"a fresh process, kernels not compiled yet: {first:.1f} s; compiled: {later:.1f} s")
+    print(f"a new process, kernels not compiled yet: {first:.1f} s; compiled: {later:.1f} s")
     usual = SETTINGS[0]
     print(
         f"crf x pydensecrf K=3 {results[usual, '3']['ratio']:.1f} K=21 {results[usual, '21']['ratio']:.1f} "
