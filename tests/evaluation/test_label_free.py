@@ -79,6 +79,6 @@ def test_runs_are_ranked_by_each_other_s_vote(shapes: TinyCollection, trained: P
     near = {Path(one["run"]).name: one["consensus"] for one in json.loads(result.stdout)}
     assert near["spoilt"] < min(near[trained.name], near["other"]) - 0.1
     result = CliRunner().invoke(app, [*words, "--against", str(other)])
-    lines = [line for line in result.stdout.splitlines() if "near the others' vote" in line]
+    lines = [line for line in result.stdout.splitlines() if "agreement with the other runs' vote" in line]
     assert len(lines) == 3
     assert str(spoilt) in lines[-1]

@@ -1,4 +1,4 @@
-"""The commands: a thin layer over `tag2mask.api`, imported only when a command runs.
+"""The commands: a thin layer over the library, which is imported only when a command runs.
 
 Exit status: 0 done; 1 an error that the message explains; 2 wrong use of an option;
 3 done, but some images were skipped; 130 interrupted.
@@ -6,15 +6,33 @@ Exit status: 0 done; 1 an error that the message explains; 2 wrong use of an opt
 
 from __future__ import annotations
 
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
-from tag2mask.cli import check, deploy, export, look, predict, score, serve, train
-from tag2mask.cli.common import app, err_console, plain
-from tag2mask.core.errors import Tag2MaskError
+import typer
+
+from tag2mask.cli import check, config, deploy, export, look, predict, score, serve, train
+from tag2mask.cli.common import app, err_console, fail
 from tag2mask.core.extras import explain
 from tag2mask.core.machine import share_cores
 
-__all__ = ["app", "check", "deploy", "export", "look", "main", "predict", "score", "serve", "train"]
+__all__ = ["app", "check", "config", "deploy", "export", "look", "main", "predict", "score", "serve", "train"]
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from tag2mask import __version__
+
+        typer.echo(f"tag2mask {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    """Semantic segmentation learned from image tags alone."""
 
 
 def main() -> NoReturn:
@@ -22,15 +40,12 @@ def main() -> NoReturn:
     share_cores()
     try:
         app(standalone_mode=True)
-    except Tag2MaskError as error:
-        err_console.print(f"[bold red]error:[/] {plain(str(error))}")
-        raise SystemExit(1) from None
     except ModuleNotFoundError as error:
         if (remedy := explain(error)) is None:
             raise
-        err_console.print(f"[bold red]error:[/] {plain(remedy)}")
+        fail(remedy)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
-        err_console.print("interrupted; what is written is whole, run the same command again to go on")
+        err_console.print("interrupted; finished files are complete, run the same command again to continue")
         raise SystemExit(130) from None
     raise SystemExit(0)

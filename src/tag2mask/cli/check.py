@@ -1,4 +1,4 @@
-"""`tag2mask check`: what is wrong with a collection."""
+"""`tag2mask check`: what is wrong with a dataset."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def check(
     split: Split = None,
     classes: Annotated[Path | None, typer.Option(help="File of class names, in the order of their indices.")] = None,
     against: Annotated[
-        Path | None, typer.Option(help="Folder of other photographs, such as those of validation: find copies.")
+        Path | None, typer.Option(help="Folder of other images, such as those of validation: find copies.")
     ] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of masks to compare with the tags.")] = None,
     as_json: Annotated[
@@ -44,7 +44,7 @@ def check(
     ] = FailOn.ERROR,
     shown: Annotated[int, typer.Option(min=0, help="Lines shown of each finding.")] = 5,
 ) -> None:
-    """Say what is wrong with photographs and tags, before hours are spent on them."""
+    """Say what is wrong with images and tags, before hours are spent on them."""
     from tag2mask.core.files import write_text
     from tag2mask.data.checks import check_dataset
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,21 +11,36 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from tag2mask.core.errors import ConfigError
+from tag2mask.cli.messages import in_options, log_lines
+from tag2mask.core.errors import ConfigError, Tag2MaskError
 
 ORDER = (
     *("check", "train", "masks", "predict", "evaluate", "score", "export"),
-    *("report", "app", "export-model", "push-to-hub", "serve", "ablate", "demo"),
+    *("report", "app", "export-model", "push-to-hub", "serve", "ablate", "config", "demo"),
 )
 
 
 class _Commands(TyperGroup):
-    """The commands in the order in which they are used, not that of the imports."""
+    """The commands in the order in which they are used; their errors are one message and exit status 1."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Names of the commands; those that `ORDER` lacks come last."""
         names = super().list_commands(ctx)
         return sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command. What the library says of its parameters is said of the command's options."""
+
+        def translated(text: str) -> str:
+            command = self.commands.get(ctx.invoked_subcommand or "")
+            return in_options(text, command.params if command else [])
+
+        with log_lines(out_console, err_console, translated):
+            try:
+                return super().invoke(ctx)
+            except Tag2MaskError as error:
+                fail(translated(str(error)))
+                raise typer.Exit(1) from None
 
 
 app = typer.Typer(
@@ -45,28 +60,32 @@ SKIPPED = 3
 """Exit status: done, but some images were skipped."""
 
 Images = Annotated[
-    Path, typer.Argument(help="Folder of photographs, or of a whole collection (class folders, VOC, YOLO, Parquet).")
+    Path, typer.Argument(help="Folder of images, or of a whole dataset (class folders, VOC, YOLO, Parquet).")
 ]
 Tags = Annotated[Path | None, typer.Option("--tags", help="File of tags: CSV, COCO, CVAT, Label Studio or JSON Lines.")]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 Run = Annotated[Path, typer.Argument(help="Folder that `tag2mask train` wrote.")]
+Network = Annotated[
+    Path, typer.Argument(help="Folder that `tag2mask train` wrote, user/name on the Hugging Face Hub, or an ONNX file.")
+]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
 Format = Annotated[str, typer.Option(help="auto, csv, coco, cvat, label-studio, jsonl, folders, yolo, voc or parquet.")]
-Split = Annotated[str | None, typer.Option(help="Part of the collection to use.")]
+Split = Annotated[str | None, typer.Option(help="Split of the dataset to use.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad image instead of skipping it.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Make masks anew that are there already.")]
-Overlays = Annotated[Path | None, typer.Option("--overlays", help="Also write pictures with the mask laid over, here.")]
-
-Confidence = Annotated[Path | None, typer.Option("--confidence", help="Also write confidence maps, here.")]
-ConfidenceBits = Annotated[int, typer.Option(help="Of a confidence map, 8 or 16.")]
-
-
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write masks again that are there already.")]
+Overlays = Annotated[
+    Path | None, typer.Option("--overlays", help="Also write images with the mask laid over, into this folder.")
+]
+Confidence = Annotated[Path | None, typer.Option("--confidence", help="Also write confidence maps, into this folder.")]
+ConfidenceBits = Annotated[int | None, typer.Option(help="Of a confidence map, 8 or 16.", show_default="8")]
 ImageSize = Annotated[
     int | None,
-    typer.Option(min=0, help="Long side at which the network sees photographs; 0: their own. [default: as trained]"),
+    typer.Option(
+        min=0, help="Long side at which the network sees images; 0: their own size.", show_default="as trained"
+    ),
 ]
 Tile = Annotated[
-    int | None, typer.Option(min=0, help="Cut what is larger into tiles of this side; 0: never. [default: 1024]")
+    int | None, typer.Option(min=0, help="Cut larger images into tiles of this side; 0: never.", show_default="1024")
 ]
 PredictionSet = Annotated[
     list[str] | None, typer.Option("--set", help="A setting of prediction, e.g. prediction.gate=0.1. Repeatable.")
@@ -98,6 +117,17 @@ def parse_settings(pairs: list[str]) -> dict[str, Any]:
     return options
 
 
+def refuse(given: Mapping[str, object], why: str) -> None:
+    """Refuse options that would have no effect: those of `given` that have a value.
+
+    Raises:
+        ConfigError: there is one.
+    """
+    names = [name for name, value in given.items() if value is not None and value is not False and value != []]
+    if names:
+        raise ConfigError(f"{', '.join(names)}: {why}")
+
+
 def plain(text: str) -> str:
     """The text with nothing in it that Rich would take for markup."""
     from rich.markup import escape
@@ -108,6 +138,11 @@ def plain(text: str) -> str:
 def say(line: str) -> None:
     """Print a line for people."""
     out_console.print(plain(line))
+
+
+def fail(message: str) -> None:
+    """Print an error."""
+    err_console.print(f"[bold red]error:[/] {plain(message)}")
 
 
 def report_failures(failures: list[tuple[str, str]], shown: int = 10) -> None:

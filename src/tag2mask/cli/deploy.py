@@ -1,4 +1,4 @@
-"""`tag2mask export-model`, `push-to-hub`: the trained network for places without the training stack."""
+"""`tag2mask export-model`, `push-to-hub`: the trained network for use elsewhere."""
 
 from __future__ import annotations
 
@@ -16,9 +16,7 @@ def export_model(
     onnx: Annotated[Path, typer.Option("--onnx", help="File to write, ending in .onnx.")],
     int8: Annotated[
         Path | None,
-        typer.Option(
-            "--int8", help="Also shrink it to 8-bit integers, with the photographs of this folder as a gauge."
-        ),
+        typer.Option("--int8", help="Also quantise it to 8-bit integers, calibrated on the images of this folder."),
     ] = None,
 ) -> None:
     """Write the network as an ONNX file; `tag2mask predict FILE.onnx` then needs no torch."""
@@ -39,10 +37,10 @@ def export_model(
 def push_to_hub(
     run: Run,
     name: Annotated[str, typer.Argument(help="user/name on the Hugging Face Hub.")],
-    public: Annotated[bool, typer.Option("--public", help="Everybody may see a repository that is created.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="Create a public repository, not a private one.")] = False,
     scores: Annotated[Path | None, typer.Option(help="What `tag2mask evaluate --json` printed, for the card.")] = None,
-    description: Annotated[str, typer.Option(help="What the photographs are, for the card.")] = "",
-    licence: Annotated[str | None, typer.Option("--licence", help="Of the weights, e.g. apache-2.0.")] = None,
+    description: Annotated[str, typer.Option(help="What the images are, for the card.")] = "",
+    licence: Annotated[str | None, typer.Option("--licence", help="Licence of the weights, e.g. apache-2.0.")] = None,
 ) -> None:
     """Put the network on the Hugging Face Hub, with a model card; `tag2mask predict user/name` fetches it."""
     from tag2mask.portable.hub import push_to_hub as push

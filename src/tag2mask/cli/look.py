@@ -10,18 +10,20 @@ import typer
 from tag2mask.cli.common import Device, Run, app, say
 from tag2mask.core.errors import ConfigError
 
-Palette = Annotated[str, typer.Option(help="safe (told apart by the colour-blind) or voc.")]
+Palette = Annotated[str, typer.Option(help="safe (for the colour-blind too) or voc.")]
 
 
 @app.command()
 def report(
     run: Run,
-    out: Annotated[Path | None, typer.Option(help="File to write. [default: report.html in the run's folder]")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write.", show_default="report.html in the run's folder")
+    ] = None,
     palette: Palette = "safe",
     examples: Annotated[int, typer.Option(min=1, help="Images of each kind: best, median, worst.")] = 2,
     device: Device = "auto",
 ) -> None:
-    """Write a page about a run: collection, curves, scores, pictures of every step."""
+    """Write a page about a run: dataset, curves, scores, images of every step."""
     from typing import cast
 
     from tag2mask.drawing import Palette as Known
@@ -34,11 +36,11 @@ def report(
 @app.command(name="app")
 def application(
     run: Annotated[Path | None, typer.Argument(help="Folder that `tag2mask train` wrote.")] = None,
-    demo: Annotated[bool, typer.Option("--demo", help="With the demo's network, trained first where needed.")] = False,
+    demo: Annotated[bool, typer.Option("--demo", help="With the demo's network, trained first if needed.")] = False,
     host: Annotated[str, typer.Option(help="Address to listen on; any but loopback needs --password.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 7860,
     password: Annotated[
-        str | None, typer.Option(envvar="TAG2MASK_PASSWORD", help="Asked of every visitor (user tag2mask).")
+        str | None, typer.Option(envvar="TAG2MASK_PASSWORD", help="Asked of every visitor (user name: tag2mask).")
     ] = None,
     palette: Palette = "safe",
     device: Device = "auto",
@@ -52,7 +54,7 @@ def application(
     require("app", "the page")
     require("train", "the page")
     if (run is None) != demo:
-        raise ConfigError("tag2mask app: give the folder of a run, or --demo")
+        raise ConfigError("give the folder of a run, or --demo")
     if palette not in ("safe", "voc"):
         raise ConfigError(f"--palette {palette}: expected 'safe' or 'voc'")
     from tag2mask.inference.predictor import Predictor
@@ -66,7 +68,7 @@ def application(
 
 
 def _demo_run() -> Path:
-    """The demo's run in the cache of this user, made the first time."""
+    """The demo's run in this user's cache, trained the first time."""
     from tag2mask.demo.run import run_demo
 
     out = Path(typer.get_app_dir("tag2mask")) / "demo"

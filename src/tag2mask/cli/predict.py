@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, cast
 
@@ -13,10 +14,10 @@ from tag2mask.cli.common import (
     Device,
     Format,
     ImageSize,
+    Network,
     Overlays,
     Overwrite,
     PredictionSet,
-    Run,
     Split,
     Strict,
     Tile,
@@ -24,27 +25,27 @@ from tag2mask.cli.common import (
     bar,
     finish,
     prediction_options,
+    refuse,
     report_failures,
     say,
 )
 from tag2mask.core.errors import ConfigError
 
 AnyOut = Annotated[str, typer.Option("--out", help="Folder to write to; with --engine also an address.")]
-Engine = Annotated[
-    str | None, typer.Option(help="local or ray: for huge collections on any storage; see docs/scale.md.")
+Engine = Annotated[str | None, typer.Option(help="local or ray: for huge datasets on any storage; see docs/scale.md.")]
+To = Annotated[
+    str | None, typer.Option("--to", help="With --engine: parquet (run lengths) or png.", show_default="parquet")
 ]
-To = Annotated[str, typer.Option("--to", help="With --engine: parquet (run lengths) or png.")]
-Workers = Annotated[int | None, typer.Option(min=1, help="With --engine ray. [default: one a core]")]
+Workers = Annotated[int | None, typer.Option(min=1, help="With --engine ray.", show_default="one a core")]
+_NOT_BULK = "not with --engine, which takes settings of prediction and device from run and machine; leave it out"
 
 
 @app.command()
 def masks(
-    run: Run,
+    run: Network,
     images: Annotated[
         str,
-        typer.Argument(
-            help="Folder of the images, or of the whole collection; with --engine also an address or shards."
-        ),
+        typer.Argument(help="Folder of images, or of a whole dataset; with --engine also an address or tar shards."),
     ],
     out: AnyOut,
     tags: Annotated[
@@ -57,7 +58,7 @@ def masks(
     split: Split = None,
     overlays: Overlays = None,
     confidence: Confidence = None,
-    confidence_bits: ConfidenceBits = 8,
+    confidence_bits: ConfidenceBits = None,
     image_size: ImageSize = None,
     tile: Tile = None,
     set_: PredictionSet = None,
@@ -65,22 +66,16 @@ def masks(
     strict: Strict = False,
     device: Device = "auto",
     engine: Engine = None,
-    to: To = "parquet",
+    to: To = None,
     workers: Workers = None,
 ) -> None:
-    """Write masks of tagged photographs; the tags say which classes may get pixels."""
+    """Write masks of tagged images; the tags say which classes may get pixels."""
     if engine is not None:
-        given: dict[str, object] = {
-            "--format": format != "auto",
-            "--split": split,
-            "--overlays": overlays,
-            "--confidence": confidence,
-            "--image-size": image_size,
-            "--tile": tile,
-        }
-        given |= {"--set": set_, "--overwrite": overwrite, "--strict": strict}
-        _bulk(run, images, out, tags or True, engine, to, workers, [name for name, value in given.items() if value])
+        local = _local(overlays, confidence, confidence_bits, image_size, tile, set_, overwrite, strict, device)
+        refuse({"--format": None if format == "auto" else format, "--split": split, **local}, _NOT_BULK)
+        _bulk(run, images, out, tags or True, engine, to, workers)
         return
+    _refuse_idle(to, workers, confidence, confidence_bits)
     from tag2mask.api import make_masks
 
     reported: list[str] = []
@@ -99,7 +94,7 @@ def masks(
             split=split,
             overlays=overlays,
             confidence=confidence,
-            confidence_bits=confidence_bits,
+            confidence_bits=confidence_bits or 8,
             options=prediction_options(set_, image_size, tile),
             overwrite=overwrite,
             strict=strict,
@@ -114,14 +109,14 @@ def masks(
 
 @app.command()
 def predict(
-    run: Run,
+    run: Network,
     images: Annotated[
-        str, typer.Argument(help="A photograph or a folder of them; with --engine also an address or tar shards.")
+        str, typer.Argument(help="An image or a folder of images; with --engine also an address or tar shards.")
     ],
     out: AnyOut,
     overlays: Overlays = None,
     confidence: Confidence = None,
-    confidence_bits: ConfidenceBits = 8,
+    confidence_bits: ConfidenceBits = None,
     image_size: ImageSize = None,
     tile: Tile = None,
     set_: PredictionSet = None,
@@ -129,20 +124,16 @@ def predict(
     strict: Strict = False,
     device: Device = "auto",
     engine: Engine = None,
-    to: To = "parquet",
+    to: To = None,
     workers: Workers = None,
 ) -> None:
-    """Write masks of photographs without tags."""
+    """Write masks of images without tags."""
     if engine is not None:
-        given: dict[str, object] = {
-            "--overlays": overlays,
-            "--confidence": confidence,
-            "--image-size": image_size,
-            "--tile": tile,
-        }
-        given |= {"--set": set_, "--overwrite": overwrite, "--strict": strict}
-        _bulk(run, images, out, False, engine, to, workers, [name for name, value in given.items() if value])
+        local = _local(overlays, confidence, confidence_bits, image_size, tile, set_, overwrite, strict, device)
+        refuse(local, _NOT_BULK)
+        _bulk(run, images, out, False, engine, to, workers)
         return
+    _refuse_idle(to, workers, confidence, confidence_bits)
     from tag2mask.api import predict as run_prediction
 
     with bar("masks") as progress_of:
@@ -152,7 +143,7 @@ def predict(
             out=out,
             overlays=overlays,
             confidence=confidence,
-            confidence_bits=confidence_bits,
+            confidence_bits=confidence_bits or 8,
             options=prediction_options(set_, image_size, tile),
             overwrite=overwrite,
             strict=strict,
@@ -164,27 +155,50 @@ def predict(
     finish(len(outcome.failures))
 
 
-def _bulk(
-    run: Path,
-    images: str,
-    out: str,
-    tags: str | bool,
-    engine: str,
-    to: str,
-    workers: int | None,
-    unused: list[str],
-) -> None:
-    """Masks of a huge collection."""
-    from tag2mask.deploy.bulk import bulk_predict
+def _local(
+    overlays: Path | None,
+    confidence: Path | None,
+    confidence_bits: int | None,
+    image_size: int | None,
+    tile: int | None,
+    set_: list[str] | None,
+    overwrite: bool,
+    strict: bool,
+    device: str,
+) -> Mapping[str, object]:
+    """What was given of the options that masks on any storage do not have."""
+    return {
+        "--overlays": overlays,
+        "--confidence": confidence,
+        "--confidence-bits": confidence_bits,
+        "--image-size": image_size,
+        "--tile": tile,
+        "--set": set_,
+        "--overwrite": overwrite,
+        "--strict": strict,
+        "--device": None if device == "auto" else device,
+    }
 
-    if unused:
-        raise ConfigError(f"{', '.join(unused)}: not with --engine; settings of prediction are those of the run")
+
+def _refuse_idle(to: str | None, workers: int | None, confidence: Path | None, confidence_bits: int | None) -> None:
+    refuse({"--to": to, "--workers": workers}, "only with --engine; leave it out, or add --engine local or ray")
+    if confidence is None:
+        refuse({"--confidence-bits": confidence_bits}, "only with --confidence, the folder of the confidence maps")
+
+
+def _bulk(run: Path, images: str, out: str, tags: str | bool, engine: str, to: str | None, workers: int | None) -> None:
+    """Masks of a huge dataset."""
     if engine not in ("local", "ray"):
         raise ConfigError(f"--engine {engine}: expected local or ray")
-    if to not in ("parquet", "png"):
-        raise ConfigError(f"--to {to}: expected parquet or png")
+    if engine == "local":
+        refuse({"--workers": workers}, "only with --engine ray; --engine local works in this process")
+    form = to or "parquet"
+    if form not in ("parquet", "png"):
+        raise ConfigError(f"--to {form}: expected parquet or png")
+    from tag2mask.deploy.bulk import bulk_predict
+
     outcome = bulk_predict(
-        run, images, out, engine=cast(Any, engine), form=cast(Any, to), tags=tags, workers=workers, report=say
+        run, images, out, engine=cast(Any, engine), form=cast(Any, form), tags=tags, workers=workers, report=say
     )
     report_failures(outcome.failures)
     say(outcome.summary())

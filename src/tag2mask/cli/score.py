@@ -14,10 +14,10 @@ from tag2mask.cli.common import Device, Format, Images, Run, Split, Tags, app, f
 @app.command()
 def evaluate(
     predicted: Annotated[Path, typer.Argument(help="Folder of predicted masks.")],
-    human: Annotated[Path, typer.Argument(help="Folder of human masks.")],
+    human: Annotated[Path, typer.Argument(help="Folder of ground truth.")],
     classes: Annotated[Path, typer.Option(help="File of class names, in the order of their indices.")],
     sample: Annotated[
-        bool, typer.Option("--sample", help="The human masks are a random sample: estimate, with an interval.")
+        bool, typer.Option("--sample", help="The ground truth is a random sample: estimate, with an interval.")
     ] = False,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the interval of --sample.")] = 0.95,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -35,7 +35,7 @@ def evaluate(
     for name, value in result.table():
         say(f"{name:<{width}}  {value:>5}")
     if result.extra:
-        say(f"{result.extra} predicted masks have no human mask and were not scored")
+        say(f"{result.extra} predicted masks have no ground truth and were not scored")
     say((estimated or result).summary())
 
 
@@ -45,15 +45,15 @@ def score(
     images: Images,
     tags: Tags = None,
     against: Annotated[
-        list[Path] | None, typer.Option(help="Another run, to be ranked with the first. Twice or more.")
+        list[Path] | None, typer.Option(help="Another run, to be ranked with the first. Repeatable; two or more.")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="At most so many photographs.")] = 100,
+    limit: Annotated[int, typer.Option(min=1, help="At most so many images.")] = 100,
     format: Format = "auto",
     split: Split = None,
     device: Device = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Compare runs and settings without human masks, on tagged photographs that were not trained on."""
+    """Compare runs and settings without ground truth, on tagged images that were not trained on."""
     from tempfile import TemporaryDirectory
 
     from tag2mask.api import report_problems
@@ -81,5 +81,5 @@ def score(
         say(results[0].summary())
     else:
         for k in sorted(range(len(runs)), key=lambda k: -near[k]):
-            say(f"{100 * near[k]:5.1f} near the others' vote: {runs[k]}; {results[k].summary()}")
+            say(f"{100 * near[k]:5.1f} agreement with the other runs' vote: {runs[k]}; {results[k].summary()}")
     finish(collection.skipped)

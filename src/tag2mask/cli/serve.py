@@ -15,12 +15,12 @@ def serve(
     model: Annotated[Path, typer.Argument(help="File that `tag2mask export-model` wrote, or folder of a run.")],
     host: Annotated[str, typer.Option(help="Address to listen on; the default is this machine alone.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535)] = 8000,
-    workers: Annotated[int, typer.Option(min=0, help="Photographs at once; 0: half of the cores.")] = 0,
-    queue: Annotated[int, typer.Option(min=0, help="Photographs that may wait; more are answered 503.")] = 16,
-    max_megabytes: Annotated[float, typer.Option(min=0.001, help="Of an upload.")] = 20.0,
-    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Of a photograph.")] = 12.5,
-    seconds: Annotated[float, typer.Option(min=0.1, help="For an answer; longer is answered 503.")] = 30.0,
-    upload_seconds: Annotated[float, typer.Option(min=0.1, help="For an upload; longer is answered 408.")] = 20.0,
+    workers: Annotated[int, typer.Option(min=0, help="Images at once; 0: half of the cores.")] = 0,
+    queue: Annotated[int, typer.Option(min=0, help="Images that may wait; more are answered 503.")] = 16,
+    max_megabytes: Annotated[float, typer.Option(min=0.001, help="Largest upload.")] = 20.0,
+    max_megapixels: Annotated[float, typer.Option(min=0.001, help="Largest image.")] = 12.5,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Longest time for an answer; beyond it 503.")] = 30.0,
+    upload_seconds: Annotated[float, typer.Option(min=0.1, help="Longest time for an upload; beyond it 408.")] = 20.0,
 ) -> None:
     """Serve masks over HTTP, described at /docs, with /health and /metrics."""
     from tag2mask.deploy.serving import Limits

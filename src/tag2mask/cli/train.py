@@ -30,24 +30,24 @@ def train(
     images: Images,
     out: Out,
     tags: Tags = None,
-    backbone: Annotated[str | None, typer.Option(help="timm model. [default: resnet18]")] = None,
-    weights: Annotated[str | None, typer.Option(help="hub, none, or a safetensors file. [default: hub]")] = None,
+    backbone: Annotated[str | None, typer.Option(help="timm model.", show_default="resnet18")] = None,
+    weights: Annotated[str | None, typer.Option(help="hub, none, or a safetensors file.", show_default="hub")] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings, or a preset: surfaces.")] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the images. [default: by their number]")] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed of everything random. [default: 0]")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the images.", show_default="by their number")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default="0")] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Any setting, e.g. --set data.image_size=256. Repeatable.")
     ] = None,
-    masks: Annotated[Path | None, typer.Option(help="Human masks, for evaluation alone.")] = None,
+    masks: Annotated[Path | None, typer.Option(help="Ground truth, for evaluation alone.")] = None,
     corrected: Annotated[
-        Path | None, typer.Option(help="Masks of some images, corrected by people and learned from: PNGs or COCO JSON.")
+        Path | None, typer.Option(help="Masks of some images, corrected by people, to train on: PNGs or COCO JSON.")
     ] = None,
     classes: Annotated[Path | None, typer.Option(help="File of class names, in the order of their indices.")] = None,
     format: Format = "auto",
     split: Split = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Train on so many images, shuffled with seed 0.")] = None,
     cache: Annotated[
-        Path | None, typer.Option(help="Folder for photographs made smaller once: faster reading in every epoch.")
+        Path | None, typer.Option(help="Folder for images resized once: faster reading in every epoch.")
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in --out.")] = False,
     no_masks: Annotated[bool, typer.Option("--no-masks", help="Do not write masks of the training images.")] = False,
@@ -55,10 +55,12 @@ def train(
     strict: Strict = False,
     device: Device = "auto",
     devices: Annotated[int, typer.Option(min=1, help="Devices (processes) on each machine.")] = 1,
-    num_nodes: Annotated[int, typer.Option(min=1, help="Machines; start the same command on each with torchrun.")] = 1,
+    nodes: Annotated[
+        int, typer.Option("--num-nodes", min=1, help="Machines; start the same command on each with torchrun.")
+    ] = 1,
     strategy: Annotated[str, typer.Option(help="auto or ddp.")] = "auto",
 ) -> None:
-    """Train from tags; write the network and a mask for every photograph."""
+    """Train from tags; write the network and a mask for every image."""
     from tag2mask.api import train as run_training
     from tag2mask.core.extras import require
 
@@ -94,13 +96,13 @@ def train(
             strict=strict,
             device=device,
             devices=devices,
-            nodes=num_nodes,
+            nodes=nodes,
             strategy=strategy,
             progress=sys.stdout.isatty(),
             report=say,
             mask_progress=progress_of,
         )
-    if rank_here() > 0:  # the first process says it all
+    if rank_here() > 0:  # the first process reports for all
         return
     say(f"the run is in {result.run}")
     finish(result.collection.skipped + (len(result.masks.failures) if result.masks else 0))
@@ -108,12 +110,12 @@ def train(
 
 @app.command()
 def ablate(
-    file: Annotated[Path, typer.Argument(help="YAML file of what to run: see docs/guide.md.")],
+    file: Annotated[Path, typer.Argument(help="YAML file that says what to run: see docs/guide.md.")],
     out: Out,
     define: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for ${NAME} in the file. Repeatable.")] = None,
     device: Device = "auto",
 ) -> None:
-    """Run a method and the same less each of its parts, over seeds; the same command again goes on."""
+    """Run the method with and without each of its parts, over seeds; run it again to continue."""
     from tag2mask.ablation.run import load_ablation, run_ablation
 
     variables: dict[str, str] = {}
@@ -123,7 +125,7 @@ def ablate(
             raise ConfigError(f"--define {pair}: expected NAME=VALUE")
     records = run_ablation(load_ablation(file, variables), out, device=device, report=say)
     say((out / "table.md").read_text(encoding="utf-8"))
-    say(f"tables and pictures are in {out}")
+    say(f"tables and images are in {out}")
     finish(max(record["skipped"] for record in records))
 
 
@@ -131,9 +133,9 @@ def ablate(
 def demo(
     out: Out = Path("demo-out"),
     seed: Annotated[int, typer.Option(help="Seed of the scenes and of training.")] = 0,
-    quick: Annotated[bool, typer.Option("--quick", help="A few images and epochs: does it run?")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A few images and epochs, to see whether it runs.")] = False,
 ) -> None:
-    """Learn masks from tags on generated scenes: no network, no data, a few minutes."""
+    """Learn masks from tags on generated scenes: no download, no data, a few minutes."""
     from tag2mask.demo.run import run_demo
 
     run_demo(out, seed=seed, quick=quick, report=say)
