@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw
 
 from tag2mask.core.record import ImageRecord
 from tag2mask.data import list_images
-from tag2mask.data.checks.images import look_at_all
+from tag2mask.data.checks.images import inspect_images
 from tag2mask.data.checks.perceptual import BITS
 
 SIDE, TEXT, COLUMNS = 150, 14, 4
@@ -27,7 +27,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=40)
     options = parser.parse_args()
     records = [ImageRecord(name, path) for folder in options.folders for path, name in list_images(folder)]
-    seen, unreadable = look_at_all(records)
+    seen, unreadable = inspect_images(records)
     signs = np.stack([s.hash for s in seen]).astype(np.float32)
     first, second = np.triu_indices(len(seen), 1)
     distance = ((BITS - signs @ signs.T) / 2)[first, second]

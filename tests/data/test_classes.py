@@ -67,7 +67,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
 def test_lists_of_classes() -> None:
     assert read_classes(["dog ", "fire truck"]) == ("dog", "fire truck")
     assert len(read_classes([f"c{k}" for k in range(MAX_CLASSES)])) == MAX_CLASSES
-    with pytest.raises(DataError, match="a list of names or a path was expected, got the text 'cat'"):
+    with pytest.raises(DataError, match="expected a list of names or a path, got the text 'cat'"):
         read_classes("cat")
 
 

@@ -18,7 +18,7 @@ class ImageRecord:
             `Dataset`, all classes where `tags` is None.
         split: name of the split (`train`, `val`, ...), or None.
         gt_mask: file of the ground truth, for evaluation alone, or None.
-        corrected: file of a mask that a person has corrected and training believes, or None.
+        corrected: file of a mask that a person has corrected, trained on as it is; or None.
         where: position in the source, for messages, such as `tags.csv, line 7`; it does not count in comparisons.
     """
 

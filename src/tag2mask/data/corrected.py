@@ -1,4 +1,4 @@
-"""Masks that people have corrected: found by name or in COCO JSON, checked, and tied to their images."""
+"""Corrected masks: found by name or in COCO JSON, checked, and assigned to their images."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def with_corrected(
     problems: list[Problem],
     unpack: Path | None = None,
 ) -> list[ImageRecord]:
-    """Tie corrected masks to their images; a class that such a mask shows counts as tagged.
+    """Assign corrected masks to their images; a class that such a mask shows counts as present.
 
     Args:
         records: of the dataset.
@@ -63,11 +63,11 @@ def with_corrected(
     result = []
     for record in records:
         path = found.get(unicodedata.normalize("NFC", without_suffix(record.name)))
-        result.append(record if path is None else _tied(record, path, classes, problems))
+        result.append(record if path is None else _assigned(record, path, classes, problems))
     return result
 
 
-def _tied(record: ImageRecord, path: Path, classes: Sequence[str], problems: list[Problem]) -> ImageRecord:
+def _assigned(record: ImageRecord, path: Path, classes: Sequence[str], problems: list[Problem]) -> ImageRecord:
     try:
         mask = read_mask(path)
         if mask.shape != (size := image_size(record.path)):

@@ -83,7 +83,7 @@ class Dataset:
             images: folder of the images, or of the whole dataset (class folders, a VOC devkit, Parquet files).
             tags: file of tags (CSV, JSON Lines, COCO, CVAT, Label Studio); None where `images` says it all.
             masks: folder of ground truth for evaluation, which mirrors `images` with .png; or None.
-            corrected: corrected masks of some images, which training believes: such a folder, or COCO JSON; or None.
+            corrected: masks of some images, to train on as they are: such a folder, or COCO JSON; or None.
             classes: names in the order of their indices, or a file of them. None: those that occur, sorted.
             format: name of a format (`tag2mask.data.readers.sources.FORMATS`); 'auto': recognised by content.
             split: keep the images of this split.

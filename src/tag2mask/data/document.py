@@ -55,9 +55,9 @@ def fields_of(data: Mapping[str, Any], root: Path | None) -> dict[str, Any]:
         source = str(data["source"])
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(f"a damaged {DOCUMENT}: {error!r}; write it again") from error
-    strangers = {name for record in records for name in record.present | record.unknown} - set(classes)
-    if strangers:
-        raise DataError(f"a damaged {DOCUMENT}: tags {sorted(strangers)} are not among its classes")
+    others = {name for record in records for name in record.present | record.unknown} - set(classes)
+    if others:
+        raise DataError(f"a damaged {DOCUMENT}: tags {sorted(others)} are not among its classes")
     return {"root": root or then, "classes": classes, "records": records, "problems": problems, "source": source}
 
 

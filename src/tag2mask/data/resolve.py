@@ -52,10 +52,10 @@ def resolved(listing: Listing, classes: tuple[str, ...], *, chosen: bool, requir
         name = _find(listing, said)
         if name is None:
             continue
-        strangers = (said.present | said.unknown) - known
-        if strangers and chosen and not listing.complete:
-            stranger = min(strangers)
-            message = f"{said.where}: class {stranger!r} is not among the classes{nearest(stranger, classes)}"
+        others = (said.present | said.unknown) - known
+        if others and chosen and not listing.complete:
+            other = min(others)
+            message = f"{said.where}: class {other!r} is not among the classes{nearest(other, classes)}"
             listing.problems.append(Problem("unknown class", f"{message}; the image is left out", name))
             continue
         if said.tags is None and require_tags:

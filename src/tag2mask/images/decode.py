@@ -256,7 +256,7 @@ def _raw_profile(image: ImageFile.ImageFile) -> bytes | None:
 
 
 def _late_png_exif(image: ImageFile.ImageFile) -> bytes | None:
-    """The eXIf chunk of a PNG wherever it stands: behind the pixels Pillow sees it too late for us."""
+    """The eXIf chunk of a PNG at any position: behind the pixels, Pillow reads it only after decoding."""
     stream = image.fp
     if stream is None:
         return None

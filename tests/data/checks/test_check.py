@@ -15,6 +15,8 @@ import pytest
 from PIL import Image
 
 from tag2mask import cli
+from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.data import Dataset
 from tag2mask.data.checks import Report, check_dataset
 from tag2mask.masks import write_mask
 from tests.data.checks.generated import clouds
@@ -296,3 +298,34 @@ def test_images_alone(clean: Folder) -> None:
     shutil.copy(clean.path("000.png"), clean.path("copy.png"))
     assert codes(check_dataset(clean.root / "images", format="images")) == {"duplicate-files": "warning"}
     assert "unusable-dataset" in codes(check_dataset(clean.root / "images"))
+
+
+def test_a_dataset_that_is_loaded_already(clean: Folder, tmp_path: Path) -> None:
+    shutil.copy(clean.path("000.png"), clean.path("copy.png"))  # not listed
+    shutil.copy(clean.path("004.png"), write_image(tmp_path / "val" / "a.png"))
+    clean.tags["gone.png"] = "cat"
+    dataset = Dataset.load(str(clean.root / "images"), str(clean.write()))
+    mask = np.zeros((60, 80), np.uint8)
+    mask[:20] = 2
+    write_mask(tmp_path / "masks" / "000.png", mask)
+    report = dataset.check(against=tmp_path / "val", masks=tmp_path / "masks", mask_classes=["dog", "cat"])
+    assert codes(report) == {
+        "tags-without-image": "error",
+        "leaked-duplicate-files": "error",
+        "images-not-listed": "warning",
+        "images-without-mask": "note",
+    }
+    assert [finding.code for finding in report] == [finding.code for finding in report.findings]
+    assert (len(report), report.images, report.source) == (4, 80, "csv")
+    assert str(report).startswith("error: entries with tags but no image: 1; they are left out of training. Remedy: ")
+    assert str(report).endswith("80 images, 2 classes: 2 errors, 1 warning, 1 note")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no image in this folder to check against"):
+        dataset.check(against=tmp_path / "empty")
+    assert "mask-shows-untagged-class" in codes(dataset.check(masks=tmp_path / "masks"))
+    assert codes(dataset.subset([0, 1]).check())["images-not-listed"] == "warning"
+
+
+def test_what_is_compared_with_tags_needs_tags(clean: Folder) -> None:
+    with pytest.raises(ConfigError, match="`masks` are compared with tags, and `format='images'` has none"):
+        check_dataset(clean.root / "images", format="images", masks=clean.root)

@@ -12,7 +12,7 @@ from PIL import Image
 
 from tag2mask.core.record import ImageRecord
 from tag2mask.data.checks import images
-from tag2mask.data.checks.images import Seen, Unreadable, look_at, look_at_all
+from tag2mask.data.checks.images import InspectedImage, UnreadableImage, inspect_image, inspect_images
 from tag2mask.data.checks.jpeg_end import jpeg_is_whole
 from tests.data.checks.generated import clouds
 
@@ -36,9 +36,9 @@ def encoded(options: dict[str, Any], size: tuple[int, int] = (60, 80)) -> bytes:
     return stream.getvalue()
 
 
-def look(path: Path, data: bytes) -> Seen | Unreadable:
+def look(path: Path, data: bytes) -> InspectedImage | UnreadableImage:
     path.write_bytes(data)
-    return look_at(ImageRecord(path.name, path))
+    return inspect_image(ImageRecord(path.name, path))
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -46,13 +46,13 @@ def test_whole_passes_and_truncated_does_not(name: str, tmp_path: Path) -> None:
     suffix, options = FORMATS[name]
     data = encoded(options)
     whole = look(tmp_path / f"a.{suffix}", data)
-    assert isinstance(whole, Seen)
+    assert isinstance(whole, InspectedImage)
     assert whole.size == (60, 80)
     for share in (0.02, 0.3, 0.6, 0.9, 0.97):
         cut = look(tmp_path / f"a.{suffix}", data[: int(share * len(data))])
-        assert isinstance(cut, Unreadable), f"{share} of the file passed"
+        assert isinstance(cut, UnreadableImage), f"{share} of the file passed"
         assert f"a.{suffix}" in cut.reason
-    assert isinstance(look(tmp_path / f"a.{suffix}", data[: len(data) // 2]), Unreadable)
+    assert isinstance(look(tmp_path / f"a.{suffix}", data[: len(data) // 2]), UnreadableImage)
 
 
 @pytest.mark.parametrize("name", ["baseline", "progressive", "restarts"])
@@ -60,7 +60,7 @@ def test_download_padded_with_zeros_is_truncated(name: str, tmp_path: Path) -> N
     data = encoded(FORMATS[name][1])
     cut = len(data) * 2 // 3
     broken = look(tmp_path / "a.jpg", data[:cut] + bytes(len(data) - cut))
-    assert isinstance(broken, Unreadable)
+    assert isinstance(broken, UnreadableImage)
     assert broken.truncated
 
 
@@ -78,12 +78,12 @@ def test_large_jpeg_is_reduced_and_still_read_to_its_end(tmp_path: Path, monkeyp
     whole = look(tmp_path / "a.jpg", data)
     monkeypatch.setattr(images, "REDUCED_ABOVE", 1_000_000)
     reduced = look(tmp_path / "a.jpg", data)
-    assert isinstance(whole, Seen)
-    assert isinstance(reduced, Seen)
+    assert isinstance(whole, InspectedImage)
+    assert isinstance(reduced, InspectedImage)
     assert (whole.reduced, reduced.reduced) == (False, True)
     assert reduced.size == whole.size == (1200, 1600)
     assert int((whole.hash != reduced.hash).sum()) <= 5
-    assert isinstance(look(tmp_path / "a.jpg", data[: int(0.97 * len(data))]), Unreadable)
+    assert isinstance(look(tmp_path / "a.jpg", data[: int(0.97 * len(data))]), UnreadableImage)
 
 
 def test_turned_by_exif_is_seen_as_displayed(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_turned_by_exif_is_seen_as_displayed(tmp_path: Path) -> None:
     exif[274] = 6
     Image.fromarray(np.rot90(upright).copy()).save(tmp_path / "turned.png", exif=exif)
     Image.fromarray(upright).save(tmp_path / "upright.png")
-    seen, unreadable = look_at_all([ImageRecord(n, tmp_path / n) for n in ("turned.png", "upright.png")])
+    seen, unreadable = inspect_images([ImageRecord(n, tmp_path / n) for n in ("turned.png", "upright.png")])
     assert not unreadable
     turned, plain = seen
     assert (turned.turned, plain.turned) == (True, False)

@@ -11,7 +11,7 @@ from PIL import Image, ImageEnhance
 
 from tag2mask.core.record import ImageRecord
 from tag2mask.data.checks import perceptual
-from tag2mask.data.checks.images import look_at_all
+from tag2mask.data.checks.images import inspect_images
 from tag2mask.data.checks.perceptual import MAX_DISTANCE, grouped, near_groups, perceptual_hash
 from tests.data.checks.generated import clouds
 from tests.helpers import bench_folder
@@ -66,7 +66,7 @@ def test_no_false_alarm_on_different_scenes() -> None:
     if folder is None:
         pytest.skip("no benchmark dataset beside the repository")
     paths = sorted((folder / "val" / "images").glob("*.jpg"))
-    seen, unreadable = look_at_all([ImageRecord(path.name, path) for path in paths])
+    seen, unreadable = inspect_images([ImageRecord(path.name, path) for path in paths])
     assert not unreadable
     groups = near_groups(np.stack([s.hash for s in seen]))
     assert groups.tolist() == list(range(len(seen)))
@@ -88,5 +88,5 @@ def test_the_same_defect_is_recognised(one: str, other: str) -> None:
     folder = bench_folder("steel_defects")
     if folder is None:
         pytest.skip("no benchmark dataset beside the repository")
-    seen, _ = look_at_all([ImageRecord(name, folder / name) for name in (one, other)])
+    seen, _ = inspect_images([ImageRecord(name, folder / name) for name in (one, other)])
     assert near_groups(np.stack([s.hash for s in seen])).tolist() == [0, 0]

@@ -12,7 +12,7 @@ from tag2mask.core.progress import progress_bar
 from tag2mask.core.record import ImageRecord
 from tag2mask.data.checks.duplicates import check_duplicates
 from tag2mask.data.checks.finding import Finding, Report, ranked
-from tag2mask.data.checks.images import look_at_all
+from tag2mask.data.checks.images import inspect_images
 from tag2mask.data.checks.masks import check_masks
 from tag2mask.data.checks.occurrence import check_tags
 from tag2mask.data.checks.sizes import check_readable, check_sizes
@@ -103,8 +103,8 @@ def _image_findings(records: Sequence[ImageRecord], against: str | Path | None, 
     if against is not None and not others:
         raise DataError(f"{against}: no image in this folder to check against; check the path")
     with progress_bar("images checked", len(records) + len(others), shown=progress) as advance:
-        seen, unreadable = look_at_all(records, advance=advance)
-        seen_there, unreadable_there = look_at_all(others, advance=advance)
+        seen, unreadable = inspect_images(records, advance=advance)
+        seen_there, unreadable_there = inspect_images(others, advance=advance)
     return [
         *check_readable([*unreadable, *unreadable_there]),
         *check_duplicates([*seen, *(replace(one, against=True) for one in seen_there)]),

@@ -10,7 +10,7 @@ import numpy as np
 
 from tag2mask.core.errors import DataError
 from tag2mask.data.checks.finding import Finding, Severity
-from tag2mask.data.checks.images import Seen, pixel_hash
+from tag2mask.data.checks.images import InspectedImage, pixel_hash
 from tag2mask.data.checks.perceptual import grouped, near_groups
 from tag2mask.images.decode import read_image
 
@@ -22,7 +22,7 @@ _WORDS = {"bytes": "are the same file", "pixels": "have the same pixels", "near"
 _CODES = {"bytes": "duplicate-files", "pixels": "duplicate-pixels", "near": "near-duplicates"}
 
 
-def check_duplicates(seen: Sequence[Seen]) -> list[Finding]:
+def check_duplicates(seen: Sequence[InspectedImage]) -> list[Finding]:
     """Findings on images that occur more than once; each group is reported under its strongest similarity."""
     by_bytes = _same(seen, lambda s: s.file_hash)
     by_pixels = _same(seen, _confirmed_pixels(seen))
@@ -47,18 +47,18 @@ def check_duplicates(seen: Sequence[Seen]) -> list[Finding]:
     return findings
 
 
-def _same(seen: Sequence[Seen], key: Callable[[Seen], Hashable]) -> list[tuple[int, int]]:
+def _same(seen: Sequence[InspectedImage], key: Callable[[InspectedImage], Hashable]) -> list[tuple[int, int]]:
     first: dict[Hashable, int] = {}
     return [(first[k], n) for n, s in enumerate(seen) if first.setdefault(k := key(s), n) != n]
 
 
-def _confirmed_pixels(seen: Sequence[Seen]) -> Callable[[Seen], Hashable]:
+def _confirmed_pixels(seen: Sequence[InspectedImage]) -> Callable[[InspectedImage], Hashable]:
     """A key that is equal for equal pixels; where a reduced decoding is equal, the whole one decides."""
     number: dict[bytes, int] = defaultdict(int)
     for s in seen:
         number[s.pixel_hash] += 1
 
-    def key(s: Seen) -> Hashable:
+    def key(s: InspectedImage) -> Hashable:
         if not s.reduced or number[s.pixel_hash] < 2:
             return s.size, s.pixel_hash
         try:
@@ -69,7 +69,7 @@ def _confirmed_pixels(seen: Sequence[Seen]) -> Callable[[Seen], Hashable]:
     return key
 
 
-def _report(kind: Kind, groups: list[list[Seen]]) -> list[Finding]:
+def _report(kind: Kind, groups: list[list[InspectedImage]]) -> list[Finding]:
     across = [group for group in groups if _is_across(group)]
     within = [group for group in groups if not _is_across(group)]
     near = kind == "near"
@@ -100,8 +100,8 @@ def _report(kind: Kind, groups: list[list[Seen]]) -> list[Finding]:
     return findings
 
 
-def _contradictory(groups: list[list[Seen]]) -> Finding:
-    def tagged(s: Seen) -> str:
+def _contradictory(groups: list[list[InspectedImage]]) -> Finding:
+    def tagged(s: InspectedImage) -> str:
         return f"{s.name} ({' '.join(sorted(s.record.tags or ())) or 'none'})"
 
     return _finding(
@@ -115,16 +115,16 @@ def _contradictory(groups: list[list[Seen]]) -> Finding:
     )
 
 
-def _is_across(group: list[Seen]) -> bool:
+def _is_across(group: list[InspectedImage]) -> bool:
     splits = {s.record.split for s in group if not s.against} - {None}
     return len(splits) > 1 or len({s.against for s in group}) > 1
 
 
-def _tags_differ(seen: Sequence[Seen], group: list[int]) -> bool:
+def _tags_differ(seen: Sequence[InspectedImage], group: list[int]) -> bool:
     return len({seen[k].record.tags for k in group} - {None}) > 1
 
 
-def _placed(s: Seen) -> str:
+def _placed(s: InspectedImage) -> str:
     return s.name if s.record.split is None else f"{s.name} [{s.record.split}]"
 
 
@@ -134,8 +134,8 @@ def _finding(
     what: str,
     consequence: str,
     remedy: str,
-    groups: list[list[Seen]],
-    written: Callable[[Seen], str] = lambda s: s.name,
+    groups: list[list[InspectedImage]],
+    written: Callable[[InspectedImage], str] = lambda s: s.name,
 ) -> Finding:
     number = sum(map(len, groups))
     return Finding(

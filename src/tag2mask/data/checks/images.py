@@ -1,4 +1,4 @@
-"""Decoding every image once: is the file whole, how large is it, what does it look like."""
+"""Decoding every image once: whether its file is complete, its size, its hashes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tag2mask.data.checks.perceptual import perceptual_hash
 from tag2mask.images.decode import image_size, load_pixels, open_image, read_image
 
 REDUCED_ABOVE = 3_000_000
-"""JPEGs with more pixels are decoded at a half to an eighth of their size; all their data is still read."""
+"""JPEGs with more pixels are decoded at 1/2 to 1/8 of their size; all their data is still read."""
 
 REDUCED_SIDE = 512
 
@@ -29,13 +29,13 @@ _BROKEN_OFF = "the file ends before the image does; copy or download it again"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What was seen of an image.
+class InspectedImage:
+    """What is known of an image after decoding it.
 
     Attributes:
         record: the image.
         size: (H, W) as displayed.
-        turned: EXIF turns it by 90 degrees.
+        turned: EXIF rotates it by 90 degrees.
         file_hash: of the bytes of the file.
         pixel_hash: of size and pixels, as displayed or (`reduced`) at the size decoded.
         reduced: the pixels were decoded at a reduced size.
@@ -61,7 +61,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True)
-class Unreadable:
+class UnreadableImage:
     """An image that cannot be used.
 
     Attributes:
@@ -75,9 +75,9 @@ class Unreadable:
     reason: str
 
 
-def look_at_all(
+def inspect_images(
     records: Sequence[ImageRecord], *, advance: Callable[[], None] = lambda: None, threads: int | None = None
-) -> tuple[list[Seen], list[Unreadable]]:
+) -> tuple[list[InspectedImage], list[UnreadableImage]]:
     """Decode all images, on all cores.
 
     Args:
@@ -86,28 +86,28 @@ def look_at_all(
         threads: how many at once; None: one per usable core. Decoding releases the interpreter lock.
 
     Returns:
-        What was seen of the readable ones, and the unreadable ones, both in the order given.
+        The readable and the unreadable ones, both in the order given.
     """
 
-    def one(record: ImageRecord) -> Seen | Unreadable:
+    def one(record: ImageRecord) -> InspectedImage | UnreadableImage:
         try:
-            return look_at(record)
+            return inspect_image(record)
         finally:
             advance()
 
     with ThreadPoolExecutor(threads or usable_cores()) as pool:
-        results: Iterable[Seen | Unreadable] = pool.map(one, records)
-        seen: list[Seen] = []
-        unreadable: list[Unreadable] = []
+        results: Iterable[InspectedImage | UnreadableImage] = pool.map(one, records)
+        seen: list[InspectedImage] = []
+        unreadable: list[UnreadableImage] = []
         for result in results:
-            if isinstance(result, Seen):
+            if isinstance(result, InspectedImage):
                 seen.append(result)
             else:
                 unreadable.append(result)
     return seen, unreadable
 
 
-def look_at(record: ImageRecord) -> Seen | Unreadable:
+def inspect_image(record: ImageRecord) -> InspectedImage | UnreadableImage:
     """Decode one image."""
     path = record.path
     try:
@@ -115,22 +115,22 @@ def look_at(record: ImageRecord) -> Seen | Unreadable:
             kind, stored = image.format, (image.height, image.width)
         size = image_size(path)
     except DataError as error:
-        return Unreadable(record, False, str(error))
+        return UnreadableImage(record, False, str(error))
     try:
         data = path.read_bytes()
         if kind in {"JPEG", "MPO"} and not jpeg_is_whole(data):
-            return Unreadable(record, True, f"{path}: {_BROKEN_OFF}")
+            return UnreadableImage(record, True, f"{path}: {_BROKEN_OFF}")
         turned = size != stored
         reduced = kind == "JPEG" and size[0] * size[1] > REDUCED_ABOVE and not turned
         pixels = _reduced(path) if reduced else read_image(path)
     except OSError as error:
-        return Unreadable(record, False, f"{path}: cannot be read ({error.strerror}); check its permissions")
+        return UnreadableImage(record, False, f"{path}: cannot be read ({error.strerror}); check its permissions")
     except DataError as error:
-        return Unreadable(record, True, str(error))
+        return UnreadableImage(record, True, str(error))
     except MemoryError:
-        return Unreadable(record, False, f"{path}: too large for the memory of this machine; make it smaller")
+        return UnreadableImage(record, False, f"{path}: too large for the memory of this machine; make it smaller")
     grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
-    return Seen(
+    return InspectedImage(
         record=record,
         size=size,
         turned=turned,

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from tag2mask.data.checks.duplicates import FLAT
 from tag2mask.data.checks.finding import Finding, Severity
-from tag2mask.data.checks.images import Seen, Unreadable
+from tag2mask.data.checks.images import InspectedImage, UnreadableImage
 
 TINY = 32
 """Images with a shorter side than this hold nothing a network can see."""
@@ -27,7 +27,7 @@ _WORDS: dict[str, tuple[Severity, str, str, str]] = {
         "replace them by the originals, or remove them",
     ),
     "empty-images": (
-        "warning", "of nearly one grey level", "there is nothing in them to learn from",
+        "warning", "nearly uniform", "there is nothing in them to learn from",
         "look at them; remove them if they are failed exports",
     ),
     "size-outliers": (
@@ -48,7 +48,7 @@ _WORDS: dict[str, tuple[Severity, str, str, str]] = {
 }  # fmt: skip
 
 
-def check_readable(unreadable: Sequence[Unreadable]) -> list[Finding]:
+def check_readable(unreadable: Sequence[UnreadableImage]) -> list[Finding]:
     """Findings on images that cannot be decoded."""
     findings = []
     for truncated, code, what in (
@@ -71,7 +71,7 @@ def check_readable(unreadable: Sequence[Unreadable]) -> list[Finding]:
     return findings
 
 
-def check_sizes(seen: Sequence[Seen]) -> list[Finding]:
+def check_sizes(seen: Sequence[InspectedImage]) -> list[Finding]:
     """Findings on images that are tiny, empty, rotated by EXIF, or of an unusual size."""
     if not seen:
         return []

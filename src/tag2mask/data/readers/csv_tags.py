@@ -68,7 +68,7 @@ def recognise_separator(cells: Names[str], classes: Sequence[str] | None, what: 
     if classes is not None:
         known = {*classes, *BACKGROUND_WORDS}
 
-        def strangers(separator: str | None) -> int:
+        def others(separator: str | None) -> int:
             return sum(
                 count
                 for name, count in Counter(tag for cell in cells for tag in _split(cell, separator)).items()
@@ -76,7 +76,7 @@ def recognise_separator(cells: Names[str], classes: Sequence[str] | None, what: 
             )
 
         # A comma in a column without commas keeps each cell whole: a single name with spaces.
-        return min((*present, None, ","), key=strangers)
+        return min((*present, None, ","), key=others)
     if not present:
         return None
     if len(present) > 1:

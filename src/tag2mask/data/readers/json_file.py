@@ -19,7 +19,7 @@ def read_json(path: Path, expected: str, *, hook: Hook | None = None) -> Any:
     Args:
         path: the file.
         expected: what was expected in it, for the message.
-        hook: called with each object as soon as it is read; what it returns takes its place.
+        hook: called with each object as soon as it is read; its return value replaces the object.
 
     Raises:
         DataError: it cannot be read or is not JSON.
