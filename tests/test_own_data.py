@@ -1,4 +1,4 @@
-"""Every recipe of docs/own-data.md, run as it stands there on a tiny collection in that format."""
+"""Every recipe of docs/own-data.md, run as it stands there on a tiny dataset in that format."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from tag2mask import cli
+from tag2mask.data import UNPACKED
 from tag2mask.masks import read_mask
 from tests.conftest import TINY_OPTIONS
 from tests.helpers import TinyCollection, write_shapes
@@ -34,7 +35,7 @@ def recipes() -> dict[str, list[str]]:
 
 
 def tags_of(tiny: TinyCollection) -> dict[str, list[str]]:
-    """Tags of each picture, by its name; those of empty ones are an empty list."""
+    """Tags of each image, by its name; an empty list where no class is present."""
     with tiny.tags.open() as stream:
         rows = {row["image"]: row["tags"].split() for row in csv.DictReader(stream)}
     return {name: [tag for tag in tags if tag != "none"] for name, tags in rows.items()}
@@ -45,11 +46,11 @@ def copied(tiny: TinyCollection, folder: str) -> Path:
     return tiny.root / folder
 
 
-def by_class(tiny: TinyCollection, place: Callable[[int, str], str]) -> None:
-    """Copy each picture of exactly one class to where `place(k, tag)` says."""
+def by_class(tiny: TinyCollection, folder_of: Callable[[int, str], str]) -> None:
+    """Copy each image of exactly one class into the folder `folder_of(k, tag)`."""
     for k, (name, tags) in enumerate(tags_of(tiny).items()):
         if len(tags) == 1:
-            target = tiny.root / place(k, tags[0]) / name
+            target = tiny.root / folder_of(k, tags[0]) / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(tiny.images / name, target)
 
@@ -127,7 +128,7 @@ def voc(tiny: TinyCollection) -> None:
 
 
 def image_folder(tiny: TinyCollection) -> None:
-    folder = copied(tiny, "pictures/train")
+    folder = copied(tiny, "pets/train")
     lines = [json.dumps({"file_name": name, "labels": tags}) for name, tags in tags_of(tiny).items()]
     (folder / "metadata.jsonl").write_text("\n".join(lines))
 
@@ -197,18 +198,18 @@ def _check_outputs(words: list[str], tiny: TinyCollection) -> None:
     out = Path(words[words.index("--out") + 1]) if "--out" in words else None
     if words[1] == "train":
         assert out is not None
-        collection = json.loads((out / "collection.json").read_text())
-        assert collection["classes"] == list(tiny.classes)
+        dataset = json.loads((out / "collection.json").read_text())
+        assert dataset["classes"] == list(tiny.classes)
         expected = {k: sorted(tags) for k, tags in enumerate(tags_of(tiny).values())}
-        for item in collection["items"]:
-            number = int(re.findall(r"(\d+)\.png$", item["name"])[0])
-            assert sorted(item["tags"]) == expected[number]
-        assert len(collection["items"]) in {6, 8, 12, 16}
+        for record in dataset["records"]:
+            number = int(re.findall(r"(\d+)\.png$", record["name"])[0])
+            assert sorted(record["tags"]) == expected[number]
+        assert len(dataset["records"]) in {6, 8, 12, 16}
     elif words[1] in {"masks", "predict"}:
         assert out is not None
         masks = sorted(out.rglob("*.png"))
         assert masks
-        assert all(set(np.unique(read_mask(path))) <= {0, 1, 2} for path in masks if ".photographs" not in path.parts)
+        assert all(set(np.unique(read_mask(path))) <= {0, 1, 2} for path in masks if UNPACKED not in path.parts)
     elif words[1] == "export":
         assert out is not None
         assert out.stat().st_size > 0
