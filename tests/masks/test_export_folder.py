@@ -62,6 +62,8 @@ def test_images_give_the_suffixes(masks: Path, tmp_path: Path) -> None:
 def test_a_choice_of_names_in_their_order(masks: Path, tmp_path: Path) -> None:
     export_masks(masks, out=tmp_path / "o.json", to="coco", names=["sub/c.JPG", "a b"], images=tmp_path / "photos")
     assert file_names(tmp_path / "o.json") == ["sub/c.JPG", "a b.png"]
+    with pytest.raises(DataError, match="two images have this name"):
+        export_masks(masks, out=tmp_path / "p.json", to="coco", names=["a b", "a b.png"])
     with pytest.raises(DataError, match="nothing: no mask of this name"):
         export_masks(masks, out=tmp_path / "p.json", to="coco", names=["nothing"])
 

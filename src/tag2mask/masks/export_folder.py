@@ -58,16 +58,7 @@ def export_masks(
             raise ConfigError(f"{masks}: no {CLASSES_FILE} beside the masks; give the class names as `classes`")
     known = read_classes(Path(classes) if isinstance(classes, str) else classes)
     chosen = list(found) if names is None else [_chosen(name, found, masks) for name in names]
-    records: list[tuple[ImageRecord, Path]] = []
-    failures: list[tuple[str, str]] = []
-    known_images = None if images is None else _images(Path(images))
-    for name in chosen:
-        if known_images is None:
-            records.append((ImageRecord(name + ASSUMED_SUFFIX), found[name]))
-        elif name in known_images:
-            records.append((known_images[name], found[name]))
-        else:
-            failures.append((name, f"{found[name]}: no image of this name in {images}; give the folder of its images"))
+    records, failures = _records([(name, found[name]) for name in chosen], images)
     if failures and (strict or not records):
         raise DataError(failures[0][1])
     outcome = export_records(
@@ -101,12 +92,28 @@ def read_names(path: Path) -> list[str]:
     return names
 
 
+def _records(
+    masks: Sequence[tuple[str, Path]], images: str | Path | None
+) -> tuple[list[tuple[ImageRecord, Path]], list[tuple[str, str]]]:
+    """Images with their masks, and name and reason of each mask without an image."""
+    if images is None:
+        return [(ImageRecord(name + ASSUMED_SUFFIX), path) for name, path in masks], []
+    found = _images(Path(images))
+    records = [(found[name], path) for name, path in masks if name in found]
+    failures = [
+        (name, f"{path}: no image of this name in {images}; give the folder of its images")
+        for name, path in masks
+        if name not in found
+    ]
+    return records, failures
+
+
 def _masks(folder: Path) -> dict[str, Path]:
     """Masks of a folder by name without suffix, sorted."""
     index = FolderIndex(folder, follow_links=True)
     names = [name for name in sorted(index.files) if name.lower().endswith(".png")]
     if not names:
-        raise DataError(f"{folder}: no PNG mask in this folder; give the folder that `tag2mask masks` wrote")
+        raise DataError(f"{folder}: no PNG mask in this folder; give a folder that tag2mask wrote masks to")
     check_mask_names(names)
     return {without_suffix(name): index.files[name] for name in names}
 

@@ -33,6 +33,12 @@ def voc_colours() -> NDArray[np.uint8]:
     return _colours()
 
 
+def voc_hex(index: int) -> str:
+    """Colour of a class index in `voc_colours` as `#rrggbb`."""
+    red, green, blue = voc_colours()[index].tolist()
+    return f"#{red:02x}{green:02x}{blue:02x}"
+
+
 def mask_path(folder: Path, name: str) -> Path:
     """Where the mask of the image `name` lies in `folder`: subfolders kept, suffix replaced by .png.
 

@@ -211,10 +211,10 @@ def _bridges(rings: list[Ring]) -> list[tuple[int, int]]:
     keys, ring, position = keys[order], ring[order], position[order]
     bridges = []
     for number, one in enumerate(rings[1:], start=1):
-        place = int(np.searchsorted(keys, int(one[0, 0]) * tall + int(one[0, 1])))
-        if ring[place] >= number:
-            place -= 1
-        bridges.append((int(ring[place]), int(position[place])))
+        found = int(np.searchsorted(keys, int(one[0, 0]) * tall + int(one[0, 1])))
+        if ring[found] >= number:
+            found -= 1
+        bridges.append((int(ring[found]), int(position[found])))
     return bridges
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tag2mask.core.errors import DataError
 from tag2mask.masks.formats.options import ExportOptions, Text
-from tag2mask.masks.palette_png import voc_colours
+from tag2mask.masks.palette_png import voc_hex
 from tag2mask.masks.polygons import edge_polygons
 from tag2mask.masks.run_lengths import bounding_box, class_regions, run_lengths
 
@@ -32,7 +32,7 @@ class CvatXml:
         for name in options.classes:
             _check(name, "class")
         labels = "".join(
-            f"<label><name>{escape(name)}</name><color>{_colour(index)}</color><attributes></attributes></label>"
+            f"<label><name>{escape(name)}</name><color>{voc_hex(index)}</color><attributes></attributes></label>"
             for index, name in enumerate(options.classes, start=1)
         )
         write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n  <version>1.1</version>\n')
@@ -61,7 +61,7 @@ class CvatXml:
 
 def cvat_labels(classes: tuple[str, ...]) -> str:
     """The labels of a CVAT task, as its form takes them under "Raw"."""
-    labels = [{"name": name, "color": _colour(index), "attributes": []} for index, name in enumerate(classes, start=1)]
+    labels = [{"name": name, "color": voc_hex(index), "attributes": []} for index, name in enumerate(classes, start=1)]
     return json.dumps(labels, ensure_ascii=False, indent=1) + "\n"
 
 
@@ -70,11 +70,6 @@ def _mask(region: NDArray[np.bool_]) -> str:
     lengths = run_lengths(region[top : top + height, left : left + width].ravel())
     rle = ", ".join(map(str, lengths.tolist()))
     return f'rle="{rle}" left="{left}" top="{top}" width="{width}" height="{height}"'
-
-
-def _colour(index: int) -> str:
-    red, green, blue = voc_colours()[index].tolist()
-    return f"#{red:02x}{green:02x}{blue:02x}"
 
 
 def _check(name: str, what: str) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from tag2mask.masks.formats.label_studio_rle import brush_rle
 from tag2mask.masks.formats.options import ExportOptions, Text
-from tag2mask.masks.palette_png import voc_colours
+from tag2mask.masks.palette_png import voc_hex
 from tag2mask.masks.polygons import edge_polygons
 from tag2mask.masks.run_lengths import class_regions
 
@@ -71,6 +71,5 @@ def labelling_interface(options: ExportOptions) -> str:
     kind, name = ("PolygonLabels", "label") if options.polygons else ("BrushLabels", "tag")
     lines = ["<View>", '  <Image name="image" value="$image" zoom="true"/>', f'  <{kind} name="{name}" toName="image">']
     for index, label in enumerate(options.classes, start=1):
-        red, green, blue = voc_colours()[index].tolist()
-        lines.append(f'    <Label value={quoteattr(label)} background="#{red:02x}{green:02x}{blue:02x}"/>')
+        lines.append(f'    <Label value={quoteattr(label)} background="{voc_hex(index)}"/>')
     return "\n".join([*lines, f"  </{kind}>", "</View>", ""])
