@@ -41,9 +41,10 @@ class Dataset:
         problems: what was left out or deserves a look.
         source: name of the format it was read from: `csv`, `folders`, `voc`, `images`, ...
 
-    >>> from tempfile import mkdtemp
+    >>> from tempfile import TemporaryDirectory
     >>> from PIL import Image
-    >>> folder = Path(mkdtemp())
+    >>> temporary = TemporaryDirectory()
+    >>> folder = Path(temporary.name)
     >>> for name in ("a.png", "b.png"):
     ...     Image.new("RGB", (8, 6)).save(folder / name)
     >>> _ = (folder / "tags.csv").write_text("image,tags\na.png,cat dog\nb.png,none\n")
@@ -52,6 +53,10 @@ class Dataset:
     (('cat', 'dog'), ['a.png', 'b.png'])
     >>> dataset.tags().tolist()
     [[1, 1], [0, 0]]
+    >>> report = dataset.check(progress=False)
+    >>> [finding.code for finding in report][:2]
+    ['duplicates-tagged-differently', 'classes-without-images']
+    >>> temporary.cleanup()
     """
 
     root: Path
@@ -175,15 +180,28 @@ class Dataset:
         }
 
     def problem_counts(self) -> dict[str, int]:
-        """Number of problems of each kind, the most frequent first."""
+        """Number of problems of each kind, the most frequent first.
+
+        >>> Dataset(Path(), (), (), problems=(Problem("bad row", "tags.csv, line 3: no image name"),)).problem_counts()
+        {'bad row': 1}
+        """
         return dict(Counter(problem.kind for problem in self.problems).most_common())
 
     def splits(self) -> tuple[str, ...]:
-        """Names of the splits that occur, sorted."""
+        """Names of the splits that occur, sorted.
+
+        >>> Dataset(Path(), (), (ImageRecord("a.jpg", split="val"), ImageRecord("b.jpg", split="train"))).splits()
+        ('train', 'val')
+        """
         return tuple(sorted({record.split for record in self.records if record.split is not None}))
 
     def spread(self, count: int) -> Dataset:
-        """At most `count` of the records, evenly spaced and in order."""
+        """At most `count` of the records, evenly spaced and in order.
+
+        >>> records = tuple(ImageRecord(f"{k}.jpg") for k in range(9))
+        >>> [record.name for record in Dataset(Path(), (), records).spread(3).records]
+        ['0.jpg', '4.jpg', '8.jpg']
+        """
         last = len(self.records) - 1
         return self.subset(np.linspace(0, last, min(count, last + 1)).round().astype(int))
 
