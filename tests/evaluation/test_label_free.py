@@ -69,8 +69,8 @@ def test_runs_are_ranked_by_each_other_s_vote(shapes: TinyCollection, trained: P
     words = ["score", str(spoilt), str(shapes.images), "--tags", str(shapes.tags), "--limit", "8"]
     words += ["--against", str(trained)]
     result = CliRunner().invoke(app, words)
-    assert isinstance(result.exception, DataError)
-    assert "a vote needs at least three networks, got 2" in str(result.exception)
+    assert result.exit_code == 1
+    assert "a vote needs at least three networks, got 2" in " ".join(result.output.split())
     other = tmp_path / "other"
     shutil.copytree(trained, other)
     save_model(RunFolder(other), load_model(RunFolder(trained))[0], classes, config.override({"prediction.gate": 0.2}))

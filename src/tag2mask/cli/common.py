@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +14,8 @@ from typer.core import TyperGroup
 
 from tag2mask.cli.messages import in_options, log_lines
 from tag2mask.core.errors import ConfigError, Tag2MaskError
+
+_log = logging.getLogger(__name__)
 
 ORDER = (
     *("check", "train", "masks", "predict", "evaluate", "score", "export"),
@@ -136,8 +139,8 @@ def plain(text: str) -> str:
 
 
 def say(line: str) -> None:
-    """Print a line for people."""
-    out_console.print(plain(line))
+    """Print a line for people; parameters in backticks become options."""
+    _log.info("%s", line)
 
 
 def fail(message: str) -> None:

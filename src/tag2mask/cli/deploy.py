@@ -20,13 +20,10 @@ def export_model(
     ] = None,
 ) -> None:
     """Write the network as an ONNX file; `tag2mask predict FILE.onnx` then needs no torch."""
-    from tag2mask.core.extras import require
-
-    require("train", "export of a network")
-    from tag2mask.portable.onnx_export import export_onnx
+    from tag2mask.inference.segmenter import Segmenter
     from tag2mask.portable.quantise import quantise
 
-    metadata = export_onnx(run, onnx)
+    metadata = Segmenter.from_pretrained(run).export_onnx(onnx)
     if int8 is not None:
         metadata = quantise(onnx, onnx, int8)
     size = onnx.stat().st_size / 1e6

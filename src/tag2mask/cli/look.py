@@ -57,12 +57,12 @@ def application(
         raise ConfigError("give the folder of a run, or --demo")
     if palette not in ("safe", "voc"):
         raise ConfigError(f"--palette {palette}: expected 'safe' or 'voc'")
-    from tag2mask.inference.predictor import Predictor
+    from tag2mask.inference.segmenter import Segmenter
     from tag2mask.models.checkpoint import RunFolder
     from tag2mask.studio import Workbench, serve_page
 
     folder = RunFolder(run if run is not None else _demo_run())
-    bench = Workbench(Predictor.load(folder.root, device=device), folder, palette=cast(Known, palette))
+    bench = Workbench(Segmenter.from_pretrained(folder.root, device=device), folder, palette=cast(Known, palette))
     say(f"open http://{host}:{port} in a browser; Ctrl+C ends it")
     serve_page(bench, host=host, port=port, password=password)
 

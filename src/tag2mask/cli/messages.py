@@ -24,7 +24,7 @@ def in_options(text: str, parameters: Iterable[Any]) -> str:
         text: a message of the library.
         parameters: the command's, as Typer has them.
     """
-    names = {}
+    names: dict[str, str] = {}
     for parameter in parameters:
         option = max(parameter.opts, key=len)
         if option.startswith("--"):

@@ -22,7 +22,6 @@ from tag2mask.cli.common import (
     Strict,
     Tile,
     app,
-    bar,
     finish,
     prediction_options,
     refuse,
@@ -76,35 +75,33 @@ def masks(
         _bulk(run, images, out, tags or True, engine, to, workers)
         return
     _refuse_idle(to, workers, confidence, confidence_bits)
-    from tag2mask.api import make_masks
+    from tag2mask.data import UNPACKED, Dataset, log_problems
+    from tag2mask.inference.segmenter import Segmenter
 
-    reported: list[str] = []
-
-    def report(line: str) -> None:
-        reported.append(line)
-        say(line)
-
-    with bar("masks") as progress_of:
-        outcome = make_masks(
-            run,
-            images,
-            tags,
-            out=out,
-            format=format,
-            split=split,
-            overlays=overlays,
-            confidence=confidence,
-            confidence_bits=confidence_bits or 8,
-            options=prediction_options(set_, image_size, tile),
-            overwrite=overwrite,
-            strict=strict,
-            device=device,
-            report=report,
-            mask_progress=progress_of,
-        )
+    segmenter = Segmenter.from_pretrained(run, device=device)
+    dataset = Dataset.load(
+        images,
+        tags,
+        classes=segmenter.classes,
+        format=format,
+        split=split,
+        strict=strict,
+        unpack=Path(out) / UNPACKED,
+    )
+    log_problems(dataset.problems)
+    outcome = segmenter.predict_folder(
+        dataset,
+        out,
+        overlays=overlays,
+        confidence=confidence,
+        confidence_bits=8 if confidence_bits is None else confidence_bits,
+        options=prediction_options(set_, image_size, tile),
+        overwrite=overwrite,
+        strict=strict,
+    )
     report_failures(outcome.failures)
     say(outcome.summary())
-    finish(len(outcome.failures) + len(reported))
+    finish(len(outcome.failures) + dataset.skipped)
 
 
 @app.command()
@@ -134,22 +131,18 @@ def predict(
         _bulk(run, images, out, False, engine, to, workers)
         return
     _refuse_idle(to, workers, confidence, confidence_bits)
-    from tag2mask.api import predict as run_prediction
+    from tag2mask.inference.segmenter import Segmenter
 
-    with bar("masks") as progress_of:
-        outcome = run_prediction(
-            run,
-            images,
-            out=out,
-            overlays=overlays,
-            confidence=confidence,
-            confidence_bits=confidence_bits or 8,
-            options=prediction_options(set_, image_size, tile),
-            overwrite=overwrite,
-            strict=strict,
-            device=device,
-            mask_progress=progress_of,
-        )
+    outcome = Segmenter.from_pretrained(run, device=device).predict_folder(
+        images,
+        out,
+        overlays=overlays,
+        confidence=confidence,
+        confidence_bits=8 if confidence_bits is None else confidence_bits,
+        options=prediction_options(set_, image_size, tile),
+        overwrite=overwrite,
+        strict=strict,
+    )
     report_failures(outcome.failures)
     say(outcome.summary())
     finish(len(outcome.failures))

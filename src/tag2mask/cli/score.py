@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from tag2mask.cli.common import Device, Format, Images, Run, Split, Tags, app, finish, say
+from tag2mask.cli.common import Device, Format, Images, Network, Split, Tags, app, finish, say
 
 
 @app.command()
@@ -41,7 +41,7 @@ def evaluate(
 
 @app.command()
 def score(
-    run: Run,
+    run: Network,
     images: Images,
     tags: Tags = None,
     against: Annotated[
@@ -56,21 +56,20 @@ def score(
     """Compare runs and settings without ground truth, on tagged images that were not trained on."""
     from tempfile import TemporaryDirectory
 
-    from tag2mask.api import report_problems
-    from tag2mask.data import decodable, load_dataset
+    from tag2mask.data import Dataset, decodable, log_problems
     from tag2mask.evaluation.label_free import consensus_scores, label_free_score
-    from tag2mask.inference.predictor import Predictor
+    from tag2mask.inference.segmenter import Segmenter
 
     runs = [run, *(against or [])]
-    predictors = [Predictor.load(one, device=device) for one in runs]
+    segmenters = [Segmenter.from_pretrained(one, device=device) for one in runs]
     with TemporaryDirectory(prefix="tag2mask-") as folder:
-        collection = load_dataset(
-            images, tags, classes=predictors[0].classes, format=format, split=split, unpack=Path(folder)
+        dataset = Dataset.load(
+            images, tags, classes=segmenters[0].classes, format=format, split=split, unpack=Path(folder)
         )
-        collection = decodable(collection.spread(limit))
-        report_problems(collection, lambda line: typer.echo(line, err=True))
-        near = consensus_scores(predictors, collection, limit=limit) if against else []
-        results = [label_free_score(predictor, collection, limit=limit) for predictor in predictors]
+        dataset = decodable(dataset.spread(limit))
+        log_problems(dataset.problems)
+        near = consensus_scores(segmenters, dataset, limit=limit) if against else []
+        results = [label_free_score(segmenter, dataset, limit=limit) for segmenter in segmenters]
     if as_json:
         both = [
             {"run": str(one), **result.to_dict(), **({"consensus": near[k]} if near else {})}
@@ -82,4 +81,4 @@ def score(
     else:
         for k in sorted(range(len(runs)), key=lambda k: -near[k]):
             say(f"{100 * near[k]:5.1f} agreement with the other runs' vote: {runs[k]}; {results[k].summary()}")
-    finish(collection.skipped)
+    finish(dataset.skipped)

@@ -22,7 +22,7 @@ from tag2mask.core.files import atomic_path, make_folder, write_text
 from tag2mask.core.outcome import Outcome
 from tag2mask.core.progress import progress_bar
 from tag2mask.core.record import ImageRecord
-from tag2mask.data import UNPACKED, Dataset
+from tag2mask.data import UNPACKED, Dataset, log_problems
 from tag2mask.images.decode import read_image
 from tag2mask.images.folder import list_images
 from tag2mask.inference.review import ReviewTable
@@ -90,7 +90,7 @@ def records_of(
     if tags is None:
         return [ImageRecord(name, path) for path, name in list_images(Path(images))]
     dataset = Dataset.load(Path(images), Path(tags), classes=classes, strict=strict, unpack=out / UNPACKED)
-    dataset.log_problems()
+    log_problems(dataset.problems)
     return dataset.records
 
 
