@@ -19,7 +19,7 @@ import numpy as np
 
 from tag2mask.api import evaluate, predict
 from tag2mask.demo.run import demo_config
-from tag2mask.demo.scenes import write_collection
+from tag2mask.demo.scenes import write_dataset
 
 PHOTOS = Path(__file__).parents[2] / "shared/bench/voc_animals/val"
 
@@ -56,7 +56,7 @@ def main() -> int:
         else:
             print(f"{PHOTOS}: not here; speed is not measured")
         scenes = folder / "scenes"
-        write_collection(scenes, train=400, val=100, seed=0)
+        write_dataset(scenes, train=400, val=100, seed=0)
         scores: dict[int, list[float]] = {1: [], 2: []}
         for seed in range(args.seeds):
             config = folder / f"{seed}.yaml"

@@ -23,7 +23,7 @@ from tag2mask.cli.common import parse_settings
 from tag2mask.config.schema import Config
 from tag2mask.data import load_dataset
 from tag2mask.demo import BACKBONE, demo_weights
-from tag2mask.demo.scenes import write_collection
+from tag2mask.demo.scenes import write_dataset
 from tag2mask.evaluation.metrics import iou_per_class, mean_iou
 from tag2mask.images.decode import read_image
 from tag2mask.inference.predictor import Predictor
@@ -55,7 +55,7 @@ def main() -> None:
         folder = Path(args.collection)
         if args.collection == "demo":
             folder = Path(temporary) / "demo"
-            write_collection(folder, train=200, val=100, seed=0)
+            write_dataset(folder, train=200, val=100, seed=0)
             settings |= {"model.weights": str(demo_weights()), "model.backbone": BACKBONE, "model.output_stride": 8}
         for size in args.size or ([160] if args.collection == "demo" else [160, 320]):
             config = Config().override({"data.image_size": size, **settings, **parse_settings(args.set or [])})

@@ -1,11 +1,11 @@
-"""Train the demo's recognition network on the other task and write its weights into the package.
+"""Train the demo's backbone on the pretraining task, and write its weights into the package.
 
-    python benchmarks/pretrain_demo.py            # about 20 minutes on two CPU cores, all told
-    python benchmarks/pretrain_demo.py --probe    # only compare: pretrained against random weights
+    python benchmarks/pretrain_demo.py            # about 20 minutes on two CPU cores
+    python benchmarks/pretrain_demo.py --probe    # only compare pretrained with random weights
 
-The task (`tag2mask.demo.pretraining`) has 96 classes, none of them one of the demo's. The same seed
-gives the same weights on the same kind of processor. The probe shows that the prior knowledge is
-real: on the demo's scenes, a linear classifier of tags over frozen features, pretrained and random.
+The task (`tag2mask.demo.pretraining`) has 96 classes, none of which is in the demo. Equal seeds give equal weights on
+equal processors. The linear probe compares pretrained and random weights: it trains a linear classifier of tags on
+frozen features of the demo's scenes.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
+from tag2mask.method.torch_maps import class_maps, foreground_prior
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tag2mask.core.files import atomic_path
 from tag2mask.demo import BACKBONE, CLASSES, IMAGE_MEAN, IMAGE_STD, demo_weights, make_scene
 from tag2mask.demo.pretraining import CLASS_NAMES, SHAPES, TEXTURES, make_recognition_image
-from tag2mask.method.torch_maps import class_maps, foreground_prior
 
 SIZE = (112, 112)
-"""(height, width) of the painted pictures; training sees random crops of `CROP` pixels."""
+"""(height, width) of the rendered images; training uses random crops of `CROP` x `CROP` pixels."""
 
 CROP = 96
 PROBE_SIZE = (128, 128)
 OUTPUT_STRIDE = 16
-"""As dense as the demo uses the network, so that its features stay what they were trained to be."""
+"""Of the backbone in training and in the probe."""
 
 TRAIN, VAL = 0, 1
 PROCESSES = 2
-Pictures = NDArray[np.uint8]
+Images = NDArray[np.uint8]
 
 
 SHAPE_NAMES, TEXTURE_NAMES = sorted(SHAPES), sorted(TEXTURES)
@@ -52,7 +52,7 @@ TARGETS = torch.tensor(
         for number, name in enumerate(CLASS_NAMES)
     ]
 )
-"""(96, 3): of each class its number, its shape and its texture."""
+"""int64 (96, 3): index of the class, of its shape and of its texture."""
 
 
 class Recogniser(nn.Module):
@@ -81,40 +81,43 @@ def make_backbone(weights: dict[str, Tensor] | None = None) -> nn.Module:
 
 
 def normalise(images: Tensor) -> Tensor:
-    """uint8 (B, 3, H, W) to what the backbone takes."""
+    """Normalise uint8 (B, 3, H, W) for the backbone."""
     mean, std = (torch.tensor(values).view(1, 3, 1, 1) for values in (IMAGE_MEAN, IMAGE_STD))
     return ((images.float() / 255.0 - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
-# The pictures.
+# Images.
 
 
-def paint(job: tuple[int, int, int]) -> Pictures:
-    """Paint picture `index` of a split for a seed; its class is `index` modulo the classes."""
+def render(job: tuple[int, int, int]) -> Images:
+    """Render image `index` of a split for a seed; its class is `index` modulo the number of classes."""
     seed, split, index = job
     return make_recognition_image(np.random.default_rng((seed, split, index)), index % len(CLASS_NAMES), SIZE)
 
 
-def paint_split(seed: int, split: int, per_class: int, processes: int) -> tuple[Tensor, Tensor]:
-    """Pictures (N, 3, H, W) uint8 and class numbers (N,) of a split."""
+def render_split(seed: int, split: int, per_class: int, processes: int) -> tuple[Tensor, Tensor]:
+    """Images uint8 (N, 3, H, W) and class indices (N,) of a split."""
     count = per_class * len(CLASS_NAMES)
     jobs = [(seed, split, index) for index in range(count)]
-    pictures = np.empty((count, *SIZE, 3), np.uint8)
+    images = np.empty((count, *SIZE, 3), np.uint8)
     with ProcessPoolExecutor(processes) as pool:
-        for index, picture in enumerate(pool.map(paint, jobs, chunksize=64)):
-            pictures[index] = picture
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2), torch.arange(count) % len(CLASS_NAMES)
+        for index, image in enumerate(pool.map(render, jobs, chunksize=64)):
+            images[index] = image
+    return torch.from_numpy(images).permute(0, 3, 1, 2), torch.arange(count) % len(CLASS_NAMES)
 
 
 def augment(images: Tensor, generator: torch.Generator) -> Tensor:
-    """Crop, mirror, recolour and hide parts of normalised images (B, 3, H, W) -> (B, 3, CROP, CROP)."""
+    """Random crops, horizontal flips, colour changes and hidden patches of normalised images.
+
+    (B, 3, H, W) -> (B, 3, CROP, CROP).
+    """
     count, _, height, width = images.shape
     tops = torch.randint(height - CROP + 1, (count,), generator=generator).tolist()
     lefts = torch.randint(width - CROP + 1, (count,), generator=generator).tolist()
-    mirror = (torch.rand(count, generator=generator) < 0.5).tolist()
+    flips = (torch.rand(count, generator=generator) < 0.5).tolist()
     crops = [
         image[:, top : top + CROP, left : left + CROP].flip(2 if flip else ())
-        for image, top, left, flip in zip(images, tops, lefts, mirror, strict=True)
+        for image, top, left, flip in zip(images, tops, lefts, flips, strict=True)
     ]
     gain = torch.rand(count, 3, 1, 1, generator=generator) * 0.5 + 0.75
     offset = torch.rand(count, 1, 1, 1, generator=generator) * 0.3 - 0.15
@@ -164,7 +167,7 @@ def accuracy(model: Recogniser, images: Tensor, target: Tensor) -> float:
 
 
 def save(model: Recogniser, path: Path, facts: dict[str, object]) -> None:
-    """Write the backbone as float16 under timm's names, with `facts` as metadata."""
+    """Write the backbone as float16 with timm's parameter names, and `facts` as metadata."""
     halves = {
         name: tensor.half().contiguous() if tensor.is_floating_point() else tensor.contiguous()
         for name, tensor in model.backbone.state_dict().items()
@@ -174,11 +177,11 @@ def save(model: Recogniser, path: Path, facts: dict[str, object]) -> None:
         temporary.write_bytes(to_bytes(halves, metadata={"format": "pt", **text}))
 
 
-# The probe: what the features know of the demo's classes, of which they have seen none.
+# Linear probe: how well frozen features separate the demo's classes, which are not in the pretraining task.
 
 
 class Probe(NamedTuple):
-    """Figures in percent, on validation scenes."""
+    """Scores in percent on the validation scenes: mAP of the tags, mIoU of the CAMs, AUC of the foreground prior."""
 
     tag_map: float
     cam_miou: float
@@ -186,19 +189,19 @@ class Probe(NamedTuple):
 
 
 class Scenes(NamedTuple):
-    """Demo scenes of one size: images (N, 3, H, W) uint8, tags (N, C) bool, masks (N, H, W) uint8."""
+    """Demo scenes of one size: images uint8 (N, 3, H, W), tags bool (N, C), gt_masks uint8 (N, H, W)."""
 
     images: Tensor
     tags: Tensor
-    masks: Tensor
+    gt_masks: Tensor
 
 
-def paint_scenes(seed: int, count: int) -> Scenes:
+def render_scenes(seed: int, count: int) -> Scenes:
     scenes = [make_scene(np.random.default_rng((seed, index)), size=PROBE_SIZE) for index in range(count)]
     return Scenes(
         torch.stack([torch.from_numpy(scene.image).permute(2, 0, 1) for scene in scenes]),
         torch.tensor([[name in scene.tags for name in CLASSES] for scene in scenes]),
-        torch.stack([torch.from_numpy(scene.mask) for scene in scenes]),
+        torch.stack([torch.from_numpy(scene.gt_mask) for scene in scenes]),
     )
 
 
@@ -211,7 +214,7 @@ def features_of(network: nn.Module, images: Tensor) -> list[Tensor]:
 
 
 def fit_tags(pooled: Tensor, tags: Tensor) -> nn.Linear:
-    """Fit a linear classifier of tags (N, C) over standardised pooled features (N, D)."""
+    """Fit a linear classifier of tags (N, C) on standardised pooled features (N, D)."""
     torch.manual_seed(0)
     layer = nn.Linear(pooled.shape[1], tags.shape[1])
     optimiser = torch.optim.AdamW(layer.parameters(), lr=0.02, weight_decay=0.05)
@@ -223,7 +226,7 @@ def fit_tags(pooled: Tensor, tags: Tensor) -> nn.Linear:
 
 
 def probe(network: nn.Module, train_scenes: Scenes, val_scenes: Scenes) -> Probe:
-    """Figures of a linear classifier of tags over the frozen network (see `Probe`)."""
+    """Scores of a linear classifier of tags on the frozen network (see `Probe`)."""
     pooled = features_of(network, train_scenes.images)[-1].mean(dim=(2, 3))
     mean, std = pooled.mean(dim=0), pooled.std(dim=0) + 1e-6
     layer = fit_tags((pooled - mean) / std, train_scenes.tags)
@@ -234,22 +237,22 @@ def probe(network: nn.Module, train_scenes: Scenes, val_scenes: Scenes) -> Probe
         scores = layer(standard.mean(dim=(2, 3)))
     maps = class_maps(cams, val_scenes.tags, PROBE_SIZE)
     prior = foreground_prior(stages[-2:], PROBE_SIZE)
-    best = max(miou_of(maps, val_scenes.masks, threshold) for threshold in np.arange(0.2, 0.8, 0.05))
-    return Probe(mean_average_precision(scores, val_scenes.tags), best, area_under_roc(prior, val_scenes.masks > 0))
+    best = max(miou_of(maps, val_scenes.gt_masks, threshold) for threshold in np.arange(0.2, 0.8, 0.05))
+    return Probe(mean_average_precision(scores, val_scenes.tags), best, area_under_roc(prior, val_scenes.gt_masks > 0))
 
 
 def miou_of(maps: Tensor, masks: Tensor, threshold: float) -> float:
-    """mIoU of class maps (N, C, H, W), background where all are under `threshold`."""
-    stack = torch.cat([torch.full_like(maps[:, :1], threshold), maps], dim=1)
-    count = stack.shape[1]
-    matrix = torch.bincount((masks.long() * count + stack.argmax(dim=1)).flatten(), minlength=count**2)
+    """mIoU in percent of class maps (N, C, H, W), with background where all are below `threshold`."""
+    scores = torch.cat([torch.full_like(maps[:, :1], threshold), maps], dim=1)
+    count = scores.shape[1]
+    matrix = torch.bincount((masks.long() * count + scores.argmax(dim=1)).flatten(), minlength=count**2)
     matrix = matrix.view(count, count).double()
     hits = matrix.diag()
     return float(100.0 * (hits / (matrix.sum(0) + matrix.sum(1) - hits)).mean())
 
 
 def mean_average_precision(scores: Tensor, tags: Tensor) -> float:
-    """Mean over classes of the precision at each present tag, by descending score."""
+    """Mean over the classes of the average precision, in percent."""
     values = []
     for column in range(tags.shape[1]):
         hits = tags[scores[:, column].argsort(descending=True), column].double()
@@ -259,7 +262,7 @@ def mean_average_precision(scores: Tensor, tags: Tensor) -> float:
 
 
 def area_under_roc(values: Tensor, positive: Tensor) -> float:
-    """Chance that a positive place has the higher value."""
+    """Area under the ROC curve in percent: how often a positive pixel has a higher value than a negative one."""
     ranks = values.flatten().argsort().argsort().double() + 1.0
     chosen = positive.flatten()
     hits, misses = int(chosen.sum()), int((~chosen).sum())
@@ -267,20 +270,20 @@ def area_under_roc(values: Tensor, positive: Tensor) -> float:
 
 
 def random_backbone(scenes: Scenes) -> nn.Module:
-    """Make a random network at its best: with the batch statistics of these scenes."""
+    """Make a random network whose batch normalisation has the statistics of these scenes."""
     torch.manual_seed(0)
     network = make_backbone()
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
-            module.momentum = None  # the average of all that it is shown
+            module.momentum = None  # cumulative average
     with torch.no_grad():
         network.train()(normalise(scenes.images[:100]))
     return network
 
 
 def print_probe(weights: Path, *, train_count: int, val_count: int) -> None:
-    train_scenes, val_scenes = paint_scenes(101, train_count), paint_scenes(202, val_count)
-    print(f"linear probe on {train_count} demo scenes, frozen backbone, scored on {val_count}")
+    train_scenes, val_scenes = render_scenes(101, train_count), render_scenes(202, val_count)
+    print(f"linear probe: frozen backbone, trained on {train_count} demo scenes, evaluated on {val_count}")
     print(f"{'backbone':<12}{'tag mAP':>9}{'CAM mIoU':>10}{'prior AUC':>11}")
     for name, network in (("random", random_backbone(train_scenes)), ("pretrained", make_backbone(load_file(weights)))):
         figures = probe(network, train_scenes, val_scenes)
@@ -290,14 +293,14 @@ def print_probe(weights: Path, *, train_count: int, val_count: int) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=demo_weights())
-    parser.add_argument("--probe", action="store_true", help="compare --out with random weights and stop")
-    parser.add_argument("--per-class", type=int, default=120, help="training pictures of each class")
+    parser.add_argument("--probe", action="store_true", help="only compare the weights at --out with random weights")
+    parser.add_argument("--per-class", type=int, default=120, help="training images per class")
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--rate", type=float, default=3e-3)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--threads", type=int, default=1, help="of the training; painting takes two processes")
-    parser.add_argument("--cache", type=Path, help="keep the painted pictures in this .npz file, for another run")
+    parser.add_argument("--threads", type=int, default=1, help="threads of the training; rendering uses two processes")
+    parser.add_argument("--cache", type=Path, help="store the rendered images in this .npz file for later runs")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     if not options.probe:
@@ -305,14 +308,14 @@ def main() -> None:
     print_probe(options.out, train_count=200, val_count=100)
 
 
-def painted(options: argparse.Namespace) -> tuple[Tensor, ...]:
-    """Training pictures and their classes, validation pictures and theirs."""
+def rendered(options: argparse.Namespace) -> tuple[Tensor, ...]:
+    """Training images, their class indices, validation images, their class indices."""
     if options.cache is not None and options.cache.is_file():
         with np.load(options.cache) as file:
             return tuple(torch.from_numpy(file[name]) for name in file.files)
     parts = (
-        *paint_split(options.seed, TRAIN, options.per_class, PROCESSES),
-        *paint_split(options.seed, VAL, 10, PROCESSES),
+        *render_split(options.seed, TRAIN, options.per_class, PROCESSES),
+        *render_split(options.seed, VAL, 10, PROCESSES),
     )
     if options.cache is not None:
         np.savez(options.cache, *(part.numpy() for part in parts))
@@ -322,9 +325,9 @@ def painted(options: argparse.Namespace) -> tuple[Tensor, ...]:
 def pretrain(options: argparse.Namespace) -> None:
     torch.manual_seed(options.seed)
     start = time.perf_counter()
-    images, target, val_images, val_target = painted(options)
+    images, target, val_images, val_target = rendered(options)
     print(
-        f"{len(images)} + {len(val_images)} pictures painted in {time.perf_counter() - start:.0f} s",
+        f"{len(images)} + {len(val_images)} images rendered in {time.perf_counter() - start:.0f} s",
         flush=True,
     )
     model = Recogniser()

@@ -28,7 +28,7 @@ def test_no_shape_or_texture_is_shared_with_the_demo() -> None:
     assert not CLASS_TEXTURES & TEXTURES.keys()
 
 
-def test_every_class_is_a_different_shape_and_texture_and_neither_tells_it_alone() -> None:
+def test_classes_are_pairs_of_shape_and_texture_that_neither_alone_determines() -> None:
     assert len(set(CLASS_NAMES)) == len(CLASS_NAMES) == TEXTURES_PER_SHAPE * len(SHAPES) == 96
     pairs = [name.split("/") for name in CLASS_NAMES]
     assert {shape for shape, _ in pairs} == SHAPES.keys()
@@ -37,7 +37,7 @@ def test_every_class_is_a_different_shape_and_texture_and_neither_tells_it_alone
 
 
 @pytest.mark.parametrize("name", CLASS_NAMES)
-def test_every_object_fits_its_frame(name: str) -> None:
+def test_every_object_fits_its_coordinates(name: str) -> None:
     shape, texture = name.split("/")
     parts = make_object(np.random.default_rng(0), shape, texture)
     corners = np.concatenate([part.outline for part in parts])
@@ -53,7 +53,7 @@ def test_textures_stay_in_range_and_vary(texture: str) -> None:
     assert values.min() >= 0.0 and values.max() <= 1.0 and values.std() > 0.1
 
 
-def test_a_seed_always_gives_the_same_picture() -> None:
+def test_equal_seeds_give_equal_images() -> None:
     first, again = (make_recognition_image(np.random.default_rng(4), 17, (96, 128)) for _ in range(2))
     assert first.shape == (96, 128, 3) and first.dtype == np.uint8
     np.testing.assert_array_equal(first, again)
@@ -70,7 +70,7 @@ def test_the_weights_are_small_and_belong_to_the_backbone() -> None:
         assert tensor.dtype == (torch.int64 if name.endswith("num_batches_tracked") else torch.float16)
 
 
-def test_the_weights_say_how_they_were_made() -> None:
+def test_metadata_of_the_weights_describe_the_training() -> None:
     with safe_open(demo_weights(), framework="pt") as file:
         facts: dict[str, str] = file.metadata()
     assert facts["name"] == BACKBONE and facts["script"] == "benchmarks/pretrain_demo.py"
@@ -79,6 +79,6 @@ def test_the_weights_say_how_they_were_made() -> None:
     assert isinstance(json.loads(facts["seed"]), int)
 
 
-def test_preprocessing_is_that_of_timm() -> None:
+def test_normalisation_is_that_of_timm() -> None:
     config: Any = timm.get_pretrained_cfg(BACKBONE)
     assert config.mean == IMAGE_MEAN and config.std == IMAGE_STD

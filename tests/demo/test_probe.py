@@ -1,4 +1,4 @@
-"""The prior knowledge is real: frozen features know the demo's classes better than random ones do."""
+"""Frozen pretrained features separate the demo's classes better than random ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def script() -> Any:
 
 
 def test_a_linear_probe_prefers_the_pretrained_backbone(script: Any) -> None:
-    train, val = script.paint_scenes(1, 80), script.paint_scenes(2, 60)
+    train, val = script.render_scenes(1, 80), script.render_scenes(2, 60)
     random = script.probe(script.random_backbone(train), train, val)
     pretrained = script.probe(script.make_backbone(load_file(demo_weights())), train, val)
     assert pretrained.tag_map > random.tag_map + 10.0, (pretrained, random)

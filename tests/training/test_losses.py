@@ -7,7 +7,7 @@ import torch
 from tag2mask.training.losses import image_level_loss, pixel_loss, tag_loss
 
 
-def test_tag_loss_by_hand_without_unknown() -> None:
+def test_tag_loss_by_hand_ignores_unknown_tags() -> None:
     logits = torch.tensor([[0.0, 2.0, -1.0]])
     tags = torch.tensor([[1, 0, -1]], dtype=torch.int8)
     expected = (math.log(2) + math.log1p(math.exp(2))) / 2
@@ -23,7 +23,7 @@ def test_unknown_tags_have_no_gradient() -> None:
     assert (logits.grad[tags != -1] != 0).all()
 
 
-def test_pixel_loss_counts_only_what_is_known() -> None:
+def test_pixel_loss_ignores_pixels_of_value_255() -> None:
     logits = torch.randn(1, 3, 4, 4, requires_grad=True)
     masks = torch.full((1, 4, 4), 255)
     masks[0, 1, 2] = 1
@@ -43,18 +43,18 @@ def test_pixel_loss_does_not_suppress_an_unknown_class() -> None:
     assert (logits.grad[0, 2] == 0).all()
 
 
-def test_pixel_loss_of_nothing_is_zero() -> None:
+def test_pixel_loss_without_pixels_is_zero() -> None:
     masks = torch.full((1, 2, 2), 255)
     assert float(pixel_loss(torch.randn(1, 3, 2, 2), masks, torch.zeros(1, 2, dtype=torch.int8))) == 0
 
 
 def test_image_level_loss_by_hand() -> None:
-    """Background, one present, one absent class; uniform scores: 1/3 everywhere."""
+    """Background, one present and one absent class with equal logits: probability 1/3 everywhere."""
     loss = image_level_loss(torch.zeros(1, 3, 2, 2), torch.tensor([[1, 0]], dtype=torch.int8))
     torch.testing.assert_close(loss, torch.tensor(math.log(3) - math.log(1 - 1 / 3)))
 
 
-def test_image_level_loss_moves_scores_the_right_way() -> None:
+def test_signs_of_the_gradient_of_image_level_loss() -> None:
     logits = torch.randn(1, 4, 3, 3, generator=torch.Generator().manual_seed(0)).requires_grad_()
     image_level_loss(logits, torch.tensor([[1, 0, -1]], dtype=torch.int8)).backward()
     assert logits.grad is not None
@@ -64,18 +64,18 @@ def test_image_level_loss_moves_scores_the_right_way() -> None:
     assert unknown.abs().max() < absent.max()
 
 
-def test_image_level_loss_of_no_image_is_zero() -> None:
+def test_image_level_loss_without_images_is_zero() -> None:
     assert float(image_level_loss(torch.zeros(0, 3, 2, 2), torch.zeros(0, 2, dtype=torch.int8))) == 0
 
 
-def test_doubtful_background_weighs_less_and_certain_background_does_not() -> None:
+def test_background_weight_does_not_apply_to_images_without_tags() -> None:
     logits = torch.randn(1, 2, 1, 2)
     masks = torch.tensor([[[0, 1]]])
     nll = -logits.log_softmax(dim=1)[0, [0, 1], 0, [0, 1]]
     tagged = torch.tensor([[1]], dtype=torch.int8)
     expected = (0.25 * nll[0] + nll[1]) / 1.25
     torch.testing.assert_close(pixel_loss(logits, masks, tagged, background_weight=0.25), expected)
-    # Of two images the second is known to show nothing: its background counts in full.
+    # All tags of the second image are absent: its background keeps weight 1.
     logits = torch.randn(2, 2, 1, 1)
     masks = torch.zeros(2, 1, 1, dtype=torch.int64)
     tags = torch.tensor([[1], [0]], dtype=torch.int8)

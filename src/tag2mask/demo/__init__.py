@@ -1,10 +1,10 @@
-"""The embedded collection and its small recognition network: trying everything without a network.
+"""The demo: a generated dataset and a small pretrained backbone, so that everything runs without downloads.
 
-`write_collection` paints the scenes; the weights `demo_weights` points to were trained on another
-generated task with other classes (`tag2mask.demo.pretraining`), as a real backbone was on ImageNet.
+`write_dataset` renders the images. The weights at `demo_weights` were trained on another generated task with other
+classes (`tag2mask.demo.pretraining`), as the weights of a real backbone were on ImageNet.
 """
 
-from tag2mask.demo.scenes import CLASSES, Scene, make_scene, write_collection
+from tag2mask.demo.scenes import CLASSES, Scene, make_scene, write_dataset
 from tag2mask.demo.weights import BACKBONE, IMAGE_MEAN, IMAGE_STD, demo_weights
 
 __all__ = [
@@ -15,5 +15,5 @@ __all__ = [
     "Scene",
     "demo_weights",
     "make_scene",
-    "write_collection",
+    "write_dataset",
 ]

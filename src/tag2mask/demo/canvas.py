@@ -1,7 +1,7 @@
-"""Painting objects: outlines filled with a paint, shaded as rounded bodies, with exact masks.
+"""Rendering of objects: outlines filled with a paint, shaded as rounded bodies, with exact masks.
 
-A scene is painted at `SUPERSAMPLING` times its size and reduced at the end, so that edges are as
-smooth as in a photograph while the mask still says exactly which object a pixel shows.
+A scene is rendered at `SUPERSAMPLING` times its size and reduced at the end, so that edges are as smooth as those of
+a camera, while the mask gives exactly the object at each pixel.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ _SUBPIXEL_BITS = 4
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One piece of an object, painted over the pieces before it.
+    """One part of an object, drawn over the parts before it.
 
     Attributes:
-        outline: corners (N, 2) of a closed polygon, (right, down), in the object's frame.
-        paint: its colours as a function of the object's frame.
-        bulge: 0 for a flat piece, 1 for a round one; sets the shading at its edge.
+        outline: float64 (N, 2), corners (x, y) of a closed polygon in object coordinates, x to the right, y down.
+        paint: colour as a function of object coordinates.
+        bulge: 0 for a flat part, 1 for a round one; sets the shading near its edge.
     """
 
     outline: NDArray[np.float64]
@@ -36,23 +36,29 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Pose:
-    """Where an object stands: matrix (2, 3) from its frame to pixels of the painted canvas."""
+    """Position of an object: affine `matrix`, float64 (2, 3), from object coordinates to pixels of the canvas."""
 
     matrix: NDArray[np.float64]
 
     @property
     def scale(self) -> float:
-        """Pixels of the canvas per unit of the object's frame."""
+        """Pixels of the canvas per unit of object coordinates."""
         return float(np.sqrt(abs(np.linalg.det(self.matrix[:, :2]))))
 
     def to_canvas(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Map points (N, 2) from the object's frame to the canvas."""
+        """Map points (N, 2) from object coordinates to pixels of the canvas."""
         return np.asarray(points @ self.matrix[:, :2].T + self.matrix[:, 2])
 
 
 @dataclass(frozen=True, slots=True)
 class Light:
-    """One lamp for the whole scene: `direction` (right, down, towards the viewer), unit length."""
+    """The light source of a scene.
+
+    Attributes:
+        direction: unit vector (right, down, towards the viewer).
+        ambient: brightness in the shade, in [0, 1].
+        gloss: strength of specular highlights, at least 0.
+    """
 
     direction: tuple[float, float, float]
     ambient: float
@@ -60,27 +66,27 @@ class Light:
 
 
 class Canvas:
-    """The painted picture and which layer each of its pixels shows.
+    """The image during rendering, and the layer that each pixel shows.
 
     Attributes:
         colours: float32 (H, W, 3), RGB in [0, 1], at the supersampled size.
-        layers: int32 (H, W): 0 where the ground shows, else the number given to `draw`.
+        layers: int32 (H, W): 0 for the background, else the number given to `draw`.
     """
 
-    def __init__(self, ground: FloatArray, light: Light) -> None:
-        self.colours = ground.copy()
-        self.layers: NDArray[np.int32] = np.zeros(ground.shape[:2], np.int32)
+    def __init__(self, background: FloatArray, light: Light) -> None:
+        self.colours = background.copy()
+        self.layers: NDArray[np.int32] = np.zeros(background.shape[:2], np.int32)
         self._light = light
 
     def draw(self, parts: list[Part], pose: Pose, layer: int, *, shadow: float = 0.45) -> None:
-        """Paint an object of several parts over what is there and mark its pixels with `layer`."""
+        """Draw the parts of an object over the present image, and set `layers` to `layer` at its pixels."""
         if shadow > 0.0:
             self._cast_shadow(parts, pose, shadow)
         for part in parts:
             self._draw_part(part, pose, layer)
 
     def coverage(self, parts: list[Part], pose: Pose) -> NDArray[np.bool_]:
-        """Tell which pixels (H, W) of the canvas the object would cover."""
+        """Return the pixels of the canvas that the object would cover, bool (H, W)."""
         mask = np.zeros(self.layers.shape, np.uint8)
         for part in parts:
             _fill(mask, pose.to_canvas(part.outline))
@@ -113,26 +119,29 @@ class Canvas:
         u, v = _object_frame(pose, (left, top), mask.shape)
         colours = part.paint(u, v)
         if part.bulge > 0.0:
-            diffuse, glint = _shade(mask, part.bulge, pose.scale, self._light)
-            colours = colours * diffuse[..., None] + glint[..., None]
+            diffuse, highlight = _shade(mask, part.bulge, pose.scale, self._light)
+            colours = colours * diffuse[..., None] + highlight[..., None]
         inside = mask > 0
         self.colours[box][inside] = np.clip(colours, 0.0, 1.0)[inside]
         self.layers[box][inside] = layer
 
 
 def reduce_colours(colours: FloatArray) -> FloatArray:
-    """Average blocks of `SUPERSAMPLING` pixels: (H*s, W*s, 3) -> (H, W, 3)."""
+    """Average blocks of `SUPERSAMPLING` x `SUPERSAMPLING` pixels: float32 (H*s, W*s, 3) -> (H, W, 3)."""
     height, width = colours.shape[0] // SUPERSAMPLING, colours.shape[1] // SUPERSAMPLING
     reduced = cv2.resize(colours, (width, height), interpolation=cv2.INTER_AREA)
     return np.asarray(reduced, dtype=np.float32)
 
 
 def reduce_classes(classes: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
-    """Give each pixel the class index that covers most of it; a tie goes to the lowest.
+    """Reduce a class map: each pixel gets the class index that covers most of it, the lowest one in a tie.
 
     Args:
-        classes: class index of each painted pixel (H*s, W*s), in 0..count - 1.
+        classes: uint8 (H*s, W*s), class index of each rendered pixel, in 0..count - 1.
         count: number of class indices.
+
+    Returns:
+        uint8 (H, W).
     """
     steps = range(SUPERSAMPLING)
     samples = [classes[y::SUPERSAMPLING, x::SUPERSAMPLING] for y in steps for x in steps]
@@ -153,7 +162,7 @@ def _fill(mask: NDArray[np.uint8], corners: NDArray[np.float64]) -> None:
 
 
 def _object_frame(pose: Pose, origin: tuple[int, int], shape: tuple[int, ...]) -> tuple[FloatArray, FloatArray]:
-    """Coordinates u, v (H, W) in the object's frame of the canvas pixels from `origin` on."""
+    """Object coordinates u, v, float32 (H, W), of the canvas pixels from `origin` (x, y) on."""
     inverse = np.linalg.inv(pose.matrix[:, :2])
     x = np.arange(origin[0], origin[0] + shape[1]) - pose.matrix[0, 2]
     y = np.arange(origin[1], origin[1] + shape[0])[:, None] - pose.matrix[1, 2]
@@ -163,9 +172,9 @@ def _object_frame(pose: Pose, origin: tuple[int, int], shape: tuple[int, ...]) -
 
 
 def _shade(mask: NDArray[np.uint8], bulge: float, scale: float, light: Light) -> tuple[FloatArray, FloatArray]:
-    """Brightness and glint (H, W) of a rounded body under `light` (Lambert and Blinn-Phong).
+    """Diffuse and specular light, float32 (H, W), of a rounded body (Lambert and Blinn-Phong shading).
 
-    The body's height rises with the distance from its edge like a quarter of a sine wave.
+    The height of the body rises with the distance from its edge like a quarter of a sine wave.
     """
     padded = np.pad(mask, 1)
     distance = cv2.distanceTransform(padded, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
@@ -181,6 +190,6 @@ def _shade(mask: NDArray[np.uint8], bulge: float, scale: float, light: Light) ->
     x, y, z = light.direction
     facing = np.clip((-slope_x * x - slope_y * y + z) / length, 0.0, 1.0)
     half = np.array([x, y, z + 1.0]) / np.linalg.norm([x, y, z + 1.0])
-    mirror = np.clip((-slope_x * half[0] - slope_y * half[1] + half[2]) / length, 0.0, 1.0)
+    specular = np.clip((-slope_x * half[0] - slope_y * half[1] + half[2]) / length, 0.0, 1.0)
     diffuse = light.ambient + (1.25 - light.ambient) * facing
-    return np.asarray(diffuse, np.float32), np.asarray(light.gloss * mirror**24, np.float32)
+    return np.asarray(diffuse, np.float32), np.asarray(light.gloss * specular**24, np.float32)

@@ -1,7 +1,8 @@
-"""The demo's five classes: each a list of parts with its own shape, texture and varying colours.
+"""The five classes of the demo: each object is a list of parts with a shape, a texture and random colours.
 
-What tells a class from the others (shell, cap, head, wing) is smaller than the whole object, whose
-rest (foot, stem, belly, fins) is plain: evidence for a class alone does not outline it.
+The part that distinguishes a class (shell, cap, head, wing) is smaller than the object, and the other parts (foot,
+stem, belly, fins) are plain. So the most discriminative region, which class activation maps find, is not the whole
+object.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from tag2mask.demo.outlines import bend, ellipse, polygon, ribbon, smooth, wobbl
 from tag2mask.demo.textures import Colour, feathers, hsv, mix, plain, scales, spiral, spots, tabby
 
 Builder = Callable[[np.random.Generator], list[Part]]
-"""Make one object of a class, in its own frame: about [-1, 1], facing right, upright."""
+"""Make one object of a class in object coordinates: within about [-1, 1], upright, facing right."""
 
 
 def bird(rng: np.random.Generator) -> list[Part]:
@@ -101,7 +102,7 @@ def fish(rng: np.random.Generator) -> list[Part]:
 
 
 def mushroom(rng: np.random.Generator) -> list[Part]:
-    """Spotted cap, much smaller than the whole, on a long plain stem."""
+    """Spotted cap, much smaller than the object, on a long plain stem."""
     coat = _coat(rng)
     stem = plain(rng, hsv(rng.uniform(0.05, 0.16), rng.uniform(0.05, 0.4), rng.uniform(0.55, 0.92)))
     lean, wide = rng.uniform(-0.2, 0.2), rng.uniform(0.66, 0.85)
@@ -141,24 +142,24 @@ def snail(rng: np.random.Generator) -> list[Part]:
 
 
 BUILDERS: dict[str, Builder] = {"bird": bird, "cat": cat, "fish": fish, "mushroom": mushroom, "snail": snail}
-"""Builder of each class; the class index in a mask is the place in this order, from 1."""
+"""Builder of each class, in the order of the class indices 1, 2, ..."""
 
 CLASS_SHAPES = frozenset(BUILDERS)
-"""Shapes of the demo's classes; the recognition task must have none of them."""
+"""Shapes of the demo's classes; the pretraining task must contain none of them."""
 
 CLASS_TEXTURES = frozenset({"feathers", "tabby", "scales", "spots", "spiral"})
-"""Textures of the demo's classes; the recognition task must have none of them."""
+"""Textures of the demo's classes; the pretraining task must contain none of them."""
 
 
 def _coat(rng: np.random.Generator) -> Colour:
-    """Draw a main colour; all classes share this palette, so colour alone tells nothing."""
+    """Draw a main colour; all classes share this palette, so colour alone does not determine the class."""
     if rng.random() < 0.55:
         return hsv(rng.uniform(0.0, 0.14), rng.uniform(0.25, 0.85), rng.uniform(0.45, 0.9))
     return hsv(rng.random(), rng.uniform(0.1, 0.65), rng.uniform(0.45, 0.9))
 
 
 def _shift(rng: np.random.Generator, colour: Colour, amount: float) -> Colour:
-    """Lighten (`amount` > 0) or darken a colour, by an uncertain amount."""
+    """Lighten (`amount` > 0) or darken a colour by about `amount`."""
     amount *= rng.uniform(0.85, 1.15)
     target = 1.0 if amount > 0.0 else 0.0
     red, green, blue = (c + (target - c) * min(abs(amount) * 1.4, 1.0) for c in colour)

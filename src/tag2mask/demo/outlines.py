@@ -1,4 +1,4 @@
-"""Outlines of object parts: closed polygons (N, 2) of (right, down) in the object's frame."""
+"""Outlines of object parts: closed polygons, float64 (N, 2), corners (x, y) in object coordinates."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Point = tuple[float, float]
 
 
 def ellipse(centre: Point, radii: Point, *, angle: float = 0.0, points: int = 48) -> Outline:
-    """Ellipse with half axes `radii`, turned by `angle` radians clockwise."""
+    """Ellipse with half axes `radii`, rotated clockwise by `angle` in radians."""
     t = np.linspace(0.0, 2.0 * np.pi, points, endpoint=False)
     x, y = radii[0] * np.cos(t), radii[1] * np.sin(t)
     cos, sin = np.cos(angle), np.sin(angle)
@@ -35,7 +35,7 @@ def polygon(corners: Sequence[Point]) -> Outline:
 
 
 def regular(sides: int, radius: float, *, inner: float | None = None, turn: float = 0.0) -> Outline:
-    """Regular polygon, or a star if `inner` is the radius of the notches between its points."""
+    """Regular polygon; a star if `inner`, the radius of the notches between its points, is given."""
     count = sides if inner is None else 2 * sides
     t = turn - 0.5 * np.pi + np.arange(count) * 2.0 * np.pi / count
     radii = np.full(count, radius)
@@ -45,7 +45,7 @@ def regular(sides: int, radius: float, *, inner: float | None = None, turn: floa
 
 
 def ribbon(path: Sequence[Point], widths: Sequence[float], *, points: int = 32) -> Outline:
-    """Band along a smooth path, `widths` wide at its corners (linear between), with round ends."""
+    """Band along a smooth path through `path` with round ends; its width is interpolated from `widths`."""
     corners = np.asarray(path, dtype=np.float64)
     knots = np.linspace(0.0, 1.0, len(corners))
     t = np.linspace(0.0, 1.0, points)
@@ -61,7 +61,7 @@ def ribbon(path: Sequence[Point], widths: Sequence[float], *, points: int = 32) 
 
 
 def wobble(rng: np.random.Generator, outline: Outline, strength: float) -> Outline:
-    """Push an outline in and out by smooth waves of relative size `strength`: no two are alike."""
+    """Deform an outline with random smooth waves of relative amplitude `strength`."""
     centre = outline.mean(axis=0)
     offset = outline - centre
     angle = np.arctan2(offset[:, 1], offset[:, 0])
@@ -72,12 +72,12 @@ def wobble(rng: np.random.Generator, outline: Outline, strength: float) -> Outli
 
 
 def bend(outline: Outline, amount: float) -> Outline:
-    """Curve an outline sideways: a parabola moves its points down by `amount` at +-1 from the middle."""
+    """Bend an outline: move its points down by `amount` * x**2."""
     return np.stack([outline[:, 0], outline[:, 1] + amount * outline[:, 0] ** 2], axis=1)
 
 
 def _cap(start: Outline, end: Outline) -> Outline:
-    """Half circle from `start` to `end`, both (2,), without these two points."""
+    """Points of a half circle from `start` to `end`, both (2,), without these two."""
     centre, arm = (start + end) / 2.0, (start - end) / 2.0
     t = np.linspace(0.0, np.pi, 8)[1:-1, None]
     normal = np.array([arm[1], -arm[0]])

@@ -16,7 +16,7 @@ from tag2mask.api import predict, train
 from tag2mask.config.schema import Config
 from tag2mask.core.files import atomic_path, make_folder, write_text
 from tag2mask.data import Dataset, load_dataset
-from tag2mask.demo.scenes import write_collection
+from tag2mask.demo.scenes import write_dataset
 from tag2mask.demo.weights import BACKBONE, demo_weights
 from tag2mask.drawing import heatmap, overlay, palette_colours, sheet
 from tag2mask.evaluation.baselines import all_background, thresholded_cam
@@ -73,7 +73,7 @@ def run_demo(out: Path, *, seed: int = 0, quick: bool = False, report: Report = 
     """
     started = time.monotonic()
     scenes = make_folder(out) / "scenes"
-    write_collection(scenes, train=40 if quick else 400, val=10 if quick else 100, seed=seed)
+    write_dataset(scenes, train=40 if quick else 400, val=10 if quick else 100, seed=seed)
     report(f"scenes with tags and, to score by, masks: {scenes}")
     config = demo_config(seed=seed, quick=quick)
     run = _train(scenes, out / "run", config, report, "training from tags")

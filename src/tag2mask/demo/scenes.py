@@ -1,7 +1,7 @@
-"""The demo's collection: generated scenes with tags, and exact masks for scoring.
+"""The demo's dataset: generated scenes with tags, and exact ground truth for evaluation.
 
-Five classes (`CLASSES`) stand, several to a picture, among stones, twigs and leaves that belong to
-no class. Tags are all that training may use; the masks are known because the scenes are painted.
+Each image shows one to three objects of five classes (`CLASSES`) among stones, twigs and leaves of no class.
+Training uses only the tags; the ground truth is known because the images are rendered.
 """
 
 from __future__ import annotations
@@ -19,75 +19,75 @@ from PIL import Image
 from tag2mask.core.constants import BACKGROUND
 from tag2mask.core.errors import DataError
 from tag2mask.core.files import atomic_path, make_folder, write_text
-from tag2mask.demo.compose import Thing, compose
-from tag2mask.demo.grounds import make_clutter
+from tag2mask.demo.backgrounds import make_clutter
+from tag2mask.demo.compose import SceneObject, compose
 from tag2mask.demo.objects import BUILDERS
 from tag2mask.masks import mask_path, write_mask
 
 CLASSES: tuple[str, ...] = tuple(BUILDERS)
-"""Class names; the class index in a mask is the place here, from 1."""
+"""Class names in the order of the class indices 1, 2, ..."""
 
 SIZES = ((128, 128), (128, 160), (160, 128), (112, 144), (144, 144))
-"""(height, width) of the pictures."""
+"""(height, width) of the images."""
 
 SPLITS = ("train", "val")
-"""Splits of the collection, each a folder with `images`, `masks` and `tags.csv`."""
+"""Splits of the dataset, each a folder with `images`, `masks` and `tags.csv`."""
 
 _RECIPE = "recipe.json"
-_VERSION = 1  # raise it when the painting changes: an older folder is then painted anew
+_VERSION = 1  # increase it when rendering changes: the images of an older folder are then replaced
 _MIN_VISIBLE = 0.7
 _COMPANIONS = {"bird": "mushroom", "cat": "fish", "fish": "cat", "mushroom": "snail", "snail": "mushroom"}
 
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """One picture with what is known of it.
+    """One image with its ground truth and tags.
 
     Attributes:
         image: uint8 (H, W, 3), RGB.
-        mask: uint8 (H, W), class index of each pixel, 0 background.
-        tags: names of the classes in sight, in the order of `CLASSES`.
+        gt_mask: uint8 (H, W), class index of each pixel, 0 is background.
+        tags: names of the classes in the image, in the order of `CLASSES`.
     """
 
     image: NDArray[np.uint8]
-    mask: NDArray[np.uint8]
+    gt_mask: NDArray[np.uint8]
     tags: tuple[str, ...]
 
 
 def make_scene(rng: np.random.Generator, *, size: tuple[int, int] | None = None) -> Scene:
-    """Paint one scene of one to three objects of one to three classes.
+    """Render one scene of one to three objects of one to three classes.
 
     Args:
-        rng: source of all that varies.
+        rng: random generator; equal seeds give equal scenes.
         size: (height, width) in pixels; None draws one of `SIZES`.
     """
     while True:
         shape = size or SIZES[int(rng.integers(len(SIZES)))]
-        picture = compose(rng, shape, _draw_things(rng), min_visible=_MIN_VISIBLE)
-        tags = tags_of(picture.mask)
+        rendered = compose(rng, shape, _draw_objects(rng), min_visible=_MIN_VISIBLE)
+        tags = tags_of(rendered.gt_mask)
         if tags:
-            return Scene(picture.image, picture.mask, tags)
+            return Scene(rendered.image, rendered.gt_mask, tags)
 
 
-def tags_of(mask: NDArray[np.uint8]) -> tuple[str, ...]:
-    """Names of the classes in a mask (H, W), in the order of `CLASSES`."""
-    return tuple(CLASSES[index - 1] for index in np.unique(mask) if index != BACKGROUND)
+def tags_of(gt_mask: NDArray[np.uint8]) -> tuple[str, ...]:
+    """Names of the classes in a ground-truth mask, uint8 (H, W), in the order of `CLASSES`."""
+    return tuple(CLASSES[index - 1] for index in np.unique(gt_mask) if index != BACKGROUND)
 
 
-def write_collection(folder: Path, *, train: int, val: int, seed: int) -> None:
-    """Write the demo's collection: `classes.txt` and, per split, `images`, `tags.csv` and `masks`.
+def write_dataset(folder: Path, *, train: int, val: int, seed: int) -> None:
+    """Write the demo's dataset: `classes.txt` and, for each split, `images`, `tags.csv` and `masks`.
 
-    The same arguments give the same files. What an interrupted run has written is kept; a folder
-    painted with another seed is painted anew.
+    Equal arguments give equal files. The files of an interrupted call are kept; those of a call with other arguments
+    are replaced.
 
     Args:
-        folder: is made where needed.
-        train: number of training scenes.
-        val: number of validation scenes.
-        seed: of the random numbers, 0 or more.
+        folder: output folder, created if needed.
+        train: number of training images.
+        val: number of validation images.
+        seed: random seed, at least 0.
 
     Raises:
-        DataError: the folder holds something else, or cannot be written to.
+        DataError: `folder` contains other files, or cannot be written to.
     """
     counts = {"train": train, "val": val}
     recipe = json.dumps({"version": _VERSION, "seed": seed, **counts})
@@ -112,7 +112,7 @@ def _write_split(folder: Path, keys: list[tuple[int, int, int]]) -> None:
 
 
 def _write_scene(folder: Path, name: str, key: tuple[int, int, int]) -> tuple[str, ...]:
-    """Write one scene unless it is there, the mask last; return its tags."""
+    """Write one scene unless its mask, which is written last, exists; return its tags."""
     mask_file = mask_path(folder / "masks", name)
     if mask_file.exists():
         with Image.open(mask_file) as mask:
@@ -120,7 +120,7 @@ def _write_scene(folder: Path, name: str, key: tuple[int, int, int]) -> tuple[st
     scene = make_scene(np.random.default_rng(key))
     with atomic_path(folder / "images" / name) as temporary:
         Image.fromarray(scene.image).save(temporary, format="JPEG", quality=93, subsampling=0)
-    write_mask(mask_file, scene.mask, classes=len(CLASSES))
+    write_mask(mask_file, scene.gt_mask, classes=len(CLASSES))
     return scene.tags
 
 
@@ -130,25 +130,23 @@ def _written_recipe(folder: Path) -> str | None:
 
 
 def _remove_scenes(folder: Path) -> None:
-    """Remove the scenes of another recipe; touch nothing that was not written here."""
+    """Remove the scenes of another recipe; leave all files that were not written here."""
     if not folder.exists():
         return
     if any(folder.iterdir()) and not (folder / _RECIPE).is_file():
-        raise DataError(
-            f"{folder}: this folder holds other files; give a new or empty folder for the demo's collection"
-        )
+        raise DataError(f"{folder}: the folder holds other files; give a new or empty folder for the demo's dataset")
     for split in SPLITS:
         for pattern in ("images/*.jpg", "masks/*.png"):
             for file in (folder / split).glob(pattern):
                 file.unlink()
 
 
-def _draw_things(rng: np.random.Generator) -> list[Thing]:
-    """Draw what a scene holds, far to near: clutter, objects, and a little clutter before them."""
+def _draw_objects(rng: np.random.Generator) -> list[SceneObject]:
+    """Draw the contents of a scene, from far to near: clutter, objects of classes, and a little clutter in front."""
     count = int(rng.choice((1, 2, 3), p=(0.45, 0.4, 0.15)))
     largest = {1: 0.52, 2: 0.42, 3: 0.36}[count]
     objects = [
-        Thing(BUILDERS[name](rng), CLASSES.index(name) + 1, rng.uniform(0.68, 1.0) * largest)
+        SceneObject(BUILDERS[name](rng), CLASSES.index(name) + 1, rng.uniform(0.68, 1.0) * largest)
         for name in _draw_names(rng, count)
     ]
     behind = [_clutter(rng, 0.08, 0.3) for _ in range(int(rng.integers(1, 6)))]
@@ -157,7 +155,7 @@ def _draw_things(rng: np.random.Generator) -> list[Thing]:
 
 
 def _draw_names(rng: np.random.Generator, count: int) -> list[str]:
-    """Draw classes that prefer company: some are seen together more often than others."""
+    """Draw classes; some pairs occur together more often than others."""
     names = [CLASSES[int(rng.integers(len(CLASSES)))]]
     while len(names) < count:
         if rng.random() < 0.35:
@@ -167,5 +165,5 @@ def _draw_names(rng: np.random.Generator, count: int) -> list[str]:
     return names
 
 
-def _clutter(rng: np.random.Generator, smallest: float, largest: float) -> Thing:
-    return Thing(make_clutter(rng), BACKGROUND, rng.uniform(smallest, largest))
+def _clutter(rng: np.random.Generator, smallest: float, largest: float) -> SceneObject:
+    return SceneObject(make_clutter(rng), BACKGROUND, rng.uniform(smallest, largest))

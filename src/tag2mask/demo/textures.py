@@ -1,7 +1,7 @@
-"""Patterns painted on objects: pure functions of an object's own coordinates.
+"""Textures of objects: pure functions of object coordinates.
 
-A pattern maps coordinates ``u`` (right) and ``v`` (down), float32 arrays (H, W) in the object's frame
-(the object spans about [-1, 1]), to values (H, W) in [0, 1], which a paint mixes into colours.
+A pattern maps coordinates `u` (right) and `v` (down), float32 (H, W), within about [-1, 1] on the object, to values
+float32 (H, W) in [0, 1]. A paint maps them to colours.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ Paint = Callable[[FloatArray, FloatArray], FloatArray]
 
 
 def smoothstep(low: float, high: float, x: FloatArray) -> FloatArray:
-    """Rise smoothly from 0 at `low` to 1 at `high`."""
+    """Cubic step from 0 at `low` to 1 at `high`."""
     t = np.clip((x - low) / (high - low), 0.0, 1.0)
     return np.asarray(t * t * (3.0 - 2.0 * t), dtype=np.float32)
 
 
 def value_noise(rng: np.random.Generator, frequency: float) -> Pattern:
-    """Make smooth random values with about `frequency` bumps per unit of length."""
+    """Make value noise: smooth random values in [0, 1] with about `frequency` extrema per unit of length."""
     side = 32
     grid = rng.random((side, side), dtype=np.float32)
 
@@ -41,7 +41,7 @@ def value_noise(rng: np.random.Generator, frequency: float) -> Pattern:
 
 
 def fractal_noise(rng: np.random.Generator, frequency: float, octaves: int = 3) -> Pattern:
-    """Add octaves of value noise, each half as strong and twice as fine as the one before."""
+    """Make a sum of octaves of value noise, each with half the amplitude and twice the frequency of the one before."""
     layers = [value_noise(rng, frequency * 2.0**octave) for octave in range(octaves)]
     total = sum(0.5**octave for octave in range(octaves))
 
@@ -58,7 +58,7 @@ def fractal_noise(rng: np.random.Generator, frequency: float, octaves: int = 3) 
 
 
 def scales(size: float) -> Pattern:
-    """Rows of overlapping discs of radius `size`, the front ones on top, dark at the rim: a fish's side."""
+    """Make rows of overlapping discs of radius `size`, the front ones on top, dark at the rim: fish scales."""
 
     def pattern(u: FloatArray, v: FloatArray) -> FloatArray:
         distance, _ = _overlapping_discs(u / size, v / size)
@@ -68,7 +68,7 @@ def scales(size: float) -> Pattern:
 
 
 def spiral(turns: float, centre: tuple[float, float], radius: float) -> Pattern:
-    """Make one dark groove that winds `turns` times around `centre`: a snail's shell."""
+    """Make one dark groove that winds `turns` times around `centre`: the shell of a snail."""
 
     def pattern(u: FloatArray, v: FloatArray) -> FloatArray:
         x, y = u - centre[0], v - centre[1]
@@ -81,7 +81,7 @@ def spiral(turns: float, centre: tuple[float, float], radius: float) -> Pattern:
 
 
 def tabby(rng: np.random.Generator, frequency: float, angle: float) -> Pattern:
-    """Wavy bands of uneven width that break up: a cat's coat."""
+    """Make wavy bands of uneven width with gaps: the coat of a cat."""
     warp, gaps = fractal_noise(rng, 1.6, 2), fractal_noise(rng, 2.5, 2)
     cos, sin = float(np.cos(angle)), float(np.sin(angle))
 
@@ -94,7 +94,7 @@ def tabby(rng: np.random.Generator, frequency: float, angle: float) -> Pattern:
 
 
 def spots(rng: np.random.Generator, count: int, size: tuple[float, float]) -> Pattern:
-    """Scatter round spots of unequal `size` (least, greatest radius) above the middle: a mushroom's cap."""
+    """Make round spots with radii in the range `size`, in the upper half: the cap of a mushroom."""
     centres = np.empty((0, 2))
     for _ in range(count * 12):
         candidate = rng.uniform((-0.9, -1.0), (0.9, -0.1))
@@ -113,7 +113,7 @@ def spots(rng: np.random.Generator, count: int, size: tuple[float, float]) -> Pa
 
 
 def feathers(size: float) -> Pattern:
-    """Rows of long lobes, the front ones on top, each with a quill: a bird's wing."""
+    """Make rows of long lobes, the front ones on top, each with a quill: the wing of a bird."""
 
     def pattern(u: FloatArray, v: FloatArray) -> FloatArray:
         distance, across = _overlapping_discs(u / (2.4 * size), v / size)
@@ -124,9 +124,9 @@ def feathers(size: float) -> Pattern:
 
 
 def _overlapping_discs(u: FloatArray, v: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Distance from, and height over, the centre of the frontmost unit disc at each place.
+    """Distance from the centre of the frontmost unit disc, and the offset along `v` from it, at each point.
 
-    The discs stand in rows across `u`, every other row moved by half a step; greater `u` is in front.
+    The discs are in rows across `u`, every other row shifted by half a step; discs with greater `u` are in front.
     """
     pitch, step = 0.85, 1.5
     distance, height = np.ones_like(u), np.ones_like(u)
@@ -145,7 +145,7 @@ def _overlapping_discs(u: FloatArray, v: FloatArray) -> tuple[FloatArray, FloatA
 
 
 def mix(pattern: Pattern, low: Colour, high: Colour) -> Paint:
-    """Colour `low` where the pattern is 0, `high` where it is 1."""
+    """Make a paint with colour `low` where the pattern is 0 and `high` where it is 1."""
     first, second = np.asarray(low, np.float32), np.asarray(high, np.float32)
 
     def paint(u: FloatArray, v: FloatArray) -> FloatArray:
@@ -156,7 +156,7 @@ def mix(pattern: Pattern, low: Colour, high: Colour) -> Paint:
 
 
 def plain(rng: np.random.Generator, colour: Colour, strength: float = 0.12) -> Paint:
-    """One colour with a faint mottle of +-`strength` brightness: skin, stone, wood."""
+    """Make a paint of one colour with slight noise in brightness, +-`strength`."""
     noise = fractal_noise(rng, 4.0)
     base = np.asarray(colour, np.float32)
 
@@ -168,7 +168,7 @@ def plain(rng: np.random.Generator, colour: Colour, strength: float = 0.12) -> P
 
 
 def hsv(hue: float, saturation: float, value: float) -> Colour:
-    """RGB of a hue (any real, one turn is 1), saturation and value, both clipped to [0, 1]."""
+    """Convert to RGB in [0, 1]: hue is any real number with period 1, saturation and value are clipped to [0, 1]."""
     saturation, value = min(max(saturation, 0.0), 1.0), min(max(value, 0.0), 1.0)
     channels = [
         value * (1.0 - saturation * min(max(min(k, 4.0 - k), 0.0), 1.0))

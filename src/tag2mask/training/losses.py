@@ -1,4 +1,4 @@
-"""The losses of both streams. Unknown tags neither train nor suppress a class."""
+"""Losses of the tag classifier and of the segmentation head. A class with an unknown tag gets no gradient."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _NEVER = -1e4
 
 
 def tag_loss(logits: Tensor, tags: Tensor) -> Tensor:
-    """Sigmoid cross-entropy over the known tags.
+    """Binary cross-entropy with logits over the known tags.
 
     Args:
-        logits: (B, C).
-        tags: (B, C) `Tag` values: 1 present, 0 absent, -1 unknown.
+        logits: float (B, C).
+        tags: int (B, C), `Tag` values: 1 present, 0 absent, -1 unknown.
 
     Returns:
-        Mean over the known tags; 0 where none is known.
+        Scalar, the mean over the known tags; 0 if none is known.
     """
     known = (tags != Tag.UNKNOWN).to(logits)
     target = (tags == Tag.PRESENT).to(logits)
@@ -28,7 +28,10 @@ def tag_loss(logits: Tensor, tags: Tensor) -> Tensor:
 
 
 def without_unknown(logits: Tensor, tags: Tensor) -> Tensor:
-    """Take the classes of unknown tags out of the softmax of pixel logits (B, C + 1, h, w)."""
+    """Exclude classes with unknown tags from the softmax: set their pixel logits (B, C + 1, h, w) to -10000.
+
+    `tags` are int (B, C), `Tag` values; channel 0 of the logits is background.
+    """
     unknown = tags == Tag.UNKNOWN
     unknown = torch.cat([torch.zeros_like(unknown[:, :1]), unknown], dim=1)
     return logits.masked_fill(unknown[:, :, None, None], _NEVER)
@@ -42,47 +45,47 @@ def pixel_loss(
     background_weight: float = 1.0,
     corrected: Tensor | None = None,
 ) -> Tensor:
-    """Softmax cross-entropy against masks, without their 255 pixels and without unknown classes.
+    """Pixel-wise softmax cross-entropy against pseudo masks, without ignored pixels and unknown classes.
 
-    Masks made from tags miss parts of objects more often than they spill over, so that a network
-    trained on them as they are finds too little; a weight under 1 makes up for it. Images that are
-    known to show no class are background for certain, and keep the weight 1, as do corrected masks.
+    Pseudo masks made from tags miss parts of objects more often than they extend over the background, so a network
+    trained on them predicts too little foreground; a background weight below 1 compensates. The background of
+    corrected masks, and of images in which every tag is absent, is reliable and keeps weight 1.
 
     Args:
-        logits: (B, C + 1, h, w); upsampled to the masks' size.
-        masks: (B, H, W) int64 class indices, 255 ignored.
-        tags: (B, C) `Tag` values.
-        background_weight: of a background pixel, against 1 of an object's.
-        corrected: (B,) bool, masks that a person has corrected; None: none.
+        logits: float (B, C + 1, h, w), channel 0 is background; upsampled bilinearly to the size of the masks.
+        masks: int64 (B, H, W), class indices; 255 is ignored.
+        tags: int (B, C), `Tag` values.
+        background_weight: weight of a background pixel; a foreground pixel has weight 1.
+        corrected: bool (B,), whether a person has corrected the mask; None means no mask is corrected.
 
     Returns:
-        Weighted mean over the pixels that count; 0 where there is none.
+        Scalar, the weighted mean over the pixels that are not ignored; 0 if there is none.
     """
     size = (masks.shape[-2], masks.shape[-1])
     logits = F.interpolate(without_unknown(logits.float(), tags), size, mode="bilinear", align_corners=False)
     loss = F.cross_entropy(logits, masks, ignore_index=IGNORE_INDEX, reduction="none")
     weights = (masks != IGNORE_INDEX).to(loss)
     if background_weight != 1:
-        doubtful = (masks == 0) & (tags != Tag.ABSENT).any(dim=1)[:, None, None]
+        unreliable = (masks == 0) & (tags != Tag.ABSENT).any(dim=1)[:, None, None]
         if corrected is not None:
-            doubtful &= ~corrected[:, None, None]
-        weights = torch.where(doubtful, background_weight, weights)
+            unreliable &= ~corrected[:, None, None]
+        weights = torch.where(unreliable, background_weight, weights)
     return (loss * weights).sum() / weights.sum().clamp_min(1e-3)
 
 
 def image_level_loss(logits: Tensor, tags: Tensor) -> Tensor:
-    """Image-level loss on segmentation scores, for images whose mask has no foreground.
+    """Image-level loss on pixel logits, for images whose pseudo mask has no foreground.
 
-    For present classes and background the best-scoring pixel must be confident; for absent classes
-    even the best-scoring pixel must not be (Redondo-Cabrera et al. 2019; cf. Pinheiro and Collobert,
-    CVPR 2015, arXiv:1411.6228).
+    With s_k the maximum over the pixels of the softmax probability of class k, the loss of an image is the mean of
+    -log s_k over background and present classes plus the mean of -log(1 - s_k) over absent classes
+    (Redondo-Cabrera et al. 2019; cf. Pinheiro and Collobert, CVPR 2015, arXiv:1411.6228).
 
     Args:
-        logits: (B, C + 1, h, w).
-        tags: (B, C) `Tag` values.
+        logits: float (B, C + 1, h, w), channel 0 is background.
+        tags: int (B, C), `Tag` values.
 
     Returns:
-        Mean over images; 0 for B = 0.
+        Scalar, the mean over the images; 0 for B = 0.
     """
     if logits.shape[0] == 0:
         return logits.sum() * 0

@@ -1,4 +1,4 @@
-"""Shapes of the recognition task: outlines in the object's frame, none of them a shape of the demo."""
+"""Shapes of the pretraining task: outlines in object coordinates, none of them a shape of the demo's classes."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from tag2mask.demo.outlines import Outline, bend, ellipse, polygon, regular, ribbon, smooth
 
 Outlines = tuple[list[Outline], list[Outline]]
-"""(plain, textured) outlines of an object; the plain ones are painted first."""
+"""(plain, textured) outlines of an object; the plain ones are drawn first."""
 
 Shape = Callable[[np.random.Generator], Outlines]
-"""Make one object's outlines, which vary a little."""
+"""Make the outlines of one object, which vary slightly."""
 
 
 def _star(rng: np.random.Generator) -> Outlines:

@@ -1,4 +1,4 @@
-"""Textures of the recognition task: patterns of the object's frame, none of them one of the demo's."""
+"""Textures of the pretraining task: patterns in object coordinates, none of them a texture of the demo's classes."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 from tag2mask.demo.textures import FloatArray, Pattern, fractal_noise, smoothstep, value_noise
 
 Texture = Callable[[np.random.Generator], Pattern]
-"""Make one pattern of a texture, of a scale, angle and detail of its own."""
+"""Make one pattern of a texture, with random scale, angle and details."""
 
 
 def _turned(rng: np.random.Generator, size: tuple[float, float], wave: Pattern) -> Pattern:
-    """Turn a pattern of period 1 by any angle, to a period drawn from `size`."""
+    """Rotate a pattern of period 1 by a random angle, and scale it to a period drawn from `size`."""
     angle, scale = rng.uniform(0.0, np.pi), 1.0 / rng.uniform(*size)
     cos, sin = float(np.cos(angle) * scale), float(np.sin(angle) * scale)
     shift = rng.random(2)
@@ -27,7 +27,7 @@ def _turned(rng: np.random.Generator, size: tuple[float, float], wave: Pattern) 
 
 
 def _line(x: FloatArray, width: float) -> FloatArray:
-    """1 on lines of a relative `width` that repeat every 1, 0 between."""
+    """1 on lines of relative width `width` with period 1, 0 between them."""
     return 1.0 - smoothstep(width - 0.08, width + 0.08, np.asarray(np.abs(np.mod(x, 1.0) - 0.5) * 2.0, np.float32))
 
 

@@ -1,4 +1,4 @@
-"""What is behind and between the objects: textured grounds, and clutter that belongs to no class."""
+"""Textured backgrounds, and clutter: objects that belong to no class."""
 
 from __future__ import annotations
 
@@ -13,19 +13,22 @@ from tag2mask.demo.textures import Colour, FloatArray, fractal_noise, hsv, mix, 
 
 Size = tuple[int, int]
 """(height, width) in pixels."""
-Ground = Callable[[np.random.Generator, Size], FloatArray]
-"""Paint a whole picture (H, W, 3), RGB in [0, 1]."""
+Background = Callable[[np.random.Generator, Size], FloatArray]
+"""Render a background, float32 (H, W, 3), RGB in [0, 1]."""
 
 
-def make_ground(rng: np.random.Generator, size: Size) -> FloatArray:
-    """Paint one of the grounds; now and then two meet at a horizon, and far things are blurred."""
-    picture = _any_ground(rng, size)
+def make_background(rng: np.random.Generator, size: Size) -> FloatArray:
+    """Render a random background, float32 (H, W, 3), RGB in [0, 1].
+
+    Some consist of two backgrounds that meet at a horizon, and some are blurred.
+    """
+    image = _any_background(rng, size)
     if rng.random() < 0.35:
-        picture = _join_at_horizon(rng, picture, _any_ground(rng, size))
+        image = _join_at_horizon(rng, image, _any_background(rng, size))
     if rng.random() < 0.35:
         sigma = rng.uniform(0.5, 3.0)
-        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), sigma), np.float32)
-    return np.asarray(np.clip(picture, 0.0, 1.0), np.float32)
+        image = np.asarray(cv2.GaussianBlur(image, (0, 0), sigma), np.float32)
+    return np.asarray(np.clip(image, 0.0, 1.0), np.float32)
 
 
 def grass(rng: np.random.Generator, size: Size) -> FloatArray:
@@ -53,19 +56,19 @@ def sand(rng: np.random.Generator, size: Size) -> FloatArray:
 
 
 def water(rng: np.random.Generator, size: Size) -> FloatArray:
-    """Lying glints on a dark surface."""
+    """Horizontal highlights on a dark surface."""
     y, x = _grid(size)
     warp = fractal_noise(rng, 2.0)(x, y)
     waves = fractal_noise(rng, 1.0)(x * rng.uniform(2.0, 4.0) + 0.6 * warp, y * rng.uniform(9.0, 15.0))
-    glints = smoothstep(0.55, 0.85, _stretch(waves))
+    highlights = smoothstep(0.55, 0.85, _stretch(waves))
     hue = rng.uniform(0.44, 0.64)
     low = hsv(hue, rng.uniform(0.4, 0.8), rng.uniform(0.25, 0.5))
     high = hsv(hue - 0.04, rng.uniform(0.15, 0.4), rng.uniform(0.7, 0.95))
-    return _blend(low, high, np.asarray(0.35 * _stretch(waves) + 0.5 * glints, np.float32))
+    return _blend(low, high, np.asarray(0.35 * _stretch(waves) + 0.5 * highlights, np.float32))
 
 
 def pebbles(rng: np.random.Generator, size: Size) -> FloatArray:
-    """Rounded stones of unequal grey and brown, dark between them (nearest-site cells)."""
+    """Rounded stones in shades of grey and brown, dark between them (Voronoi cells)."""
     height, width = size
     count = int(rng.integers(60, 220))
     sites = rng.uniform((0, 0), (height, width), (count, 2))
@@ -85,10 +88,10 @@ def pebbles(rng: np.random.Generator, size: Size) -> FloatArray:
 
 
 def foliage(rng: np.random.Generator, size: Size) -> FloatArray:
-    """Leaves at all angles over deep shade."""
+    """Leaves at all angles over a dark background."""
     height, width = size
     hue, saturation = rng.uniform(0.05, 0.4), rng.uniform(0.3, 0.7)
-    picture = np.full((height, width, 3), hsv(hue, saturation, 0.15), np.float32)
+    image = np.full((height, width, 3), hsv(hue, saturation, 0.15), np.float32)
     shapes = smooth([(-1.0, 0.0), (0.0, -0.5), (1.0, 0.0), (0.0, 0.5)], rounds=2)
     longest = rng.uniform(14.0, 34.0)
     for brightness in np.sort(rng.uniform(0.18, 0.75, 170)):
@@ -96,8 +99,8 @@ def foliage(rng: np.random.Generator, size: Size) -> FloatArray:
         turn = length * np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         corners = shapes @ turn.T + rng.uniform((0, 0), (width, height))
         colour = hsv(hue + rng.normal() * 0.025, saturation, brightness + rng.normal() * 0.05)
-        cv2.fillPoly(picture, [np.round(corners).astype(np.int32)], colour)
-    return np.asarray(cv2.GaussianBlur(picture, (0, 0), 0.8), np.float32)
+        cv2.fillPoly(image, [np.round(corners).astype(np.int32)], colour)
+    return np.asarray(cv2.GaussianBlur(image, (0, 0), 0.8), np.float32)
 
 
 def planks(rng: np.random.Generator, size: Size) -> FloatArray:
@@ -111,13 +114,13 @@ def planks(rng: np.random.Generator, size: Size) -> FloatArray:
     warp = fractal_noise(rng, 1.5)(x, y + board)
     grain = fractal_noise(rng, 1.0)(x * 2.0 + 5.0 * board, y * 30.0 + 3.0 * warp)
     hue, saturation, value = rng.uniform(0.04, 0.12), rng.uniform(0.2, 0.65), rng.uniform(0.4, 0.9)
-    picture = _blend(hsv(hue, saturation, 0.6 * value), hsv(hue, 0.8 * saturation, value), _stretch(grain))
+    image = _blend(hsv(hue, saturation, 0.6 * value), hsv(hue, 0.8 * saturation, value), _stretch(grain))
     joint = smoothstep(0.0, 0.06, np.asarray(0.5 - np.abs(np.mod(y * boards, 1.0) - 0.5), np.float32))
-    return np.asarray((picture + shade[..., None]) * (0.35 + 0.65 * joint[..., None]), np.float32)
+    return np.asarray((image + shade[..., None]) * (0.35 + 0.65 * joint[..., None]), np.float32)
 
 
 def haze(rng: np.random.Generator, size: Size) -> FloatArray:
-    """Soft colours without detail: sky, a wall, things far out of focus."""
+    """Soft colours without detail: sky, a wall, a scene out of focus."""
     y, x = _grid(size)
     clouds = _stretch(fractal_noise(rng, rng.uniform(1.0, 3.0))(x, y))
     hue = rng.random()
@@ -126,7 +129,7 @@ def haze(rng: np.random.Generator, size: Size) -> FloatArray:
     return _blend(low, high, np.asarray(0.6 * y / y.max() + 0.4 * clouds, np.float32))
 
 
-GROUNDS: dict[str, Ground] = {
+BACKGROUNDS: dict[str, Background] = {
     "foliage": foliage,
     "grass": grass,
     "haze": haze,
@@ -138,7 +141,7 @@ GROUNDS: dict[str, Ground] = {
 
 
 def make_clutter(rng: np.random.Generator) -> list[Part]:
-    """Make one thing of no class: stone, twig, leaf, blade of grass, puddle or board."""
+    """Make one object of no class: stone, twig, leaf, grass, puddle or board."""
     kinds = (_stone, _twig, _leaf, _blade, _puddle, _board)
     return kinds[int(rng.integers(len(kinds)))](rng)
 
@@ -192,9 +195,9 @@ def _board(rng: np.random.Generator) -> list[Part]:
     return [Part(polygon(corners), plain(rng, colour, 0.3), 0.2)]
 
 
-def _any_ground(rng: np.random.Generator, size: Size) -> FloatArray:
-    names = sorted(GROUNDS)
-    return GROUNDS[names[int(rng.integers(len(names)))]](rng, size)
+def _any_background(rng: np.random.Generator, size: Size) -> FloatArray:
+    names = sorted(BACKGROUNDS)
+    return BACKGROUNDS[names[int(rng.integers(len(names)))]](rng, size)
 
 
 def _join_at_horizon(rng: np.random.Generator, near: FloatArray, far: FloatArray) -> FloatArray:
