@@ -11,14 +11,16 @@ import pytest
 from PIL import Image
 
 from tag2mask.core.errors import DataError
-from tag2mask.evaluation.folders import estimate, evaluate, evaluate_pairs
+from tag2mask.core.record import ImageRecord
+from tag2mask.data.dataset import Dataset
+from tag2mask.evaluation import estimate, evaluate, evaluate_dataset, evaluate_pairs
 from tag2mask.masks import read_mask, write_mask
 from tests.helpers import bench_folder
 
 
 @pytest.fixture
 def folders(tmp_path: Path) -> tuple[Path, Path]:
-    """Two images: human masks in gt, predictions in preds."""
+    """Two images: ground truth in gt, predictions in preds."""
     gt, preds = tmp_path / "gt", tmp_path / "preds"
     write_mask(gt / "a.png", np.array([[0, 0, 1, 1], [0, 0, 255, 255]]))
     write_mask(gt / "sub" / "b.png", np.array([[2, 2]]))
@@ -46,6 +48,32 @@ def test_scores_by_hand(folders: tuple[Path, Path]) -> None:
     assert document["confusion"] == result.confusion.tolist()
 
 
+def test_paths_may_be_text(folders: tuple[Path, Path], tmp_path: Path) -> None:
+    predicted, ground_truth = (str(folder) for folder in folders)
+    expected = evaluate(*folders, ["cat", "dog"])
+    assert evaluate(predicted, ground_truth, ["cat", "dog"]).to_dict() == expected.to_dict()
+    file = tmp_path / "classes.txt"
+    file.write_text("cat\ndog\n")
+    for classes in (file, str(file), ("cat", "dog")):
+        assert evaluate(predicted, ground_truth, classes).to_dict() == expected.to_dict()
+    assert estimate(predicted, ground_truth, str(file)).evaluation.to_dict() == expected.to_dict()
+    with pytest.raises(DataError, match="cat: no such file; expected class names"):
+        evaluate(predicted, ground_truth, "cat")
+
+
+def test_corrected_masks_are_no_predictions(folders: tuple[Path, Path]) -> None:
+    preds, gt = folders
+    records = (
+        ImageRecord("a.jpg", gt_mask=gt / "a.png"),
+        ImageRecord("sub/b.jpg", gt_mask=gt / "sub" / "b.png", corrected=preds / "sub" / "b.png"),
+        ImageRecord("c.jpg"),
+    )
+    result = evaluate_dataset(preds, Dataset(gt, ("cat", "dog"), records))
+    assert result is not None
+    assert result.to_dict() == evaluate_pairs([(preds / "a.png", gt / "a.png")], ["cat", "dog"]).to_dict()
+    assert evaluate_dataset(preds, Dataset(gt, ("cat", "dog"), records[1:])) is None
+
+
 @pytest.mark.parametrize("threads", [1, 2, 5])
 def test_threads_do_not_matter(folders: tuple[Path, Path], threads: int) -> None:
     one = evaluate(*folders, ["cat", "dog"], threads=1)
@@ -70,7 +98,8 @@ def test_missing_prediction(folders: tuple[Path, Path]) -> None:
 
 def test_wrong_size(folders: tuple[Path, Path]) -> None:
     write_mask(folders[0] / "a.png", np.zeros((4, 2), np.uint8))
-    with pytest.raises(DataError, match=r"preds/a\.png: prediction is 4 x 2 .*mask 2 x 4; write masks at the size"):
+    message = r"preds/a\.png: prediction is 4 x 2 .*ground truth 2 x 4; write masks at the size"
+    with pytest.raises(DataError, match=message):
         evaluate(*folders, ["cat", "dog"])
 
 
@@ -93,7 +122,7 @@ def test_pairs_from_anywhere(folders: tuple[Path, Path]) -> None:
     expected = evaluate(preds, gt, ["cat", "dog"])
     assert evaluate_pairs(pairs, ["cat", "dog"]).to_dict() == expected.to_dict()
     assert evaluate_pairs(pairs[:1], ["cat", "dog"], extra=1).extra == 1
-    with pytest.raises(DataError, match="no pair of a predicted and a human mask"):
+    with pytest.raises(DataError, match="no pair of a predicted mask and its ground truth"):
         evaluate_pairs([], ["cat"])
 
 
@@ -113,7 +142,7 @@ def test_nothing_to_score(tmp_path: Path) -> None:
 def test_colour_prediction_and_damaged_file(folders: tuple[Path, Path]) -> None:
     preds, gt = folders
     Image.new("RGB", (4, 2)).save(preds / "a.png")
-    with pytest.raises(DataError, match=r"preds/a\.png: this mask is a colour picture"):
+    with pytest.raises(DataError, match=r"preds/a\.png: this mask is a colour image"):
         evaluate(preds, gt, ["cat", "dog"])
     (gt / "a.png").write_bytes(b"")
     write_mask(preds / "a.png", np.zeros((2, 4), np.uint8))
@@ -181,26 +210,26 @@ def test_agrees_with_an_independent_scorer(tmp_path: Path) -> None:
     assert reference["pixel_accuracy"] == pytest.approx(result.pixel_accuracy, abs=1e-12)
 
 
-def test_the_interval_of_a_sample_holds_what_the_whole_collection_scores(tmp_path: Path) -> None:
+def test_the_interval_of_a_sample_holds_the_score_of_the_whole_dataset(tmp_path: Path) -> None:
     """Of 40 random samples of 30 images, nearly all 95 % intervals hold the mIoU of all 600."""
     rng = np.random.default_rng(0)
     for index in range(600):
         target = rng.integers(0, 3, (8, 8)).astype(np.uint8)
         wrong = rng.random((8, 8)) < rng.beta(2, 4)  # images differ in how hard they are
-        write_mask(tmp_path / "human" / f"{index:03d}.png", target)
+        write_mask(tmp_path / "truth" / f"{index:03d}.png", target)
         write_mask(tmp_path / "preds" / f"{index:03d}.png", np.where(wrong, (target + 1) % 3, target).astype(np.uint8))
-    whole = evaluate(tmp_path / "preds", tmp_path / "human", ("a", "b"))
+    whole = evaluate(tmp_path / "preds", tmp_path / "truth", ("a", "b"))
     held = 0
     for trial in range(40):
         folder = tmp_path / f"sample{trial}"
         folder.mkdir()
         for index in rng.choice(600, 30, replace=False):
-            (folder / f"{index:03d}.png").symlink_to(tmp_path / "human" / f"{index:03d}.png")
+            (folder / f"{index:03d}.png").symlink_to(tmp_path / "truth" / f"{index:03d}.png")
         guess = estimate(tmp_path / "preds", folder, ("a", "b"), resamples=400)
         assert guess.low < guess.evaluation.miou < guess.high
         held += guess.low <= whole.miou <= guess.high
     assert 34 <= held <= 40
-    narrow = estimate(tmp_path / "preds", tmp_path / "human", ("a", "b"), resamples=400)
+    narrow = estimate(tmp_path / "preds", tmp_path / "truth", ("a", "b"), resamples=400)
     assert narrow.high - narrow.low < 0.5 * (guess.high - guess.low)
     assert narrow.evaluation.miou == pytest.approx(whole.miou)
     assert "95 % interval" in narrow.summary()

@@ -10,33 +10,35 @@ from typer.testing import CliRunner
 
 from tag2mask.cli import app
 from tag2mask.core.errors import DataError
-from tag2mask.data import load_dataset
+from tag2mask.data import Dataset
 from tag2mask.evaluation.label_free import label_free_score
-from tag2mask.inference.predictor import Predictor
+from tag2mask.inference.backends.torch import TorchBackend
+from tag2mask.inference.segmenter import Segmenter
 from tag2mask.models.checkpoint import RunFolder, load_model, save_model
 from tests.helpers import TinyCollection
 
 
 def test_a_trained_network_scores_above_a_spoilt_one(shapes: TinyCollection, trained: Path) -> None:
-    collection = load_dataset(shapes.images, shapes.tags, classes=shapes.class_file)
-    predictor = Predictor.load(trained, device="cpu")
-    good = label_free_score(predictor, collection, limit=24)
+    dataset = Dataset.load(shapes.images, shapes.tags, classes=shapes.class_file)
+    segmenter = Segmenter.from_pretrained(trained, device="cpu")
+    good = label_free_score(segmenter, dataset, limit=24)
     assert good.images == 24
     for sign in (good.consistency, good.agreement, good.stability):
         assert 0 <= sign <= 1
     assert good.score == pytest.approx((good.consistency + good.agreement + good.stability) / 3)
     assert "label-free score" in good.summary()
     torch.manual_seed(0)
-    for head in (predictor.network.segmentation, predictor.network.recognition):
+    assert isinstance(segmenter.backend, TorchBackend)
+    for head in (segmenter.backend.network.segmentation, segmenter.backend.network.recognition):
         for parameter in head.parameters():
             parameter.data = torch.randn_like(parameter) * 0.1
-    assert label_free_score(predictor, collection, limit=24).score < good.score - 0.1
+    assert label_free_score(segmenter, dataset, limit=24).score < good.score - 0.1
 
 
 def test_other_classes_are_refused(shapes: TinyCollection, trained: Path) -> None:
-    other = load_dataset(shapes.images, shapes.tags, classes=("square", "disc"))
-    with pytest.raises(DataError, match="needs photographs with tags of the classes disc, square"):
-        label_free_score(Predictor.load(trained, device="cpu"), other)
+    other = Dataset.load(shapes.images, shapes.tags, classes=("square", "disc"))
+    with pytest.raises(DataError, match="needs images with tags of the classes disc, square"):
+        label_free_score(Segmenter.from_pretrained(trained, device="cpu"), other)
 
 
 def test_the_command(shapes: TinyCollection, trained: Path) -> None:
@@ -46,7 +48,7 @@ def test_the_command(shapes: TinyCollection, trained: Path) -> None:
     assert '"consistency"' in result.stdout
 
 
-def test_a_damaged_photograph_is_skipped(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:
+def test_a_damaged_image_is_skipped(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:
     shutil.copytree(shapes.images, tmp_path / "images")
     damaged = sorted((tmp_path / "images").iterdir())[0]
     damaged.write_bytes(damaged.read_bytes()[:200])

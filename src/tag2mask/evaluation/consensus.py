@@ -1,8 +1,8 @@
-"""Which of several networks has the best masks, told without any human mask: by the vote of the others.
+"""Which of several networks has the best masks, without ground truth: by the vote of the others.
 
-Errors of different settings differ more than what they get right, so that a majority is better than most
-of those that vote, and nearness to it may rank them. Each setting is compared with the vote of all other
-settings, corrected by the tags. How well this ranks is measured in `docs/lab-log.md`.
+Networks of different settings differ more in their errors than in what they get right. So a majority of them is better
+than most of those that vote, and agreement with it may rank them. Each setting is compared with the vote of all other
+settings, corrected by the tags. `docs/lab-log.md` has how well this ranks.
 """
 
 from __future__ import annotations
@@ -17,17 +17,21 @@ from tag2mask.evaluation.metrics import confusion_matrix, mean_iou
 
 
 def majority(votes: NDArray[np.integer], tags: NDArray[np.int8]) -> NDArray[np.uint8]:
-    """Mask that most votes are for, of classes that the tags allow.
+    """Mask of the class with the most votes at each pixel, among the classes that the tags allow.
 
-    A place is foreground if more than half of its votes name any class; it has the class, of those that
+    A pixel is foreground if more than half of its votes are for any class; it has the class, of those that
     are present or unknown, with the most votes there.
 
     Args:
-        votes: (C + 1, H, W) how many masks have a class there, background first.
+        votes: (C + 1, H, W) number of masks that have a class there, background first.
         tags: (C,) `Tag` values.
 
     Returns:
         (H, W) class indices; background where no class is allowed.
+
+    >>> votes = np.array([[[3, 1]], [[0, 2]]])
+    >>> majority(votes, np.array([Tag.PRESENT], dtype=np.int8)).tolist()
+    [[0, 1]]
     """
     allowed = np.flatnonzero(tags != Tag.ABSENT) + 1
     if not len(allowed):
@@ -38,14 +42,14 @@ def majority(votes: NDArray[np.integer], tags: NDArray[np.int8]) -> NDArray[np.u
 
 
 class Consensus:
-    """Scores of several networks' masks of the same photographs, one photograph at a time."""
+    """Scores of several networks' masks of the same images, one image at a time."""
 
     def __init__(self, settings: Sequence[str], num_classes: int):
-        """Start with no photograph.
+        """Start with no image.
 
         Args:
-            settings: name of the setting of each network; networks of one setting, say with other seeds, have
-                no vote on each other.
+            settings: name of the setting of each network; networks of one setting, say with other seeds, do not vote
+                on each other.
             num_classes: C, without background.
 
         Raises:
@@ -58,21 +62,24 @@ class Consensus:
         self.confusions = np.zeros((len(settings), self.size, self.size), dtype=np.int64)
 
     def add(self, masks: Sequence[NDArray[np.uint8]], tags: NDArray[np.int8]) -> None:
-        """Take in a photograph.
+        """Add an image.
 
         Args:
-            masks: (H, W) class indices of each network, made without the tags.
-            tags: (C,) `Tag` values of the photograph.
+            masks: (H, W) class indices of each network, predicted without the tags.
+            tags: (C,) `Tag` values of the image.
         """
-        stacked = np.stack(masks)
-        votes = np.stack([(stacked == index).sum(axis=0, dtype=np.int16) for index in range(self.size)])
+        joined = np.stack(masks)
+        votes = self._votes(joined)
         for setting in dict.fromkeys(self.settings):
             own = [k for k, name in enumerate(self.settings) if name == setting]
-            mine = np.stack([(stacked[own] == index).sum(axis=0, dtype=np.int16) for index in range(self.size)])
-            target = majority(votes - mine, tags)
+            target = majority(votes - self._votes(joined[own]), tags)
             for k in own:
-                self.confusions[k] += confusion_matrix(stacked[k], target, self.size)
+                self.confusions[k] += confusion_matrix(joined[k], target, self.size)
 
     def scores(self) -> list[float]:
-        """mIoU of each network's masks against the vote of the other settings, in 0..1."""
+        """mIoU of each network's masks against the vote of the other settings, in [0, 1]."""
         return [mean_iou(confusion) for confusion in self.confusions]
+
+    def _votes(self, masks: NDArray[np.uint8]) -> NDArray[np.int16]:
+        """Number of masks (N, H, W) that have each class, (C + 1, H, W)."""
+        return np.stack([(masks == index).sum(axis=0, dtype=np.int16) for index in range(self.size)])

@@ -1,40 +1,46 @@
-"""How good a network's masks are, told from tagged photographs without any human mask.
+"""How good a network's masks are, from tagged images without ground truth.
 
-Three signs, each in 0..1, higher is better:
+Three signs, each in [0, 1], higher is better:
 
-- tag consistency: F1 of the classes that the masks made without tags show, against the tags;
-- agreement: mIoU between the masks of the two streams, both made with the tags given;
-- stability: mIoU between masks of a photograph seen at the usual size and at three quarters of it.
+- tag consistency: F1 score of the classes in masks predicted without tags, against the tags;
+- agreement: mIoU between the masks of the two heads, both with the tags given;
+- stability: mIoU between masks of an image seen at the usual size and at three quarters of it.
 
-Their mean does not estimate mIoU. Where there are several networks, `consensus_scores` has their nearness
-to each other's vote. How well either ranks is open: `docs/lab-log.md` has what was measured. Use tagged
-photographs that were not trained on.
+Their mean does not estimate mIoU. Where there are several networks, `consensus_scores` compares each with the vote of
+the others. `docs/lab-log.md` has how well either ranks networks. Use tagged images that were not trained on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tag2mask.config.schema import PredictionConfig
 from tag2mask.core.errors import DataError
-from tag2mask.data import Dataset
 from tag2mask.core.record import ImageRecord
+from tag2mask.data import Dataset
 from tag2mask.evaluation.consensus import Consensus
 from tag2mask.evaluation.metrics import confusion_matrix, mean_iou
-from tag2mask.images.decode import read_image
-from tag2mask.inference.predictor import Prediction, Predictor, Request
+from tag2mask.inference.segmenter import Segmenter
 
 SMALLER = 0.75
+"""Scale of the smaller view, relative to the usual one."""
+
 SHOWN = 0.005
-"""Share of a photograph's pixels from which on a class counts as shown."""
+"""Share of an image's pixels from which on a class counts as shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelFree:
-    """The signs and their mean, all in 0..1, and the number of photographs they come from."""
+    """The signs, all in [0, 1], and the number of images they come from.
+
+    >>> LabelFree(consistency=0.9, agreement=0.6, stability=0.75, images=8).score
+    0.75
+    """
 
     consistency: float
     agreement: float
@@ -60,95 +66,106 @@ class LabelFree:
         """One line for people."""
         return (
             f"label-free score {100 * self.score:.1f} over {self.images} images "
-            f"(tag consistency {100 * self.consistency:.1f}, agreement of streams {100 * self.agreement:.1f}, "
+            f"(tag consistency {100 * self.consistency:.1f}, agreement of heads {100 * self.agreement:.1f}, "
             f"stability {100 * self.stability:.1f})"
         )
 
 
-def label_free_score(predictor: Predictor, collection: Dataset, *, limit: int = 100) -> LabelFree:
-    """Score a network on tagged photographs.
+def label_free_score(segmenter: Segmenter, dataset: Dataset, *, limit: int = 100) -> LabelFree:
+    """Score a network on tagged images.
 
     Args:
-        predictor: the trained network.
-        collection: photographs with tags of the network's classes, in its order.
-        limit: at most so many of them, spread evenly over the collection.
+        segmenter: the trained network.
+        dataset: images with tags of the network's classes, in its order.
+        limit: at most so many of them, spread evenly over the dataset.
 
     Raises:
-        DataError: the collection is empty or has other classes.
+        DataError: the dataset is empty or has other classes.
     """
-    items = _chosen(predictor, collection, limit)
-    prediction = predictor.config.prediction
-    plain = prediction.model_copy(update={"prior_weight": 0.0})
-    prior = prediction.model_copy(update={"prior_weight": 1.0})
-
-    smaller = prediction.model_copy(update={"scales": tuple(SMALLER * scale for scale in prediction.scales)})
-
-    free = [_small(one) for one in predictor.predict_many(_requests(items, tagged=False))]
-    shrunk = [_small(one) for one in predictor.predict_many(_requests(items, tagged=False), settings=smaller)]
-    one_stream = [_small(one) for one in predictor.predict_many(_requests(items, tagged=True), settings=plain)]
-    other_stream = [_small(one) for one in predictor.predict_many(_requests(items, tagged=True), settings=prior)]
-    size = len(predictor.classes) + 1
-    right = wrong = missed = 0
-    for item, mask in zip(items, free, strict=True):
-        shares = np.bincount(mask.ravel(), minlength=size)[1:] / mask.size
-        shown = {predictor.classes[index] for index in np.flatnonzero(shares >= SHOWN)} - item.unknown
-        right += len(shown & item.present)
-        wrong += len(shown - item.present)
-        missed += len(item.present - shown)
-    f1 = 2 * right / max(1, 2 * right + wrong + missed)
-    return LabelFree(f1, _overlap(one_stream, other_stream, size), _overlap(free, shrunk, size), len(items))
+    records = _chosen(segmenter, dataset, limit)
+    usual = segmenter.config.prediction
+    smaller = usual.model_copy(update={"scales": tuple(SMALLER * scale for scale in usual.scales)})
+    segmentation_head = usual.model_copy(update={"prior_weight": 0.0})
+    recognition_head = usual.model_copy(update={"prior_weight": 1.0})
+    free = list(_masks(segmenter, records, tagged=False))
+    shrunk = _masks(segmenter, records, tagged=False, settings=smaller)
+    one_head = _masks(segmenter, records, tagged=True, settings=segmentation_head)
+    other_head = _masks(segmenter, records, tagged=True, settings=recognition_head)
+    size = len(segmenter.classes) + 1
+    return LabelFree(
+        _tag_consistency(free, records, segmenter.classes),
+        _overlap(one_head, other_head, size),
+        _overlap(free, shrunk, size),
+        len(records),
+    )
 
 
-def consensus_scores(predictors: Sequence[Predictor], collection: Dataset, *, limit: int = 100) -> list[float]:
-    """Compare networks on tagged photographs by how near each is to the vote of the others.
+def consensus_scores(segmenters: Sequence[Segmenter], dataset: Dataset, *, limit: int = 100) -> list[float]:
+    """Compare networks on tagged images by how well each agrees with the vote of the others.
 
     Args:
-        predictors: at least three trained networks of the same classes.
-        collection: photographs with tags of those classes, in their order.
-        limit: at most so many of them, spread evenly over the collection.
+        segmenters: at least three trained networks of the same classes.
+        dataset: images with tags of those classes, in their order.
+        limit: at most so many of them, spread evenly over the dataset.
 
     Returns:
-        For each network the mIoU, in 0..1, of its masks, made without tags, against the others' vote.
+        For each network the mIoU, in [0, 1], of its masks, predicted without tags, against the others' vote.
 
     Raises:
-        DataError: fewer than three networks, no photographs, or other classes.
+        DataError: fewer than three networks, no images, or other classes.
     """
-    if len(predictors) < 3:
-        raise DataError(f"a vote needs at least three networks, got {len(predictors)}; name more of them")
-    for predictor in predictors:  # all are checked before the first is used
-        items = _chosen(predictor, collection, limit)
-    consensus = Consensus([str(k) for k in range(len(predictors))], len(collection.classes))
-    masks = [predictor.predict_many(_requests(items, tagged=False)) for predictor in predictors]
-    tags = {item.name: row for item, row in zip(collection.records, collection.tags(), strict=True)}
-    for item, *one in zip(items, *masks, strict=True):
-        consensus.add([_small(prediction) for prediction in one], tags[item.name])
+    if len(segmenters) < 3:
+        raise DataError(f"a vote needs at least three networks, got {len(segmenters)}; name more of them")
+    for segmenter in segmenters:  # all are checked before the first is used
+        records = _chosen(segmenter, dataset, limit)
+    consensus = Consensus([str(k) for k in range(len(segmenters))], len(dataset.classes))
+    tags = {record.name: row for record, row in zip(dataset.records, dataset.tags(), strict=True)}
+    every = [_masks(segmenter, records, tagged=False) for segmenter in segmenters]
+    for record, *masks in zip(records, *every, strict=True):
+        consensus.add(masks, tags[record.name])
     return consensus.scores()
 
 
-def _chosen(predictor: Predictor, collection: Dataset, limit: int) -> list[ImageRecord]:
-    """At most `limit` items of the collection, spread evenly over it."""
-    if not collection.records or tuple(collection.classes) != predictor.classes:
+def _chosen(segmenter: Segmenter, dataset: Dataset, limit: int) -> tuple[ImageRecord, ...]:
+    """At most `limit` records of the dataset, spread evenly over it."""
+    if not dataset.records or tuple(dataset.classes) != segmenter.classes:
         raise DataError(
-            f"the label-free score needs photographs with tags of the classes {', '.join(predictor.classes)}; "
-            f"got {len(collection.records)} with {', '.join(collection.classes)}"
+            f"the label-free score needs images with tags of the classes {', '.join(segmenter.classes)}; "
+            f"got {len(dataset.records)} with {', '.join(dataset.classes)}"
         )
-    return list(collection.spread(limit).records)
+    return dataset.spread(limit).records
 
 
-def _requests(items: Sequence[ImageRecord], *, tagged: bool) -> Iterator[Request]:
-    for item in items:
-        image = read_image(item.path)
-        yield Request(image, sorted(item.present) if tagged else None, sorted(item.unknown) if tagged else ())
+def _masks(
+    segmenter: Segmenter, records: Sequence[ImageRecord], *, tagged: bool, settings: PredictionConfig | None = None
+) -> Iterator[NDArray[np.uint8]]:
+    """Every second row and column of each mask: the scores need no more, and many masks fit in memory."""
+    images: Iterator[tuple[Path, ImageRecord | None]] = (
+        (record.path, record if tagged else None) for record in records
+    )
+    for prediction in segmenter.predict_many(images, settings=settings):
+        yield prediction.mask[::2, ::2].copy()
 
 
-def _overlap(masks: list[NDArray[np.uint8]], others: list[NDArray[np.uint8]], size: int) -> float:
-    """mIoU of masks against others of the same photographs."""
+def _tag_consistency(
+    masks: Sequence[NDArray[np.uint8]], records: Sequence[ImageRecord], classes: Sequence[str]
+) -> float:
+    """F1 score, over all images, of the classes that the masks show against the tags."""
+    right = wrong = missed = 0
+    for record, mask in zip(records, masks, strict=True):
+        shares = np.bincount(mask.ravel(), minlength=len(classes) + 1)[1:] / mask.size
+        shown = {classes[index] for index in np.flatnonzero(shares >= SHOWN).tolist()} - record.unknown
+        right += len(shown & record.present)
+        wrong += len(shown - record.present)
+        missed += len(record.present - shown)
+    return 2 * right / max(1, 2 * right + wrong + missed)
+
+
+def _overlap(
+    masks: Sequence[NDArray[np.uint8]] | Iterator[NDArray[np.uint8]], others: Iterator[NDArray[np.uint8]], size: int
+) -> float:
+    """mIoU of masks against others of the same images."""
     confusion = np.zeros((size, size), dtype=np.int64)
     for mask, other in zip(masks, others, strict=True):
         confusion += confusion_matrix(mask, other, size)
     return mean_iou(confusion)
-
-
-def _small(prediction: Prediction) -> NDArray[np.uint8]:
-    """Every second pixel: the scores do not need more, and masks of many photographs fit in memory."""
-    return prediction.mask[::2, ::2].copy()

@@ -1,13 +1,16 @@
 """Confusion matrix, IoU and mIoU: pure functions of arrays.
 
-One confusion matrix is summed over a whole split, each image at its original size; pixels whose
-target is `IGNORE_INDEX` are dropped. For class k
+One confusion matrix is summed over a whole split, each image at its original size; pixels whose target is
+`IGNORE_INDEX` are dropped. For class k
 
     IoU_k = tp_k / (target_k + preds_k - tp_k)
 
-(Everingham et al., "The PASCAL Visual Object Classes Challenge", IJCV 2015,
-doi 10.1007/s11263-014-0733-5). A class absent from target and preds alike has no IoU (NaN) and is
-left out of the mean; one that is predicted but absent counts 0.
+(Everingham et al., "The PASCAL Visual Object Classes Challenge", IJCV 2015, doi 10.1007/s11263-014-0733-5). A class
+absent from target and preds alike has no IoU (NaN) and is left out of the mean; one that is predicted but absent
+counts 0.
+
+Our own and not torchmetrics', with which it agrees (`MulticlassJaccardIndex(ignore_index=255)`, in the tests): scoring
+masks must not need PyTorch.
 """
 
 from __future__ import annotations
@@ -34,8 +37,11 @@ def confusion_matrix(preds: NDArray[Any], target: NDArray[Any], num_classes: int
     Raises:
         ValueError: shapes differ, types are not integers, or a class index is out of range. A
             prediction of `IGNORE_INDEX` is out of range wherever it stands.
+
+    >>> confusion_matrix(np.array([[0, 1], [1, 1]]), np.array([[0, 0], [1, 255]]), 2).tolist()
+    [[1, 1], [0, 1]]
     """
-    _check(preds, target, num_classes)
+    _validate(preds, target, num_classes)
     keep = target != IGNORE_INDEX
     pairs = target[keep].astype(np.int64) * num_classes + preds[keep]
     return np.bincount(pairs, minlength=num_classes * num_classes).reshape(num_classes, num_classes)
@@ -48,7 +54,13 @@ def iou_per_class(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
         confusion: int64 (C, C), rows target, columns preds.
 
     Returns:
-        float64 (C,) in 0..1; NaN where a class is absent from target and preds alike.
+        float64 (C,) in [0, 1]; NaN where a class is absent from target and preds alike.
+
+    Raises:
+        ValueError: the matrix is not square.
+
+    >>> iou_per_class(np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]])).round(2).tolist()
+    [0.75, 0.67, nan]
     """
     if confusion.ndim != 2 or confusion.shape[0] != confusion.shape[1]:
         raise ValueError(f"a confusion matrix is square, (C, C); got {confusion.shape}")
@@ -60,19 +72,27 @@ def iou_per_class(confusion: NDArray[np.int64]) -> NDArray[np.float64]:
 
 
 def mean_iou(confusion: NDArray[np.int64]) -> float:
-    """Mean of `iou_per_class` over the classes that have one; NaN if none has."""
+    """Mean of `iou_per_class` over the classes that have one, in [0, 1]; NaN if none has.
+
+    >>> round(mean_iou(np.array([[3, 1, 0], [0, 2, 0], [0, 0, 0]])), 3)
+    0.708
+    """
     iou = iou_per_class(confusion)
     present = iou[~np.isnan(iou)]
     return float(present.mean()) if present.size else float("nan")
 
 
 def pixel_accuracy(confusion: NDArray[np.int64]) -> float:
-    """Share of scored pixels whose class is right, 0..1; NaN if no pixel is scored."""
+    """Share of scored pixels whose class is right, in [0, 1]; NaN if no pixel is scored.
+
+    >>> round(pixel_accuracy(np.array([[3, 1], [0, 2]])), 3)
+    0.833
+    """
     total = int(confusion.sum())
     return float(np.trace(confusion)) / total if total else float("nan")
 
 
-def _check(preds: NDArray[Any], target: NDArray[Any], num_classes: int) -> None:
+def _validate(preds: NDArray[Any], target: NDArray[Any], num_classes: int) -> None:
     if not 1 <= num_classes <= IGNORE_INDEX:
         raise ValueError(f"num_classes is {num_classes}; with background it is 1 to {IGNORE_INDEX}")
     if preds.shape != target.shape:
