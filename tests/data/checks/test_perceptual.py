@@ -59,6 +59,8 @@ def test_groups_are_those_of_a_double_loop(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_groups_are_connected_components() -> None:
     assert grouped(8, [(5, 2), (2, 7), (0, 1), (3, 3)]) == [[0, 1], [2, 5, 7]]
+    assert grouped(3, [(2, 0)] * 256) == [[0, 2]]
+    assert grouped(3, []) == grouped(0, []) == []
 
 
 def test_no_false_alarm_on_different_scenes() -> None:

@@ -76,7 +76,7 @@ def grouped(count: int, pairs: list[tuple[int, int]]) -> list[list[int]]:
     [[0, 1], [2, 4, 5]]
     """
     ends = np.array(pairs, np.intp).reshape(-1, 2)
-    graph = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
+    graph = coo_array((np.ones(len(ends)), (ends[:, 0], ends[:, 1])), shape=(count, count))
     group_of = connected_components(graph, directed=False)[1]
     groups: dict[int, list[int]] = {}
     for k, group in enumerate(group_of.tolist()):
