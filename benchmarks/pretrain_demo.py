@@ -24,13 +24,14 @@ import torch
 from numpy.typing import NDArray
 from safetensors.torch import load_file
 from safetensors.torch import save as to_bytes
-from tag2mask.method.torch_maps import class_maps, foreground_prior
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tag2mask.core.files import atomic_path
 from tag2mask.demo import BACKBONE, CLASSES, IMAGE_MEAN, IMAGE_STD, demo_weights, make_scene
 from tag2mask.demo.pretraining import CLASS_NAMES, SHAPES, TEXTURES, make_recognition_image
+from tag2mask.method.class_maps import class_maps
+from tag2mask.method.foreground_prior import foreground_prior
 
 SIZE = (112, 112)
 """(height, width) of the rendered images; training uses random crops of `CROP` x `CROP` pixels."""
@@ -235,10 +236,24 @@ def probe(network: nn.Module, train_scenes: Scenes, val_scenes: Scenes) -> Probe
         standard = (stages[-1] - mean.view(1, -1, 1, 1)) / std.view(1, -1, 1, 1)
         cams = F.conv2d(standard, layer.weight[:, :, None, None])
         scores = layer(standard.mean(dim=(2, 3)))
-    maps = class_maps(cams, val_scenes.tags, PROBE_SIZE)
-    prior = foreground_prior(stages[-2:], PROBE_SIZE)
+    maps, prior = class_maps_of(cams, val_scenes.tags), priors_of(stages[-2:])
     best = max(miou_of(maps, val_scenes.gt_masks, threshold) for threshold in np.arange(0.2, 0.8, 0.05))
     return Probe(mean_average_precision(scores, val_scenes.tags), best, area_under_roc(prior, val_scenes.gt_masks > 0))
+
+
+def class_maps_of(cams: Tensor, tags: Tensor) -> Tensor:
+    """Class maps (N, C, H, W) in [0, 1] from class activation maps (N, C, h, w); 0 for absent classes."""
+    maps = torch.zeros(*cams.shape[:2], *PROBE_SIZE)
+    for index, present in enumerate(tags):
+        scaled = class_maps(cams[index, present].numpy(), PROBE_SIZE, scaling="min_max")
+        maps[index, present] = torch.from_numpy(scaled)
+    return maps
+
+
+def priors_of(layers: list[Tensor]) -> Tensor:
+    """Foreground priors (N, H, W) in [0, 1] from feature layers [(N, C_i, h_i, w_i)]."""
+    energies = [layer.abs().sum(dim=1).numpy() for layer in layers]
+    return torch.from_numpy(np.stack([foreground_prior(image, PROBE_SIZE) for image in zip(*energies, strict=True)]))
 
 
 def miou_of(maps: Tensor, masks: Tensor, threshold: float) -> float:
