@@ -1,16 +1,25 @@
-"""Semantic segmentation learned from image tags alone."""
+"""Semantic segmentation learned from image tags alone.
+
+    from tag2mask import Dataset, Segmenter, train, evaluate
+
+    dataset = Dataset.load("photos", "tags.csv")
+    segmenter = train(dataset, "runs/mine")
+    prediction = segmenter.predict("photos/street.jpg", tags=["dog"])
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from tag2mask.api import evaluate, load, make_masks, predict, train
     from tag2mask.config.schema import Config
     from tag2mask.crf import dense_crf
-    from tag2mask.inference.predictor import Predictor
-    from tag2mask.portable.hub import push_to_hub
+    from tag2mask.data import Dataset
+    from tag2mask.evaluation import evaluate
+    from tag2mask.inference import Prediction, Segmenter
+    from tag2mask.training.train import train
 
 try:
     __version__ = version("tag2mask")
@@ -19,25 +28,21 @@ except PackageNotFoundError:  # imported from a source tree that is not installe
 
 _HOMES = {
     "Config": "tag2mask.config.schema",
-    "Predictor": "tag2mask.inference.predictor",
+    "Dataset": "tag2mask.data",
+    "Prediction": "tag2mask.inference",
+    "Segmenter": "tag2mask.inference",
     "dense_crf": "tag2mask.crf",
-    "evaluate": "tag2mask.api",
-    "load": "tag2mask.api",
-    "make_masks": "tag2mask.api",
-    "predict": "tag2mask.api",
-    "push_to_hub": "tag2mask.portable.hub",
-    "train": "tag2mask.api",
+    "evaluate": "tag2mask.evaluation",
+    "train": "tag2mask.training.train",
 }
 
-__all__ = ["Config", "Predictor", "dense_crf", "evaluate", "load", "make_masks", "predict", "push_to_hub", "train"]
+__all__ = ["Config", "Dataset", "Prediction", "Segmenter", "dense_crf", "evaluate", "train"]
 
 
 def __getattr__(name: str) -> Any:
     """Import the public names on first use, so that `import tag2mask` and `--help` stay fast."""
     if name not in _HOMES:
         raise AttributeError(f"module 'tag2mask' has no attribute '{name}'")
-    from importlib import import_module
-
     return getattr(import_module(_HOMES[name]), name)
 
 

@@ -74,5 +74,5 @@ def _demo_run() -> Path:
     out = Path(typer.get_app_dir("tag2mask")) / "demo"
     if not (out / "run" / "model.safetensors").is_file():
         say(f"training the demo first, a few minutes, into {out}")
-        run_demo(out, seed=0, quick=False, report=say)
+        run_demo(out, seed=0, quick=False)
     return out / "run"

@@ -138,4 +138,4 @@ def demo(
     """Learn masks from tags on generated scenes: no download, no data, a few minutes."""
     from tag2mask.demo.run import run_demo
 
-    run_demo(out, seed=seed, quick=quick, report=say)
+    run_demo(out, seed=seed, quick=quick)

@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 
 
-def usable_cores() -> int:
-    """Processor cores this process may use: its share, where several train together on this machine."""
+def usable_cores(processes: int = 1) -> int:
+    """Processor cores this process may use.
+
+    Args:
+        processes: that share the cores of this machine; where torchrun started them, it says so itself
+            (`LOCAL_WORLD_SIZE`).
+    """
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    together = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    return max(1, cores // max(1, int(together) if together.isdigit() else 1))
+    started = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    together = max(processes, int(started) if started.isdigit() else 1)
+    return max(1, cores // together)
 
 
 def share_cores() -> None:

@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from tag2mask.api import predict, train
 from tag2mask.config.schema import Config
 from tag2mask.core.files import atomic_path, make_folder, write_text
-from tag2mask.data import Dataset, load_dataset
+from tag2mask.data import Dataset
 from tag2mask.demo.scenes import write_dataset
 from tag2mask.demo.weights import BACKBONE, demo_weights
 from tag2mask.drawing import heatmap, overlay, palette_colours, sheet
-from tag2mask.evaluation.baselines import all_background, thresholded_cam
+from tag2mask.evaluation.baselines import all_background
+from tag2mask.evaluation.baselines import thresholded_cam as best_thresholded_cam
 from tag2mask.evaluation.folders import Evaluation, evaluate
 from tag2mask.images.decode import read_image
-from tag2mask.inference.predictor import Predictor
+from tag2mask.inference.segmenter import Segmenter
 from tag2mask.masks import mask_path, read_mask
+from tag2mask.training.train import train
 
-Report = Callable[[str], None]
-_COLUMNS = ("photo", "class maps", "foreground prior", "pseudo mask", "prediction", "human mask")
+_COLUMNS = ("image", "class maps", "foreground prior", "pseudo mask", "prediction", "ground truth")
+
+_log = logging.getLogger(__name__)
 
 
 def demo_config(*, seed: int = 0, quick: bool = False) -> Config:
@@ -59,114 +61,111 @@ def demo_config(*, seed: int = 0, quick: bool = False) -> Config:
     )
 
 
-def run_demo(out: Path, *, seed: int = 0, quick: bool = False, report: Report = print) -> float:
-    """Run the whole main job on generated scenes.
+def run_demo(out: Path, *, seed: int = 0, quick: bool = False) -> float:
+    """Run the whole method on generated scenes.
 
     Args:
         out: folder for everything it writes; what an earlier demo left there is replaced.
         seed: of the scenes and of training.
         quick: few images and epochs, to see that it runs; the scores then mean nothing.
-        report: called with lines for people.
 
     Returns:
-        mIoU of the network trained from tags, in [0, 1], on scenes it has not seen.
+        mIoU in [0, 1] of the network trained from tags, on scenes it has not seen.
     """
     started = time.monotonic()
     scenes = make_folder(out) / "scenes"
     write_dataset(scenes, train=40 if quick else 400, val=10 if quick else 100, seed=seed)
-    report(f"scenes with tags and, to score by, masks: {scenes}")
+    _log.info("scenes with tags, and ground truth to score by: %s", scenes)
     config = demo_config(seed=seed, quick=quick)
-    run = _train(scenes, out / "run", config, report, "training from tags")
-    ceiling_config = config.override({"training.supervision": "masks"})
-    ceiling_run = _train(scenes, out / "ceiling", ceiling_config, report, "training the ceiling on human masks")
-    predictor = Predictor.load(run)
-    val = load_dataset(scenes / "val" / "images", scenes / "val" / "tags.csv", masks=scenes / "val" / "masks")
-    network = _score(predictor, scenes, out / "predictions")
-    ceiling = _score(Predictor.load(ceiling_run), scenes, out / "ceiling-predictions")
-    cam, threshold = thresholded_cam(predictor, val)
-    pseudo = evaluate(run / "masks", scenes / "train" / "masks", scenes / "classes.txt")
-    picture = out / "sheet.png"
-    write_sheet(picture, predictor, val, out / "predictions")
+    _log.info("training from tags")
+    segmenter = _train(scenes, out / "run", config)
+    _log.info("training the fully supervised upper bound on ground truth")
+    upper = _train(scenes, out / "ceiling", config.override({"training.supervision": "masks"}))
+    val = Dataset.load(scenes / "val" / "images", scenes / "val" / "tags.csv", masks=scenes / "val" / "masks")
+    network = _score(segmenter, scenes, out / "predictions")
+    cam, threshold = best_thresholded_cam(segmenter, val)
+    pseudo = evaluate(out / "run" / "masks", scenes / "train" / "masks", scenes / "classes.txt")
+    write_sheet(out / "sheet.png", segmenter, val, out / "predictions")
     rows = [
         ("all background", all_background(val), "val"),
         (f"thresholded CAM, tags given (best threshold, {threshold})", cam, "val"),
         ("pseudo masks of the training scenes, tags given", pseudo.miou, "train"),
         ("network trained from tags, no tags given", network.miou, "val"),
-        ("ceiling: the same network trained on human masks", ceiling.miou, "val"),
+        ("fully supervised upper bound", _score(upper, scenes, out / "ceiling-predictions").miou, "val"),
     ]
-    width = max(len(name) for name, _, _ in rows)
-    report("")
-    report(f"{'':<{width}}   mIoU  on")
-    for name, value, split in rows:
-        report(f"{name:<{width}}  {100 * value:5.1f}  {split}")
+    _show(rows)
     write_text(out / "scores.json", json.dumps({name: value for name, value, _ in rows}, indent=1) + "\n")
-    report("")
-    report(f"pictures: {picture}")
-    report(f"masks of the training scenes: {run / 'masks'}; of new scenes: {out / 'predictions'}")
-    report(f"took {(time.monotonic() - started) / 60:.1f} minutes")
-    report(network.summary())
+    _log.info("pictures: %s", out / "sheet.png")
+    _log.info("masks of the training scenes: %s; of new scenes: %s", out / "run" / "masks", out / "predictions")
+    _log.info("took %.1f minutes", (time.monotonic() - started) / 60)
+    _log.info("%s", network.summary())
     return network.miou
 
 
-def write_sheet(path: Path, predictor: Predictor, collection: Dataset, predictions: Path, *, rows: int = 6) -> None:
-    """Write a sheet of pictures: each step of the method for some photographs, those with most tags first."""
-    items = sorted(collection.records, key=lambda item: (-len(item.present), item.name))
-    items = (items[: rows // 2] + items[-(rows - rows // 2) :])[:rows]
+def write_sheet(path: Path, segmenter: Segmenter, dataset: Dataset, predictions: Path, *, rows: int = 6) -> None:
+    """Write a sheet of pictures: each step of the method for some images, those with most tags first."""
+    records = sorted(dataset.records, key=lambda record: (-len(record.present), record.name))
+    records = (records[: rows // 2] + records[-(rows - rows // 2) :])[:rows]
     cells = []
-    for item in items:
-        image = read_image(item.path)
-        tags = sorted(item.present)
-        steps = predictor.steps(image, tags)
-        target = read_mask(item.gt_mask) if item.gt_mask is not None else None
+    for record in records:
+        image = read_image(record.path)
+        tags = sorted(record.present)
+        steps, positions = segmenter.steps(image, tags)
+        target = read_mask(record.gt_mask) if record.gt_mask is not None else None
         cells.append(
             [
                 image,
-                _coloured_maps(image, steps.maps, steps.indices),
+                _coloured_maps(image, steps.maps, positions),
                 heatmap(image, steps.prior),
-                overlay(image, predictor.predict(image, tags).mask),
-                overlay(image, read_mask(mask_path(predictions, item.name))),
+                overlay(image, segmenter.predict(image, tags).mask),
+                overlay(image, read_mask(mask_path(predictions, record.name))),
                 None if target is None else overlay(image, target),
             ]
         )
     picture = sheet(
         cells,
         titles=_COLUMNS,
-        captions=[", ".join(sorted(item.present)) for item in items],
+        captions=[", ".join(sorted(record.present)) for record in records],
         cell=(180, 200),
-        legend=predictor.classes,
+        legend=segmenter.classes,
     )
     with atomic_path(path) as temporary:
         Image.fromarray(picture).save(temporary)
 
 
-def _train(scenes: Path, out: Path, config: Config, report: Report, title: str) -> Path:
-    report(title)
+def _show(rows: list[tuple[str, float, str]]) -> None:
+    """Log a table of scores."""
+    width = max(len(name) for name, _, _ in rows)
+    _log.info("")
+    _log.info("%s   mIoU  on", " " * width)
+    for name, value, split in rows:
+        _log.info("%s  %5.1f  %s", name.ljust(width), 100 * value, split)
+    _log.info("")
+
+
+def _train(scenes: Path, out: Path, config: Config) -> Segmenter:
     shutil.rmtree(out, ignore_errors=True)
-    ceiling = config.training.supervision == "masks"
-    result = train(
+    upper = config.training.supervision == "masks"
+    dataset = Dataset.load(
         scenes / "train" / "images",
         scenes / "train" / "tags.csv",
-        masks=scenes / "train" / "masks" if ceiling else None,
+        masks=scenes / "train" / "masks" if upper else None,
         classes=scenes / "classes.txt",
-        out=out,
-        config=config,
-        make_masks=not ceiling,
-        report=lambda line: report(f"  {line}"),
     )
-    return result.run
+    return train(dataset, out, config=config, make_masks=not upper)
 
 
-def _score(predictor: Predictor, scenes: Path, out: Path) -> Evaluation:
-    predict(predictor, scenes / "val" / "images", out=out, overwrite=True)
+def _score(segmenter: Segmenter, scenes: Path, out: Path) -> Evaluation:
+    segmenter.predict_folder(scenes / "val" / "images", out, overwrite=True)
     return evaluate(out, scenes / "val" / "masks", scenes / "classes.txt")
 
 
 def _coloured_maps(
-    image: NDArray[np.uint8], maps: NDArray[np.float32], indices: NDArray[np.uint8]
+    image: NDArray[np.uint8], maps: NDArray[np.float32], positions: NDArray[np.intp]
 ) -> NDArray[np.uint8]:
     """The class maps (K, H, W) in the colours of their classes, over the image in grey."""
     grey = image.mean(axis=2, keepdims=True) * 0.45 + 20
-    colours = palette_colours()[indices].astype(np.float32)
+    colours = palette_colours()[positions + 1].astype(np.float32)
     share = maps / np.maximum(maps.sum(axis=0, keepdims=True), 1.0)
     strength = share.sum(axis=0)[..., None]
     tint = np.einsum("khw,kc->hwc", share, colours)

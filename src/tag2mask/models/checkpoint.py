@@ -4,7 +4,7 @@ config.yaml        as resolved; config.given.yaml as given
 collection.json    what it was trained on
 model.safetensors  weights; model.yaml: classes, backbone, preprocessing
 checkpoints/       for resuming only
-masks/             masks of the training images
+masks/             masks of the training images; result.json: what was skipped, and their score
 metrics.jsonl      a line an epoch
 """
 
@@ -76,6 +76,11 @@ class RunFolder:
     def masks(self) -> Path:
         """Folder of the training images' masks."""
         return self.root / "masks"
+
+    @property
+    def result(self) -> Path:
+        """What was skipped, and the score of the training images' masks."""
+        return self.root / "result.json"
 
     @property
     def metrics(self) -> Path:

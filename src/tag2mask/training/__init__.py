@@ -1,1 +1,1 @@
-"""Joint training of both streams, from a dataset to the folder of a run."""
+"""Joint training of both heads, from a dataset to the folder of a run."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -12,13 +12,10 @@ from torch import Tensor
 
 from tag2mask.config.schema import Config
 from tag2mask.data import Dataset
-from tag2mask.images.decode import scaled_size
-from tag2mask.models import TagSegmenter
-from tag2mask.models.precision import autocast
+from tag2mask.images.resize import resize_image, scaled_size
+from tag2mask.inference.backends.torch import TorchBackend
 from tag2mask.training.losses import tag_loss
-from tag2mask.training.transforms import network_input, resize, to_tensor
 
-_MULTIPLE = 32
 _IMAGES = 4000  # a linear classifier learns little from more
 _DECAY = 1e-2
 
@@ -29,59 +26,39 @@ def is_probed(config: Config) -> bool:
 
 
 @torch.no_grad()
-def start_classifier(
-    network: TagSegmenter,
-    collection: Dataset,
-    config: Config,
-    read: Callable[[Path], NDArray[np.uint8]],
-    *,
-    device: torch.device,
-) -> None:
+def start_classifier(backend: TorchBackend, dataset: Dataset, read: Callable[[Path], NDArray[np.uint8]]) -> None:
     """Set the tag classifier to a logistic regression on the averaged last features, fitted to the tags.
 
-    Fine-tuning from a fitted head bends the pretrained features less than from a random one, and
-    generalises better (Kumar et al., ICLR 2022, arXiv:2202.10054).
+    Fine-tuning from a fitted head bends the pretrained features less than from a random one, and generalises better
+    (Kumar et al., ICLR 2022, arXiv:2202.10054).
 
     Args:
-        network: pretrained; its classifier is changed in place.
-        collection: whose images (evenly spaced ones, at most 4,000) and tags are fitted.
-        config: the configuration.
-        read: from a path to an image (H, W, 3) uint8.
-        device: where to compute.
+        backend: a pretrained network; its classifier is changed in place.
+        dataset: whose images (evenly spaced ones, at most 4,000) and tags are fitted.
+        read: from a file to an image (H, W, 3) uint8.
     """
-    count = len(collection.records)
+    count = len(dataset.records)
     chosen = np.unique(np.linspace(0, count - 1, min(count, _IMAGES)).round().astype(int)).tolist()
-    was_training = network.training
-    before = next(network.parameters()).device
-    network.to(device).eval()
-    features = _features(network, [collection.records[index].path for index in chosen], config, read, device)
-    network.to(before).train(was_training)
-    weight, bias = fit_classifier(features, torch.from_numpy(collection.tags()[chosen]))
-    network.recognition.classifier.weight.copy_(weight)
-    network.recognition.classifier.bias.copy_(bias)
+    features = torch.stack([_pooled(backend, read(dataset.records[index].path)) for index in chosen])
+    weight, bias = fit_classifier(features, torch.from_numpy(dataset.tags()[chosen]))
+    classifier = backend.network.recognition.classifier
+    classifier.weight.copy_(weight)
+    classifier.bias.copy_(bias)
 
 
-def _features(
-    network: TagSegmenter,
-    paths: Sequence[Path],
-    config: Config,
-    read: Callable[[Path], NDArray[np.uint8]],
-    device: torch.device,
-) -> Tensor:
-    """Averaged last features (N, D) of whole images and, averaged with them, of their mirror images."""
-    found = []
-    for image in map(read, paths):
-        pixels = to_tensor(image).as_subclass(Tensor).to(device)
-        size = scaled_size((image.shape[0], image.shape[1]), config.data.image_size, multiple=_MULTIPLE)
-        batch = network_input(resize(pixels, size)[None], network.backbone.preprocessing, flip=True)
-        with autocast(config.training.precision, device):
-            last = network.backbone(batch)[-1]
-        found.append(last.float().mean(dim=(0, 2, 3)).cpu())
-    return torch.stack(found)
+def _pooled(backend: TorchBackend, image: NDArray[np.uint8]) -> Tensor:
+    """Averaged last features (D,) of an image and of its horizontal flip."""
+    shape = (image.shape[0], image.shape[1])
+    size = scaled_size(shape, backend.config.data.image_size, multiple=backend.input_multiple)
+    small = resize_image(image, size)
+    return backend.pooled_features(np.stack([small, small[:, ::-1]])).mean(dim=0)
 
 
 def fit_classifier(features: Tensor, tags: Tensor, *, decay: float = _DECAY) -> tuple[Tensor, Tensor]:
     """Logistic regression of each class on standardised features, by L-BFGS.
+
+    In torch and not scikit-learn: it needs no further dependency, fits all classes at once, and its loss is the tag
+    loss, which leaves unknown tags out.
 
     Args:
         features: (N, D).

@@ -28,14 +28,14 @@ class Devices:
 
     def __post_init__(self) -> None:
         if self.count < 1 or self.nodes < 1:
-            raise ConfigError(f"--devices {self.count} --num-nodes {self.nodes}: expected 1 or more")
+            raise ConfigError(f"`devices` {self.count}, `nodes` {self.nodes}: expected 1 or more")
         if self.strategy == "fsdp":
             raise ConfigError(
-                "--strategy fsdp: not supported, the averaged network needs whole weights on every device; "
-                "these networks fit on one device: use --strategy ddp"
+                "`strategy` fsdp: not supported, the EMA teacher needs whole weights on every device; "
+                "these networks fit on one device: use ddp"
             )
         if self.strategy not in ("auto", "ddp"):
-            raise ConfigError(f"--strategy {self.strategy}: expected auto or ddp")
+            raise ConfigError(f"`strategy` {self.strategy}: expected auto or ddp")
 
     @property
     def total(self) -> int:
@@ -74,8 +74,8 @@ def rank_here() -> int:
     return int(value) if value.isdigit() else 0
 
 
-def agree(value: bool) -> bool:
-    """Whether any process says so; all get the same answer."""
+def any_process(value: bool) -> bool:
+    """Whether it is true in any process; all get the same answer."""
     if not distributed.is_initialized():
         return value
     answer = torch.tensor(int(value))

@@ -1,4 +1,4 @@
-"""A collection as training samples, in an order and with augmentations fixed by seed and epoch."""
+"""A dataset as training samples, in an order and with augmentations fixed by seed and epoch."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from tag2mask.core.machine import usable_cores
 from tag2mask.data import Dataset
 from tag2mask.images.decode import image_size, read_image
 from tag2mask.masks import read_mask
-from tag2mask.training.transforms import TrainTransform
+from tag2mask.training.augment import TrainTransform
 
 
 class Batch(TypedDict):
     """B training samples.
 
-    image: (B, 3, S, S) uint8; mask: (B, S, S) uint8, classes of human or made masks or zeros, 255
-    outside the photograph; outside: (B, S, S) bool, true there; corrected: (B,) bool, whether a person
-    has corrected the mask; tags: (B, C) int8 `Tag` values; index: (B,) int64 positions in the collection.
+    image: (B, 3, S, S) uint8; mask: (B, S, S) uint8, classes of ground truth or pseudo masks or zeros, 255
+    outside the image; outside: (B, S, S) bool, true there; corrected: (B,) bool, whether a person
+    has corrected the mask; tags: (B, C) int8 `Tag` values; index: (B,) int64 positions in the dataset.
     """
 
     image: Tensor
@@ -38,27 +38,27 @@ class Batch(TypedDict):
 
 
 class TrainDataset(torch_data.Dataset[Batch]):
-    """Samples of a collection; the key is `epoch * len(collection) + index`.
+    """Samples of a dataset; the key is `epoch * len(dataset) + index`.
 
     The same key gives the same sample on every run, in any order and in any loader process.
     """
 
     def __init__(
         self,
-        collection: Dataset,
+        dataset: Dataset,
         transform: TrainTransform,
         *,
         seed: int,
-        with_masks: bool = False,
-        made_masks: Callable[[int], Path] | None = None,
+        with_gt_masks: bool = False,
+        pseudo_masks: Callable[[int], Path] | None = None,
         read: Callable[[Path], NDArray[np.uint8]] = read_image,
     ):
-        self.records = collection.records
-        self.tags: NDArray[np.int8] = collection.tags()
+        self.records = dataset.records
+        self.tags: NDArray[np.int8] = dataset.tags()
         self.transform = transform
         self.seed = seed
-        self.with_masks = with_masks
-        self.made_masks = made_masks
+        self.with_gt_masks = with_gt_masks
+        self.pseudo_masks = pseudo_masks
         self.read = read
 
     def __len__(self) -> int:
@@ -66,21 +66,24 @@ class TrainDataset(torch_data.Dataset[Batch]):
 
     def __getitem__(self, key: int) -> Batch:
         index = key % len(self.records)
-        item = self.records[index]
-        image = self.read(item.path)
+        record = self.records[index]
+        image = self.read(record.path)
         mask = None
-        if self.with_masks:
-            if item.gt_mask is None:
-                raise DataError(f"{item.name}: there is no human mask to train the ceiling on; give --masks")
-            mask = read_mask(item.gt_mask)
-            size = image.shape[:2] if self.read is read_image else image_size(item.path)
+        if self.with_gt_masks:
+            if record.gt_mask is None:
+                raise DataError(
+                    f"{record.name}: no ground truth to train the fully supervised upper bound on; load the dataset "
+                    "with `masks`"
+                )
+            mask = read_mask(record.gt_mask)
+            size = image.shape[:2] if self.read is read_image else image_size(record.path)
             if mask.shape != size:
                 raise DataError(
-                    f"{item.gt_mask}: the mask is {mask.shape[0]} x {mask.shape[1]}, its image {size[0]} x {size[1]}"
+                    f"{record.gt_mask}: the mask is {mask.shape[0]} x {mask.shape[1]}, its image {size[0]} x {size[1]}"
                 )
-        elif item.corrected is not None:
-            mask = read_mask(item.corrected)
-        elif self.made_masks is not None and (path := self.made_masks(index)).is_file():
+        elif record.corrected is not None:
+            mask = read_mask(record.corrected)
+        elif self.pseudo_masks is not None and (path := self.pseudo_masks(index)).is_file():
             mask = read_mask(path)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(_mix(self.seed, key))
@@ -89,28 +92,24 @@ class TrainDataset(torch_data.Dataset[Batch]):
             "image": pixels,
             "mask": target,
             "outside": outside,
-            "corrected": torch.tensor(item.corrected is not None),
+            "corrected": torch.tensor(record.corrected is not None),
             "tags": torch.from_numpy(self.tags[index]),
             "index": torch.tensor(index),
         }
 
 
 class EpochSampler(Sampler[int]):
-    """Keys for `TrainDataset`: each item once an epoch over all ranks, shuffled by seed and epoch.
+    """Keys for `TrainDataset`: each image once an epoch over all ranks, shuffled by seed and epoch.
 
     The epoch's order is that of one process, dealt out batch by batch, so that all ranks take the same number of
     steps on together the same images. Of a last batch with fewer images than ranks, the ranks that would have none
     see one of its images again.
-
-    Attributes:
-        before: called with the epoch before its first key, so before any sample of it is loaded.
     """
 
     def __init__(self, length: int, *, seed: int, rank: int = 0, ranks: int = 1, batch_size: int = 1):
         self.length, self.seed, self.rank, self.ranks = length, seed, rank, ranks
         self.step = batch_size * ranks  # images that all ranks together see at once
         self.epoch = 0
-        self.before: Callable[[int], None] = lambda epoch: None
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration stands for."""
@@ -121,7 +120,6 @@ class EpochSampler(Sampler[int]):
         return full * (self.step // self.ranks) + (max(1, len(range(self.rank, rest, self.ranks))) if rest else 0)
 
     def __iter__(self) -> Iterator[int]:
-        self.before(self.epoch)
         order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
         for start in range(0, self.length, self.step):
             together = order[start : start + self.step]
@@ -131,7 +129,7 @@ class EpochSampler(Sampler[int]):
 
 
 def make_loader(
-    dataset: TrainDataset, sampler: EpochSampler, *, batch_size: int, workers: int | None
+    dataset: TrainDataset, sampler: EpochSampler, *, batch_size: int, workers: int | None, processes: int = 1
 ) -> DataLoader[Batch]:
     """Build the training loader; the last, smaller batch of an epoch is kept.
 
@@ -139,10 +137,11 @@ def make_loader(
         dataset: the samples.
         sampler: their order.
         batch_size: samples a batch.
-        workers: loader processes; None: one a core up to 8, none for tiny collections.
+        workers: loader processes; None: one a core up to 8, none for tiny datasets.
+        processes: that share the cores of this machine.
     """
     if workers is None:
-        workers = 0 if len(dataset) < 64 else min(8, usable_cores())
+        workers = 0 if len(dataset) < 64 else min(8, usable_cores(processes))
     return DataLoader(
         dataset,
         batch_size=batch_size,

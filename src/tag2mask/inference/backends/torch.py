@@ -15,7 +15,7 @@ from tag2mask.core.errors import ConfigError
 from tag2mask.method.output import Array, NetworkOutput
 from tag2mask.models.backbone import INPUT_MULTIPLE
 from tag2mask.models.inputs import network_input
-from tag2mask.models.network import TagSegmenter
+from tag2mask.models.network import Recognition, TagSegmenter
 from tag2mask.models.precision import autocast
 
 
@@ -38,7 +38,7 @@ class TorchBackend:
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.has_contrast = network.contrast is not None
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def run(self, images: NDArray[np.uint8], *, median: Array | None = None) -> list[NetworkOutput]:
         """Run the network on images (B, H, W, 3) uint8 RGB; see `Backend.run`."""
         given = None
@@ -46,25 +46,9 @@ class TorchBackend:
             given = torch.from_numpy(median).to(self.device)[None].expand(len(images), -1)
         with _evaluating(self.network), autocast(self.config.training.precision, self.device):
             recognition, pixel_logits = self.network.both(self._batch(images), median=given)
-        contrast = recognition.contrast
-        energies = [recognition.features[k].float().abs().sum(dim=1) for k in self.config.masks.prior_layers]
-        tag_logits, cams, pixels, *layers = (
-            _array(one) for one in (recognition.tag_logits, recognition.cams, pixel_logits, *energies)
-        )
-        standing_out = None if contrast is None else (_array(contrast.logits), _array(contrast.prior))
-        return [
-            NetworkOutput(
-                tag_logits[k],
-                pixels[k],
-                cams[k],
-                tuple(layer[k] for layer in layers),
-                None if standing_out is None else standing_out[0][k],
-                None if standing_out is None else standing_out[1][k],
-            )
-            for k in range(len(images))
-        ]
+        return to_outputs(recognition, pixel_logits, self.config.masks.prior_layers)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def contrast_features(self, images: NDArray[np.uint8]) -> Array:
         """Features (B, D, h, w) that the contrast head compares; see `Backend.contrast_features`."""
         with _evaluating(self.network), autocast(self.config.training.precision, self.device):
@@ -72,7 +56,7 @@ class TorchBackend:
         assert features is not None
         return _array(features)
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def pooled_features(self, images: NDArray[np.uint8]) -> Tensor:
         """The backbone's last features, averaged over pixels: (B, D) of images (B, H, W, 3) uint8 RGB."""
         with _evaluating(self.network), autocast(self.config.training.precision, self.device):
@@ -91,6 +75,31 @@ class TorchBackend:
     def _batch(self, images: NDArray[np.uint8]) -> Tensor:
         pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
         return network_input(pixels.to(self.device), self.network.backbone.preprocessing)
+
+
+def to_outputs(recognition: Recognition, pixel_logits: Tensor, prior_layers: Sequence[int]) -> list[NetworkOutput]:
+    """What the network gave on B images, as one `NetworkOutput` an image.
+
+    Args:
+        recognition: of the recognition head.
+        pixel_logits: (B, C + 1, h, w) of the segmentation head.
+        prior_layers: stages of the backbone whose energy the foreground prior takes.
+    """
+    tag_logits, cams, pixels = _array(recognition.tag_logits), _array(recognition.cams), _array(pixel_logits)
+    energies = [_array(recognition.features[layer].float().abs().sum(dim=1)) for layer in prior_layers]
+    contrast = recognition.contrast
+    logits, prior = (None, None) if contrast is None else (_array(contrast.logits), _array(contrast.prior))
+    return [
+        NetworkOutput(
+            tag_logits[k],
+            pixels[k],
+            cams[k],
+            tuple(energy[k] for energy in energies),
+            None if logits is None else logits[k],
+            None if prior is None else prior[k],
+        )
+        for k in range(len(pixels))
+    ]
 
 
 class _evaluating:  # noqa: N801 - a context, used as a verb

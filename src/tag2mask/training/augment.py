@@ -1,4 +1,4 @@
-"""From a decoded photograph to network input: resizing, paired augmentation, hide-and-seek."""
+"""Augmentation of training samples: random scale, crop, horizontal flip and colour; hide-and-seek."""
 
 from __future__ import annotations
 
@@ -14,45 +14,12 @@ from torchvision.transforms.v2 import functional as tvf
 
 from tag2mask.config.schema import DataConfig
 from tag2mask.core.constants import IGNORE_INDEX
-from tag2mask.images.decode import scaled_size
-from tag2mask.models import Preprocessing
-
-
-def to_tensor(image: NDArray[np.uint8]) -> tv_tensors.Image:
-    """Turn an image (H, W, 3) uint8 RGB into (3, H, W)."""
-    result: tv_tensors.Image = tv_tensors.Image(torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))))
-    return result
-
-
-def resize(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize an image (3, H, W), antialiased, to (3, *size)."""
-    resized: Tensor = tvf.resize(image, list(size), antialias=True)
-    return resized
-
-
-def normalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Turn uint8 images (..., 3, H, W) into float network input."""
-    mean = torch.tensor(preprocessing.mean, device=images.device).view(3, 1, 1)
-    std = torch.tensor(preprocessing.std, device=images.device).view(3, 1, 1)
-    return (images.float() / 255 - mean) / std
-
-
-def network_input(images: Tensor, preprocessing: Preprocessing, *, flip: bool = False) -> Tensor:
-    """Float network input of uint8 images (B, 3, H, W), channels last; with `flip` their mirror images after them."""
-    if flip:
-        images = torch.cat([images, images.flip(-1)])
-    return normalise(images, preprocessing).contiguous(memory_format=torch.channels_last)
-
-
-def denormalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Turn network input (..., 3, H, W) back into uint8."""
-    mean = torch.tensor(preprocessing.mean, device=images.device).view(3, 1, 1)
-    std = torch.tensor(preprocessing.std, device=images.device).view(3, 1, 1)
-    return ((images.float() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)
+from tag2mask.images.resize import scaled_size
+from tag2mask.models.backbone import Preprocessing
 
 
 class TrainTransform:
-    """Random scale, crop, mirror and colour of an image and its mask together.
+    """Random scale, crop, horizontal flip and colour of an image and its mask together.
 
     Randomness comes from torch's global generator: seed it for the same sample again.
     """
@@ -84,7 +51,8 @@ class TrainTransform:
         low, high = self.config.scale
         factor = low * (high / low) ** float(torch.rand(()))  # even in the logarithm of the scale
         size = scaled_size((image.shape[0], image.shape[1]), self.config.image_size * factor)
-        scaled = tv_tensors.Image(resize(to_tensor(image), size))
+        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+        scaled = tv_tensors.Image(tvf.resize(pixels, list(size), antialias=True))
         if mask is None:
             paired = tv_tensors.Mask(torch.zeros(size, dtype=torch.uint8))
         else:

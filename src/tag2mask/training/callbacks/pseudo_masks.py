@@ -1,0 +1,110 @@
+"""Pseudo masks at the start of the epochs that are due, and the threshold that they are cut at."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+
+from tag2mask.inference.backends.torch import TorchBackend
+from tag2mask.training.module import JointTraining
+from tag2mask.training.pseudo_masks import PseudoMaskFiles
+from tag2mask.training.ranks import any_process
+
+_log = logging.getLogger(__name__)
+
+
+class PseudoMasks(Callback):
+    """Measures the threshold of the evidence once after warm-up, then writes all pseudo masks every few epochs.
+
+    The first epoch's masks are written before training starts, since loader processes begin to read then; those of
+    later epochs at the start of the epoch.
+
+    Attributes:
+        seconds: time spent on the masks of the epoch that runs.
+        threshold: as measured, or None.
+    """
+
+    def __init__(self, files: PseudoMaskFiles, *, progress: bool = False):
+        """Prepare.
+
+        Args:
+            files: writes the masks.
+            progress: show a progress bar.
+        """
+        self.files = files
+        self.progress = progress
+        self.seconds = 0.0
+        self.threshold: float | None = None
+        self._next_epoch = 0  # the first epoch that has not begun
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a resumed run takes up again."""
+        return {"next_epoch": self._next_epoch, "threshold": self.threshold}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take it up again."""
+        self._next_epoch = state_dict["next_epoch"]
+        self.threshold = state_dict["threshold"]
+
+    def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Prepare the first epoch of this fit, which is not the first of all where a run is resumed."""
+        assert isinstance(pl_module, JointTraining)
+        if self.threshold is not None:
+            pl_module.set_threshold(self.threshold)
+        self._prepare(self._next_epoch, trainer, pl_module)
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Prepare every later epoch."""
+        assert isinstance(pl_module, JointTraining)
+        if trainer.current_epoch >= self._next_epoch:
+            self._prepare(trainer.current_epoch, trainer, pl_module)
+
+    def _prepare(self, epoch: int, trainer: lightning.Trainer, module: JointTraining) -> None:
+        """Measure and write what is due before an epoch."""
+        self._next_epoch = epoch + 1
+        self.seconds = 0.0
+        joint = epoch - module.warmup_epochs
+        if joint < 0:
+            return
+        started = time.monotonic()
+        if module.wants_threshold:
+            self._measure(trainer, module)
+        if not module.config.paper.every_step and any_process(self._due(joint, epoch, module)):
+            self._write(epoch, trainer, module)
+        self.seconds = time.monotonic() - started
+
+    def _due(self, joint: int, epoch: int, module: JointTraining) -> bool:
+        """Whether masks are to be written before an epoch: not just before the end."""
+        every = module.config.masks.refresh
+        worth_it = joint == 0 or 2 * (module.epochs - epoch) >= every
+        return (joint % every == 0 and worth_it) or not self.files.complete()
+
+    def _measure(self, trainer: lightning.Trainer, module: JointTraining) -> None:
+        threshold = self.files.threshold(_backend(module))
+        if threshold is None:
+            return
+        self.threshold = float(trainer.strategy.broadcast(threshold))
+        module.set_threshold(self.threshold)
+        if trainer.is_global_zero:
+            _log.info("threshold of the evidence of foreground: %.3f, measured on the dataset", self.threshold)
+
+    def _write(self, epoch: int, trainer: lightning.Trainer, module: JointTraining) -> None:
+        started = time.monotonic()
+        empty = self.files.write(
+            _backend(module),
+            teacher_weight=module.teacher_weight(epoch * module.steps_per_epoch),
+            share=(trainer.global_rank, trainer.world_size),
+            progress=self.progress and trainer.is_global_zero,
+        )
+        trainer.strategy.barrier()
+        if trainer.is_global_zero:
+            seconds = time.monotonic() - started
+            _log.info("pseudo masks written in %.0f s; without foreground: %.1f%%", seconds, 100 * empty)
+
+
+def _backend(module: JointTraining) -> TorchBackend:
+    return TorchBackend(module.teacher, module.classes, module.config, device=module.device)

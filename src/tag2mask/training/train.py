@@ -1,0 +1,167 @@
+"""Training from Python: a dataset in, a trained network with masks and a report out."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import yaml
+
+from tag2mask.config.load import find_config, load_config
+from tag2mask.config.schema import Config
+from tag2mask.core.extras import require
+from tag2mask.core.files import write_text
+from tag2mask.core.outcome import Outcome
+from tag2mask.data import Dataset
+from tag2mask.evaluation.folders import Evaluation, evaluate_pairs
+from tag2mask.inference.folder import FolderOptions, write_corrected, write_masks
+from tag2mask.inference.segmenter import Segmenter
+from tag2mask.masks import mask_path
+
+if TYPE_CHECKING:
+    from lightning.pytorch.callbacks import Callback
+
+    from tag2mask.models.checkpoint import RunFolder
+
+_log = logging.getLogger(__name__)
+
+
+def train(
+    dataset: Dataset,
+    out: str | PathLike[str],
+    *,
+    config: Config | str | PathLike[str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    callbacks: Sequence[Callback] = (),
+    resume: bool = False,
+    make_masks: bool = True,
+    make_report: bool = True,
+    strict: bool = False,
+    device: str = "auto",
+    devices: int = 1,
+    nodes: int = 1,
+    strategy: str = "auto",
+    progress: bool = True,
+) -> Segmenter:
+    """Train from tags; write the network, a mask for every training image and a report into `out`.
+
+    Args:
+        dataset: images with tags; see `Dataset.load`.
+        out: folder of the run.
+        config: configuration, its YAML file, or the name of a preset; None: the defaults.
+        options: single settings by dotted name on top of `config`, e.g. `{"training.epochs": 20}`.
+        callbacks: Lightning callbacks beside our own.
+        resume: continue an interrupted run in `out`.
+        make_masks: write masks of the training images into `out`/masks, and `result.json`.
+        make_report: write `report.html` about them.
+        strict: stop at the first image that cannot be read instead of skipping it.
+        device: 'auto', 'cpu', 'cuda', 'cuda:1', ...
+        devices: to train on, on each machine; each has a process of its own, which Lightning or torchrun starts, and
+            which runs the calling program from its beginning. All but the first return without masks.
+        nodes: machines.
+        strategy: 'auto' or 'ddp'.
+        progress: show progress bars.
+
+    Returns:
+        The trained network.
+
+    Raises:
+        Tag2MaskError: input that cannot be used; the message says what to do.
+
+    Example:
+        >>> dataset = Dataset.load("photos", "tags.csv")               # doctest: +SKIP
+        >>> segmenter = train(dataset, "runs/mine")                    # doctest: +SKIP
+    """
+    require("train", "training")
+    from tag2mask.inference.backends.torch import choose_device
+    from tag2mask.training.fit import fit
+    from tag2mask.training.ranks import Devices, rank_here
+    from tag2mask.training.schedule import choose_epochs
+
+    chosen, given = _resolve(config, options)
+    where = choose_device(device)
+    first = rank_here() == 0
+    if first:
+        epochs = choose_epochs(chosen, len(dataset))
+        _log.info("%d images, %d classes, %d epochs on %s", len(dataset), len(dataset.classes), epochs, where)
+    run = fit(
+        dataset,
+        chosen,
+        Path(out),
+        given=given,
+        resume=resume,
+        device=where,
+        devices=Devices(devices, nodes, strategy),
+        callbacks=callbacks,
+        progress=progress and first,
+    )
+    segmenter = Segmenter.from_pretrained(run.root, device=device)
+    if first and make_masks:
+        _write_masks(segmenter, dataset, run, overwrite=not resume, strict=strict, progress=progress)
+        if make_report:
+            from tag2mask.report import write_report
+
+            _log.info("report: %s", write_report(run.root, device=device))
+    return segmenter
+
+
+def _resolve(config: Config | str | PathLike[str] | None, options: Mapping[str, Any] | None) -> tuple[Config, str]:
+    """The resolved configuration, and the YAML text of what was given."""
+    if config is None:
+        base, text = Config(), ""
+    elif isinstance(config, Config):
+        differing = config.model_dump(mode="json", exclude_defaults=True)
+        base, text = config, yaml.safe_dump(differing, sort_keys=False, allow_unicode=True)
+    else:
+        path = find_config(Path(config))
+        base, text = load_config(path), path.read_text(encoding="utf-8")
+    if options:
+        base = base.override(options)
+        text += "".join(f"# {name}: {value}\n" for name, value in options.items())
+    return base, text
+
+
+def _write_masks(
+    segmenter: Segmenter, dataset: Dataset, run: RunFolder, *, overwrite: bool, strict: bool, progress: bool
+) -> None:
+    """Write masks of the training images: predicted with their tags, or as people corrected them."""
+    predicted = [record for record in dataset.records if record.corrected is None]
+    options = FolderOptions(run.masks, overwrite=overwrite, strict=strict, progress=progress)
+    outcome = write_masks(segmenter, predicted, options)
+    if copied := write_corrected(run.masks, dataset.records):
+        outcome.notes.append(f"{copied} corrected masks copied")
+    _log.info("%s", outcome.summary())
+    for _, reason in outcome.failures:
+        _log.warning("skipped: %s", reason)
+    score = _score(dataset, run)
+    if score is not None:
+        _log.info(
+            "masks of the training images against the ground truth, corrected masks left out: %s", score.summary()
+        )
+    write_text(run.result, json.dumps(_result(dataset, outcome, score, copied), ensure_ascii=False, indent=1) + "\n")
+
+
+def _score(dataset: Dataset, run: RunFolder) -> Evaluation | None:
+    """Score of the predicted masks of the training images that have ground truth."""
+    pairs = [
+        (mask_path(run.masks, record.name), record.gt_mask)
+        for record in dataset.records
+        if record.gt_mask is not None and record.corrected is None
+    ]
+    pairs = [(preds, target) for preds, target in pairs if preds.is_file()]
+    return evaluate_pairs(pairs, dataset.classes) if pairs else None
+
+
+def _result(dataset: Dataset, outcome: Outcome, score: Evaluation | None, corrected: int) -> dict[str, Any]:
+    """What `result.json` says of a run."""
+    return {
+        "images": len(dataset),
+        "skipped": dataset.skipped + len(outcome.failures),
+        "failures": [list(failure) for failure in outcome.failures],
+        "corrected": corrected,
+        "score": None if score is None else score.to_dict(),
+    }
