@@ -100,17 +100,18 @@ class _Edges:
         Where a line is a staircase of pixels, one of the two edges that meet in a vertex is a single pixel long. Where
         both are longer, the shape itself has a corner, and smoothing would cut it off.
         """
-        following = np.roll(ring, -1, axis=0) - ring
-        turns = np.flatnonzero((following != np.roll(following, 1, axis=0)).any(axis=1))
-        lengths = np.diff(turns, append=turns[0] + len(ring))
-        kept: list[int] = turns[(lengths > 1) & (np.roll(lengths, 1) > 1)].tolist()
+        steps = np.diff(ring, axis=0, prepend=ring[-1:])  # into each vertex, along x or along y
+        across = steps[:, 1] != 0
+        turns = np.flatnonzero(across != np.concatenate([across[1:], across[:1]]))
+        lengths = np.diff(turns, prepend=turns[-1] - len(ring))  # of the straight line that ends in each turn
+        kept: list[int] = turns[(lengths > 1) & (np.concatenate([lengths[1:], lengths[:1]]) > 1)].tolist()
         return kept
 
     def smooth(self, ring: Ring, *, closed: bool) -> Ring:
         """The line through the middles of the edges: staircases become straight and stay where they were."""
-        following = np.roll(ring, -1, axis=0)
-        middles = (ring + following) // 2
-        return middles if closed else np.concatenate([ring[:1], middles[:-1], ring[-1:]])
+        middles = (ring[:-1] + ring[1:]) // 2
+        first, last = ring[:1], ring[-1:]
+        return np.concatenate([middles, (last + first) // 2] if closed else [first, middles, last])
 
     def fills(self, ring: Ring, shape: tuple[int, int]) -> Iterator[NDArray[np.bool_]]:
         """With the vertices a little off, as readers may round them."""

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import cv2
@@ -35,8 +36,9 @@ def fill_edges(polygon: NDArray[Any], shape: tuple[int, int]) -> NDArray[np.bool
     region = np.zeros(shape, np.bool_)
     if len(polygon) < 3:  # no area; pycocotools would take two vertices for a box
         return region
-    left, top = np.maximum(np.floor(polygon.min(axis=0)), 0).astype(int).tolist()
-    right, bottom = np.minimum(np.ceil(polygon.max(axis=0)), [shape[1], shape[0]]).astype(int).tolist()
+    (x0, y0), (x1, y1) = polygon.min(axis=0).tolist(), polygon.max(axis=0).tolist()
+    left, top = max(0, math.floor(x0)), max(0, math.floor(y0))
+    right, bottom = min(shape[1], math.ceil(x1)), min(shape[0], math.ceil(y1))
     height = bottom - top
     if height <= 0:
         return region
