@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tag2mask import cli, load, predict
+from tag2mask import Segmenter, cli
 from tag2mask.cli.export import export as export_command
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.images.decode import read_image
@@ -131,20 +131,20 @@ def test_recipes_of_the_documentation(masks: Path, tmp_path: Path, monkeypatch: 
 
 
 def test_predict_writes_confidence_maps(trained: Path, shapes: TinyCollection, tmp_path: Path) -> None:
-    predictor = load(trained)
+    segmenter = Segmenter.from_pretrained(trained)
     (tmp_path / "photos/sub").mkdir(parents=True)
     for source, name in zip(sorted(shapes.images.iterdir())[:2], ("a", "sub/b c"), strict=True):
         shutil.copy(source, tmp_path / f"photos/{name}{source.suffix}")
-    assert predict(predictor, tmp_path / "photos", out=tmp_path / "masks").written == 2
+    assert segmenter.predict_folder(tmp_path / "photos", tmp_path / "masks").written == 2
     words: dict[str, Any] = {"out": tmp_path / "masks", "confidence": tmp_path / "confidence"}
-    outcome = predict(predictor, tmp_path / "photos", confidence_bits=16, **words)
+    outcome = segmenter.predict_folder(tmp_path / "photos", confidence_bits=16, **words)
     assert (outcome.written, outcome.kept) == (2, 0)  # the masks were there, their confidence was not
-    assert predict(predictor, tmp_path / "photos", **words).kept == 2
+    assert segmenter.predict_folder(tmp_path / "photos", **words).kept == 2
     for name in ("a", "sub/b c"):
-        (photo,) = (tmp_path / "photos").glob(f"{name}.*")
-        probs = predictor.predict(read_image(photo)).probs
+        (image,) = (tmp_path / "photos").glob(f"{name}.*")
+        probs = segmenter.predict(read_image(image)).probs
         assert np.allclose(read_confidence(tmp_path / f"confidence/{name}.png"), probs.max(axis=0), atol=1e-4)
     with pytest.raises(ConfigError, match="among the masks"):
-        predict(predictor, tmp_path / "photos", out=tmp_path / "masks", confidence=tmp_path / "masks/sure")
+        segmenter.predict_folder(tmp_path / "photos", tmp_path / "masks", confidence=tmp_path / "masks/sure")
     with pytest.raises(ConfigError, match="8 or 16"):
-        predict(predictor, tmp_path / "photos", out=tmp_path / "masks", confidence_bits=12)
+        segmenter.predict_folder(tmp_path / "photos", tmp_path / "masks", confidence_bits=12)
