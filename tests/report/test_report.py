@@ -1,15 +1,24 @@
 from __future__ import annotations
 
+import dataclasses
+import html
+import json
 import re
+import shlex
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tag2mask import cli, train
+from tag2mask import cli
 from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.data import Dataset
+from tag2mask.evaluation import evaluate_pairs
+from tag2mask.masks import mask_path
 from tag2mask.models.checkpoint import RunFolder
 from tag2mask.report import write_report
 from tag2mask.report.facts import gather
+from tag2mask.training.train import train
 from tests.browser import chromium
 from tests.conftest import TINY_OPTIONS
 from tests.helpers import TinyCollection
@@ -17,10 +26,11 @@ from tests.helpers import TinyCollection
 
 @pytest.fixture(scope="module")
 def scored(shapes: TinyCollection, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with human masks to compare with, and its report."""
+    """A run with ground truth to compare with, and its report."""
     out = tmp_path_factory.mktemp("report") / "my <run> & co"
-    options = {**TINY_OPTIONS, "training.epochs": 3}
-    return train(shapes.images, shapes.tags, masks=shapes.masks, out=out, options=options).run
+    dataset = Dataset.load(shapes.images, shapes.tags, masks=shapes.masks)
+    train(dataset, out, options={**TINY_OPTIONS, "training.epochs": 3}, device="cpu", progress=False)
+    return out
 
 
 def text_of(run: Path) -> str:
@@ -38,13 +48,13 @@ def test_training_writes_it(scored: Path, trained: Path) -> None:
         "Median",
         "Worst",
         "Least certain masks",
-        "human mask",
+        "ground truth",
         "class map: disc",
         "foreground prior",
     ):
         assert title in text
     plain = text_of(trained)
-    assert "human mask" not in plain
+    assert "<figcaption>ground truth" not in plain
     assert "Most certain" in plain
 
 
@@ -60,10 +70,43 @@ def test_it_holds_all_that_it_shows(scored: Path) -> None:
 
 def test_the_groups_are_the_best_and_the_worst(scored: Path) -> None:
     facts = gather(RunFolder(scored), examples=3)
-    said = [[float(text.split()[-1]) for _, text in group.items] for group in facts.groups]
+    said = [[float(text.split()[-1]) for _, text in group.records] for group in facts.groups]
     assert min(said[0]) >= max(said[1]) >= min(said[1]) >= max(said[2])
-    names = [item.name for group in facts.groups for item, _ in group.items]
+    names = [record.name for group in facts.groups for record, _ in group.records]
     assert len(names) == len(set(names)) == 9
+
+
+def test_commands_can_be_pasted_into_a_shell(scored: Path) -> None:
+    found = re.search(r'aria-label="Commands">(.*?)</pre>', text_of(scored), re.DOTALL)
+    assert found
+    again, queue, predict = (shlex.split(line) for line in html.unescape(found.group(1)).splitlines())
+    assert again[:2] == ["tag2mask", "train"]
+    assert again[again.index("--config") + 1] == str(scored / "config.yaml")
+    assert queue[2] == str(scored / "masks")
+    assert predict == ["tag2mask", "predict", str(scored), "NEW_IMAGES", "--out", "MASKS"]
+
+
+def test_corrected_masks_are_not_scored(scored: Path, tmp_path: Path) -> None:
+    shutil.copytree(scored, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    dataset = Dataset.from_dict(json.loads(run.collection.read_text(encoding="utf-8")))
+    corrected, others = dataset.records[:3], dataset.records[3:]
+    for record in corrected:
+        assert record.gt_mask is not None
+        shutil.copy(record.gt_mask, mask_path(run.masks, record.name))
+    records = (*(dataclasses.replace(record, corrected=record.gt_mask) for record in corrected), *others)
+    run.collection.write_text(json.dumps(dataclasses.replace(dataset, records=records).to_dict()), encoding="utf-8")
+    facts = gather(run, examples=100)
+    pairs = [(mask_path(run.masks, record.name), record.gt_mask) for record in others if record.gt_mask]
+    expected = evaluate_pairs(pairs, dataset.classes)
+    assert facts.score is not None
+    assert facts.score.to_dict() == expected.to_dict()
+    assert facts.unscored == 3
+    shown = {record.name for group in facts.groups for record, _ in group.records} | {name for name, _ in facts.review}
+    assert not shown & {record.name for record in corrected}
+    text = write_report(run.root, device="cpu").read_text(encoding="utf-8")
+    assert "3 masks corrected by people are no prediction and not scored." in text
+    assert f"<dd>{100 * expected.miou:.1f}</dd>" in text
 
 
 def test_the_command(scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,20 +115,20 @@ def test_the_command(scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         cli.main()
     assert ended.value.code == 0
     assert (tmp_path / "a.html").read_text(encoding="utf-8").startswith("<!doctype html>")
-    with pytest.raises(ConfigError, match="expected 'safe' or 'voc'"):
+    with pytest.raises(ConfigError, match="`palette` red: expected 'safe' or 'voc'"):
         write_report(scored, palette="red")  # type: ignore[arg-type]
     with pytest.raises(DataError, match="no such run"):
         write_report(tmp_path / "none")
 
 
-def test_photographs_that_are_gone_are_said(shapes: TinyCollection, tmp_path: Path) -> None:
-    import shutil
-
-    shutil.copytree(shapes.images, tmp_path / "photos")
+def test_images_that_are_gone_are_named(shapes: TinyCollection, tmp_path: Path) -> None:
+    shutil.copytree(shapes.images, tmp_path / "images")
     options = {**TINY_OPTIONS, "training.epochs": 2}
-    run = train(tmp_path / "photos", shapes.tags, out=tmp_path / "run", options=options, make_report=False).run
+    run = tmp_path / "run"
+    dataset = Dataset.load(tmp_path / "images", shapes.tags)
+    train(dataset, run, options=options, make_report=False, device="cpu", progress=False)
     assert not (run / "report.html").exists()
-    shutil.rmtree(tmp_path / "photos")
+    shutil.rmtree(tmp_path / "images")
     text = write_report(run).read_text(encoding="utf-8")
     assert "Not readable any more" in text
 

@@ -1,4 +1,4 @@
-"""One self-contained HTML page that shows what a run learned, from what, and where it fails."""
+"""The report of a run: one self-contained HTML page of its dataset, training, scores, masks and steps of the method."""
 
 from tag2mask.report.page import write_report
 

@@ -1,8 +1,9 @@
-"""What a report says of a run, as plain values: counts, curves, scores, and which images to show."""
+"""The contents of a report as plain values: counts, curves, scores, and which images to show."""
 
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,13 +12,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tag2mask.core.constants import Tag
 from tag2mask.core.errors import DataError
-from tag2mask.data import Dataset
 from tag2mask.core.record import ImageRecord
-from tag2mask.evaluation.folders import Evaluation, evaluate_pairs
-from tag2mask.evaluation.metrics import confusion_matrix
+from tag2mask.data import Dataset
+from tag2mask.evaluation import Evaluation, evaluate_pairs
+from tag2mask.evaluation.folders import scored_records
+from tag2mask.evaluation.metrics import confusion_matrix, mean_iou
 from tag2mask.inference.review import TABLE, read_review
-from tag2mask.masks import mask_path, read_mask
+from tag2mask.masks import read_mask
 from tag2mask.models.checkpoint import RunFolder
 
 MOST_CLASSES = 40
@@ -25,45 +28,47 @@ MOST_CLASSES = 40
 
 
 @dataclass(frozen=True, slots=True)
-class Chosen:
+class Group:
     """Images of one kind to show.
 
     Attributes:
         title: of the group.
-        items: the images with what is said of each.
+        records: the images with a remark on each.
     """
 
     title: str
-    items: list[tuple[ImageRecord, str]]
+    records: list[tuple[ImageRecord, str]]
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Everything but the pictures.
+    """Everything but the images.
 
     Attributes:
-        collection: what the run was trained on.
-        counts: images with each class present, absent and unknown.
-        together: (C, C) images in which two classes are both present; the diagonal is the count of each.
-        shown: indices of the classes in the matrices.
+        dataset: what the run was trained on.
+        counts: number of images with each class present, absent and unknown.
+        together: (C, C) number of images in which two classes are both present; the diagonal is that of each.
+        shown: positions of the classes in the matrices.
         epochs: lines of metrics.jsonl.
-        score: of the masks of the training images, where there are human masks.
+        score: of the predicted masks of the training images, where there is ground truth.
+        unscored: corrected masks that have ground truth: they are no predictions and not in `score`.
         groups: images to show.
         review: names of the least certain masks with their uncertainty, the least certain first.
     """
 
-    collection: Dataset
+    dataset: Dataset
     counts: list[tuple[str, int, int, int]]
     together: NDArray[np.int64]
     shown: list[int]
     epochs: list[dict[str, float]]
     score: Evaluation | None
-    groups: list[Chosen]
+    unscored: int
+    groups: list[Group]
     review: list[tuple[str, float]]
 
 
 def gather(run: RunFolder, *, examples: int = 2, queue: int = 12) -> Facts:
-    """Read what there is to know of a run.
+    """Read the contents of a report from a run.
 
     Args:
         run: its folder.
@@ -71,40 +76,24 @@ def gather(run: RunFolder, *, examples: int = 2, queue: int = 12) -> Facts:
         queue: length of the list of the least certain.
 
     Raises:
-        DataError: its description is damaged or missing.
+        DataError: the run's description of its dataset is damaged or missing.
     """
-    try:
-        collection = Dataset.from_dict(json.loads(run.collection.read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise DataError(f"{run.collection}: cannot read it ({error}); is this the folder of a run?") from None
-    table = (collection.tags() == 1).astype(np.int64)
+    dataset = _dataset(run)
+    table = (dataset.tags() == Tag.PRESENT).astype(np.int64)
     together = table.T @ table
     order = np.argsort(-together.diagonal(), kind="stable")[:MOST_CLASSES]
-    review = read_review(run.masks) if (run.masks / TABLE).is_file() else {}
-    ranked = sorted(((name, doubt.total) for name, doubt in review.items()), key=lambda pair: -pair[1])
-    pairs = [
-        (item, mask_path(run.masks, item.name), item.gt_mask)
-        for item in collection.records
-        if item.gt_mask is not None and mask_path(run.masks, item.name).is_file() and item.gt_mask.is_file()
-    ]
-    score = evaluate_pairs([(mask, human) for _, mask, human in pairs], collection.classes) if pairs else None
-    if pairs:
-        errors = {item.name: _error(mask, human, len(collection.classes)) for item, mask, human in pairs}
-        groups = _groups(collection, errors, examples, ("Best", "Median", "Worst"), "mean IoU of its classes")
-    elif not ranked:
-        some = [collection.records[round(k)] for k in np.linspace(0, len(collection.records) - 1, 3 * examples)]
-        groups = [Chosen("Examples", [(item, "no mask was made") for item in dict.fromkeys(some)])]
-    else:
-        certain = ("Most certain", "Median", "Least certain")
-        groups = _groups(collection, dict(ranked), examples, certain, "certainty")
+    ranked = _ranked(run, dataset)
+    scored = scored_records(run.masks, dataset)
+    pairs = [(mask, gt_mask) for _, mask, gt_mask in scored]
     return Facts(
-        collection=collection,
-        counts=[(name, one.present, one.absent, one.unknown) for name, one in collection.counts().items()],
+        dataset=dataset,
+        counts=[(name, one.present, one.absent, one.unknown) for name, one in dataset.counts().items()],
         together=together,
-        shown=sorted(int(index) for index in order),
+        shown=sorted(order.tolist()),
         epochs=read_epochs(run.metrics),
-        score=score,
-        groups=groups,
+        score=evaluate_pairs(pairs, dataset.classes) if pairs else None,
+        unscored=sum(one.corrected is not None and one.gt_mask is not None for one in dataset.records),
+        groups=_groups(dataset, scored, ranked, examples),
         review=ranked[:queue],
     )
 
@@ -124,29 +113,57 @@ def read_epochs(path: Path) -> list[dict[str, float]]:
     return found
 
 
-def _error(mask: Path, human: Path | None, classes: int) -> float:
-    """1 - mean IoU over the classes of an image."""
-    assert human is not None
-    counts = confusion_matrix(read_mask(mask), read_mask(human), classes + 1).astype(float)
-    union = counts.sum(axis=0) + counts.sum(axis=1) - counts.diagonal()
-    if not (union > 0).any():
-        return 0.0
-    return float(1 - (counts.diagonal()[union > 0] / union[union > 0]).mean())
+def _dataset(run: RunFolder) -> Dataset:
+    try:
+        return Dataset.from_dict(json.loads(run.collection.read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{run.collection}: cannot read it ({error}); is this the folder of a run?") from None
+
+
+def _ranked(run: RunFolder, dataset: Dataset) -> list[tuple[str, float]]:
+    """Names of the predicted masks with their uncertainty, the least certain first."""
+    predicted = {record.name for record in dataset.records if record.corrected is None}
+    review = read_review(run.masks) if (run.masks / TABLE).is_file() else {}
+    found = [(name, uncertainty.total) for name, uncertainty in review.items() if name in predicted]
+    return sorted(found, key=lambda pair: -pair[1])
 
 
 def _groups(
-    collection: Dataset, errors: dict[str, float], count: int, titles: Sequence[str], measure: str
-) -> list[Chosen]:
-    """The best, median and worst images by an error, each only once."""
-    items = sorted((item for item in collection.records if item.name in errors), key=lambda item: errors[item.name])
-    count = min(count, len(items) // 3) or min(1, len(items))
-    middle = max(0, len(items) // 2 - count // 2)
-    parts = (items[:count], items[middle : middle + count], items[::-1][:count])
+    dataset: Dataset, scored: list[tuple[ImageRecord, Path, Path]], ranked: list[tuple[str, float]], examples: int
+) -> list[Group]:
+    """Images to show: by their scores, by their certainty, or without masks evenly spread ones."""
+    if scored:
+        size = len(dataset.classes) + 1
+        qualities = {record.name: _image_miou(mask, gt_mask, size) for record, mask, gt_mask in scored}
+        return _by_quality(dataset, qualities, examples, ("Best", "Median", "Worst"), "mean IoU of its classes")
+    if ranked:
+        qualities = {name: 1 - uncertainty for name, uncertainty in ranked}
+        titles = ("Most certain", "Median", "Least certain")
+        return _by_quality(dataset, qualities, examples, titles, "certainty")
+    some = dataset.spread(3 * examples).records
+    return [Group("Examples", [(record, "no mask was written") for record in some])]
+
+
+def _image_miou(mask: Path, gt_mask: Path, size: int) -> float:
+    """Mean IoU over the classes of one image; 1 where its ground truth is 255 everywhere."""
+    value = mean_iou(confusion_matrix(read_mask(mask), read_mask(gt_mask), size))
+    return 1.0 if math.isnan(value) else value
+
+
+def _by_quality(
+    dataset: Dataset, qualities: dict[str, float], count: int, titles: Sequence[str], measure: str
+) -> list[Group]:
+    """The best, median and worst images, each only once."""
+    found = [record for record in dataset.records if record.name in qualities]
+    found.sort(key=lambda record: -qualities[record.name])
+    count = min(count, len(found) // 3) or min(1, len(found))
+    middle = max(0, len(found) // 2 - count // 2)
+    parts = (found[:count], found[middle : middle + count], found[::-1][:count])
     seen: set[str] = set()
     groups = []
     for title, part in zip(titles, parts, strict=True):
-        fresh = [item for item in part if item.name not in seen]
-        seen |= {item.name for item in fresh}
+        fresh = [record for record in part if record.name not in seen]
+        seen |= {record.name for record in fresh}
         if fresh:
-            groups.append(Chosen(title, [(item, f"{measure} {1 - errors[item.name]:.2f}") for item in fresh]))
+            groups.append(Group(title, [(one, f"{measure} {qualities[one.name]:.2f}") for one in fresh]))
     return groups

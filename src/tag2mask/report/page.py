@@ -2,34 +2,43 @@
 
 from __future__ import annotations
 
+import shlex
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tag2mask import __version__
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.extras import require
 from tag2mask.core.files import write_text
 from tag2mask.drawing import Palette, palette_colours
-from tag2mask.evaluation.folders import Evaluation
-from tag2mask.inference.predictor import Predictor
-from tag2mask.models.checkpoint import RunFolder
-from tag2mask.report.facts import Facts, gather
-from tag2mask.report.pictures import Picture, curves, small_overlay, steps_of
+from tag2mask.evaluation import Evaluation
+from tag2mask.inference.backends.torch import TorchBackend
+from tag2mask.inference.segmenter import Segmenter
+from tag2mask.models.checkpoint import RunFolder, load_model
+from tag2mask.report.curves import curves
+from tag2mask.report.facts import Facts, Group, gather
+from tag2mask.report.thumbnails import Thumbnail, small_overlay, steps_of
 
 NAME = "report.html"
+"""File of the report in the folder of its run."""
 
 
 def write_report(
-    run: str | Path,
+    run: str | PathLike[str],
     *,
-    out: str | Path | None = None,
+    out: str | PathLike[str] | None = None,
     palette: Palette = "safe",
     examples: int = 2,
     device: str = "auto",
 ) -> Path:
-    """Write the report of a trained run: a file that needs no network and no other file.
+    """Write the report of a trained run: one HTML file that loads nothing else.
+
+    It shows the dataset, the curves of training, the masks of the training images with their scores where there is
+    ground truth, each step of the method for some images, and the least certain masks.
 
     Args:
         run: folder of the run.
@@ -42,17 +51,19 @@ def write_report(
         The file.
 
     Raises:
-        DataError: no trained network there.
+        ConfigError: an unknown palette or device.
+        DataError: there is no trained network, or the file cannot be written.
         MissingExtraError: Jinja2 or matplotlib is not installed.
     """
     require("train", "a report", "jinja2", "matplotlib")
     if palette not in ("safe", "voc"):
-        raise ConfigError(f"--palette {palette}: expected 'safe' or 'voc'")
+        raise ConfigError(f"`palette` {palette}: expected 'safe' or 'voc'")
     folder = RunFolder(Path(run))
-    predictor = Predictor.load(folder.root, device=device)
+    network, classes, config = load_model(folder)
+    segmenter = Segmenter(TorchBackend(network, classes, config, device=device))
     facts = gather(folder, examples=examples)
     target = Path(out) if out is not None else folder.root / NAME
-    write_text(target, _render(_content(folder, predictor, facts, palette)))
+    write_text(target, _render(_content(folder, segmenter, facts, palette)))
     return target
 
 
@@ -62,62 +73,79 @@ def _render(content: dict[str, Any]) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
+    environment.filters["shell"] = lambda word: shlex.quote(str(word))
     return environment.get_template("template.html").render(**content)
 
 
-def _content(run: RunFolder, predictor: Predictor, facts: Facts, palette: Palette) -> dict[str, Any]:
-    """What the template shows."""
-    missing: list[str] = []
-    groups = []
-    for group in facts.groups:
-        rows: list[tuple[str, str, str, list[Picture]]] = []
-        for item, said in group.items:
-            try:
-                rows.append((item.name, ", ".join(sorted(item.present)), said, steps_of(predictor, run, item, palette)))
-            except DataError:
-                missing.append(item.name)
-        groups.append((group.title, rows))
-    by_name = {item.name: item for item in facts.collection.records}
+def _content(run: RunFolder, segmenter: Segmenter, facts: Facts, palette: Palette) -> dict[str, Any]:
+    """The template's variables."""
+    groups, missing = _strips(run, segmenter, facts.groups, palette)
+    by_name = {record.name: record for record in facts.dataset.records}
     queue = [
-        (name, doubt, small_overlay(run, by_name[name], predictor.classes, palette))
-        for name, doubt in facts.review
-        if name in by_name
+        (name, uncertainty, small_overlay(run, by_name[name], segmenter.classes, palette))
+        for name, uncertainty in facts.review
     ]
     colours = palette_colours(palette)
     return {
         "version": __version__,
         "name": run.root.resolve().name,
-        "facts": _summary(predictor, facts),
+        "facts": _summary(segmenter, facts),
         "counts": facts.counts,
-        "classes": [facts.collection.classes[index] for index in facts.shown],
-        "hidden_classes": len(facts.collection.classes) - len(facts.shown),
+        "classes": [facts.dataset.classes[index] for index in facts.shown],
+        "hidden_classes": len(facts.dataset.classes) - len(facts.shown),
         "together": _shaded(facts.together[np.ix_(facts.shown, facts.shown)]),
-        "problems": sorted(facts.collection.problem_counts().items()),
+        "problems": sorted(facts.dataset.problem_counts().items()),
         "curves": curves(facts.epochs),
         "epochs": facts.epochs,
         "score": _score(facts.score),
+        "unscored": facts.unscored,
         "confusion": _confusion(facts.score, facts.shown),
-        "groups": [group for group in groups if group[1]],
+        "groups": groups,
         "missing": missing,
-        "legend": [(name, _hex(colours[index + 1])) for index, name in enumerate(predictor.classes)],
+        "legend": [(name, _hex(colours[index + 1])) for index, name in enumerate(segmenter.classes)],
         "queue": queue,
         "timings": _timings(facts.epochs),
         "config": run.config.read_text(encoding="utf-8") if run.config.is_file() else "",
-        "commands": _commands(run, facts),
+        "run": run,
+        "images": facts.dataset.root,
     }
 
 
-def _summary(predictor: Predictor, facts: Facts) -> list[tuple[str, str]]:
-    config = predictor.config
+Row = tuple[str, str, str, list[Thumbnail]]  # name, tags, remark, steps
+
+
+def _strips(
+    run: RunFolder, segmenter: Segmenter, groups: list[Group], palette: Palette
+) -> tuple[list[tuple[str, list[Row]]], list[str]]:
+    """Titles of the groups with their images, and the names of the images that cannot be read any more."""
+    missing: list[str] = []
+    found = []
+    for group in groups:
+        rows: list[Row] = []
+        for record, remark in group.records:
+            try:
+                steps = steps_of(segmenter, run, record, palette)
+            except DataError:
+                missing.append(record.name)
+                continue
+            rows.append((record.name, ", ".join(sorted(record.present)), remark, steps))
+        if rows:
+            found.append((group.title, rows))
+    return found, missing
+
+
+def _summary(segmenter: Segmenter, facts: Facts) -> list[tuple[str, str]]:
+    config = segmenter.config
+    from_tags = config.training.supervision == "tags"
     found = [
-        ("photographs", f"{len(facts.collection):,}"),
-        ("classes", f"{len(predictor.classes)}"),
-        ("learned from", "tags alone" if config.training.supervision == "tags" else "human masks (the ceiling)"),
+        ("images", f"{len(facts.dataset):,}"),
+        ("classes", f"{len(segmenter.classes)}"),
+        ("learned from", "tags alone" if from_tags else "ground truth (fully supervised upper bound)"),
         ("backbone", config.model.backbone),
         ("seed", str(config.training.seed)),
         ("epochs", str(len(facts.epochs))),
     ]
-    corrected = sum(item.corrected is not None for item in facts.collection.records)
+    corrected = sum(record.corrected is not None for record in facts.dataset.records)
     if corrected:
         found.append(("corrected masks", str(corrected)))
     if facts.score is not None:
@@ -129,7 +157,7 @@ def _score(score: Evaluation | None) -> list[tuple[str, str]]:
     return [] if score is None else [*score.table(), ("mean", f"{100 * score.miou:.1f}")]
 
 
-def _shaded(counts: np.ndarray[Any, Any]) -> list[list[tuple[int, int]]]:
+def _shaded(counts: NDArray[np.int64]) -> list[list[tuple[int, int]]]:
     """Rows of (count, percentage of the row's class), for a table whose cells are tinted."""
     shares = counts / np.maximum(1, counts.diagonal()[:, None])
     return [
@@ -139,7 +167,7 @@ def _shaded(counts: np.ndarray[Any, Any]) -> list[list[tuple[int, int]]]:
 
 
 def _confusion(score: Evaluation | None, shown: list[int]) -> list[tuple[str, list[int]]]:
-    """Rows of percentages: of a class's human pixels, how many the masks give to each class."""
+    """Rows of percentages: of a class's pixels in the ground truth, the share that the masks give to each class."""
     if score is None:
         return []
     kept = [0, *(index + 1 for index in shown)]
@@ -156,19 +184,10 @@ def _timings(epochs: list[dict[str, float]]) -> list[tuple[str, str]]:
     masks = sum(one.get("mask_seconds", 0.0) for one in epochs)
     return [
         ("training", f"{seconds / 60:.1f} min"),
-        ("of which making training masks", f"{masks / 60:.1f} min ({100 * masks / max(1e-9, seconds):.0f} %)"),
+        ("of which pseudo masks", f"{masks / 60:.1f} min ({100 * masks / max(1e-9, seconds):.0f} %)"),
         ("an epoch", f"{seconds / len(epochs):.1f} s"),
     ]
 
 
-def _commands(run: RunFolder, facts: Facts) -> list[str]:
-    photographs = facts.collection.root
-    return [
-        f"tag2mask train {photographs} --tags TAGS --config {run.root / 'config.yaml'} --out NEW_RUN",
-        f"tag2mask export {run.root / 'masks'} --least-certain 50 --to cvat --images {photographs} --out queue.xml",
-        f"tag2mask predict {run.root} NEW_PHOTOGRAPHS --out MASKS",
-    ]
-
-
-def _hex(colour: Any) -> str:
+def _hex(colour: NDArray[np.uint8]) -> str:
     return "#" + "".join(f"{int(value):02x}" for value in colour)
