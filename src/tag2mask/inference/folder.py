@@ -97,8 +97,9 @@ def records_of(
 def write_masks(segmenter: Segmenter, records: Sequence[ImageRecord], options: FolderOptions) -> Outcome:
     """Segment images; write a palette PNG for each, by name, `classes.txt` and `uncertainty.csv`.
 
-    A mask is kept if it is there and has its line in `uncertainty.csv`, which is written after it: so a mask that an
-    interrupted call with `overwrite` did not reach is not taken for one of the new network.
+    A mask is kept if it is there and has its line in `uncertainty.csv`. A mask that is replaced is removed before its
+    line is written, and the table begins anew with another network: so a mask that an interrupted call with `overwrite`
+    did not reach is not taken for one of the new network.
 
     Args:
         segmenter: the trained network.
@@ -134,22 +135,24 @@ def write_masks(segmenter: Segmenter, records: Sequence[ImageRecord], options: F
 
         for prediction in segmenter.predict_many(images()):
             record = waiting.popleft()
-            _write(record, prediction, options)
-            review.add(record.name, prediction.uncertainty)
+            _write(record, prediction, options, review)
             outcome.written += 1
             advance()
     return outcome
 
 
-def _write(record: ImageRecord, prediction: Prediction, options: FolderOptions) -> None:
+def _write(record: ImageRecord, prediction: Prediction, options: FolderOptions, review: ReviewTable) -> None:
     """Write everything of one image, the mask last."""
+    mask = mask_path(options.out, record.name)
+    mask.unlink(missing_ok=True)
+    review.add(record.name, prediction.uncertainty)
     if options.overlays is not None:
         with atomic_path(mask_path(options.overlays, record.name).with_suffix(".jpg")) as temporary:
             Image.fromarray(prediction.overlay()).save(temporary, quality=90)
     if options.confidence is not None:
         path = mask_path(options.confidence, record.name)
         write_confidence(path, prediction.probs, prediction.mask, bits=options.confidence_bits)
-    prediction.save(mask_path(options.out, record.name))
+    prediction.save(mask)
 
 
 def _is_done(record: ImageRecord, review: ReviewTable, options: FolderOptions) -> bool:

@@ -16,7 +16,7 @@ COLUMNS = ("image", "uncertainty", "heads", "views", "tags")
 
 
 class ReviewTable:
-    """Writes a line for each mask once the mask is written, so that an interruption loses none."""
+    """Writes a line for each mask as it is made, so that an interruption loses none."""
 
     def __init__(self, folder: Path, *, fresh: bool = False):
         """Begin, or go on with, the table of a folder; lines cut off by an interruption are dropped.
