@@ -8,6 +8,7 @@ import pytest
 
 from tag2mask.config.schema import Config
 from tag2mask.core.errors import DataError
+from tag2mask.data import Dataset
 from tag2mask.images.cache import ImageCache, image_reader
 from tag2mask.images.decode import read_image
 from tests.conftest import TINY_OPTIONS
@@ -71,12 +72,11 @@ def test_a_missing_image(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("supervision", ["tags", "masks"])
 def test_training_with_a_cache(shapes: TinyCollection, tmp_path: Path, supervision: str) -> None:
-    from tag2mask import train
+    from tag2mask.training.train import train
 
     options = {**TINY_OPTIONS, "training.epochs": 2, "data.cache": str(tmp_path / "cache"), "data.image_size": 48}
     options["training.supervision"] = supervision
-    run = train(
-        shapes.images, shapes.tags, masks=shapes.masks, out=tmp_path / "run", options=options, make_masks=False
-    ).run
-    assert (run / "model.safetensors").is_file()
+    dataset = Dataset.load(shapes.images, shapes.tags, masks=shapes.masks)
+    train(dataset, tmp_path / "run", options=options, make_masks=False, progress=False)
+    assert (tmp_path / "run" / "model.safetensors").is_file()
     assert len(list((tmp_path / "cache").rglob("*.npy"))) == 48

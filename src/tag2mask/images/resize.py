@@ -15,7 +15,7 @@ def scaled_size(size: tuple[int, int], long_side: float, *, multiple: int = 1) -
 
 
 def resize_image(image: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize an image (H, W, 3) uint8 to (*size, 3), bilinearly with antialiasing."""
+    """Resize an image (H, W, 3) uint8 to (*size, 3), bilinearly with antialiasing; the same array if it fits."""
     if image.shape[:2] == size:
         return image
-    return np.asarray(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR), dtype=np.uint8)
+    return np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR), dtype=np.uint8)

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tag2mask.images.resize import resize_image, scaled_size
+
+
+@pytest.mark.parametrize(
+    ("size", "long_side", "multiple", "expected"),
+    [
+        ((375, 500), 500, 1, (375, 500)),
+        ((375, 500), 250, 1, (188, 250)),
+        ((375, 500), 250, 32, (192, 256)),
+        ((500, 1), 50, 16, (48, 16)),
+        ((1, 500), 50, 1, (1, 50)),
+    ],
+)
+def test_scaled_size(size: tuple[int, int], long_side: float, multiple: int, expected: tuple[int, int]) -> None:
+    assert scaled_size(size, long_side, multiple=multiple) == expected
+
+
+def test_resized_images_are_antialiased_and_writable() -> None:
+    stripes = np.zeros((8, 64, 3), np.uint8)
+    stripes[:, ::2] = 200
+    small = resize_image(stripes, (4, 16))
+    assert (small.shape, small.dtype) == ((4, 16, 3), np.uint8)
+    assert np.abs(small[:, 2:-2].astype(int) - 100).max() <= 2  # the mean of the stripes, not one of them
+    assert small.flags.writeable
+    assert resize_image(stripes, (8, 64)) is stripes
