@@ -16,7 +16,7 @@ from tag2mask.config.schema import Config
 from tag2mask.core.extras import require
 from tag2mask.core.files import write_text
 from tag2mask.core.outcome import Outcome
-from tag2mask.data import Dataset
+from tag2mask.data import Dataset, prepare_for_training
 from tag2mask.evaluation.folders import Evaluation, evaluate_pairs
 from tag2mask.inference.folder import FolderOptions, write_corrected, write_masks
 from tag2mask.inference.segmenter import Segmenter
@@ -83,6 +83,7 @@ def train(
     from tag2mask.training.schedule import choose_epochs
 
     chosen, given = _resolve(config, options)
+    dataset = prepare_for_training(dataset, strict=strict)
     where = choose_device(device)
     first = rank_here() == 0
     if first:
