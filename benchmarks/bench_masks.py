@@ -22,7 +22,8 @@ from tag2mask.cli.common import parse_settings
 from tag2mask.config.schema import MaskConfig
 from tag2mask.data import load_dataset
 from tag2mask.evaluation.metrics import confusion_matrix, iou_per_class, mean_iou
-from tag2mask.images.decode import read_image, scaled_size
+from tag2mask.images.decode import read_image
+from tag2mask.images.resize import scaled_size
 from tag2mask.inference.predictor import Predictor
 from tag2mask.masks import read_mask
 from tag2mask.method.refine import refine, to_mask

@@ -15,7 +15,8 @@ from pathlib import Path
 
 from tag2mask.config.schema import CrfConfig
 from tag2mask.data import list_images
-from tag2mask.images.decode import read_image, scaled_size
+from tag2mask.images.decode import read_image
+from tag2mask.images.resize import scaled_size
 from tag2mask.inference.predictor import Predictor
 
 

@@ -24,7 +24,8 @@ def test_resized_images_are_antialiased_and_writable() -> None:
     stripes = np.zeros((8, 64, 3), np.uint8)
     stripes[:, ::2] = 200
     small = resize_image(stripes, (4, 16))
-    assert (small.shape, small.dtype) == ((4, 16, 3), np.uint8)
+    assert small.shape == (4, 16, 3)
+    assert small.dtype == np.uint8
     assert np.abs(small[:, 2:-2].astype(int) - 100).max() <= 2  # the mean of the stripes, not one of them
     assert small.flags.writeable
     assert resize_image(stripes, (8, 64)) is stripes

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from tag2mask.core.constants import IGNORE_INDEX
 from tag2mask.data import load_dataset
-from tag2mask.images.decode import read_image, scaled_size
+from tag2mask.images.decode import read_image
+from tag2mask.images.resize import scaled_size
 from tag2mask.inference.predictor import Predictor
 from tag2mask.masks import read_mask, write_mask
 from tag2mask.method.torch_generate import mask_steps

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tag2mask.config.schema import DataConfig
-from tag2mask.images.decode import scaled_size
+from tag2mask.images.resize import scaled_size
 from tag2mask.models import Preprocessing
 from tag2mask.training.transforms import TrainTransform, denormalise, hide_and_seek, network_input, normalise
 

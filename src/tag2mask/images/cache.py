@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from tag2mask.config.schema import Config
 from tag2mask.core.errors import DataError
 from tag2mask.core.files import atomic_path
-from tag2mask.images.decode import read_image, scaled_size
+from tag2mask.images.decode import read_image
+from tag2mask.images.resize import resize_image, scaled_size
 
 
 class ImageCache:
@@ -40,10 +40,7 @@ class ImageCache:
         image = read_image(path)
         shape = (image.shape[0], image.shape[1])
         if max(shape) > self.side:
-            height, width = scaled_size(shape, self.side)
-            # Pillow's filter is antialiased, as that of `data.resize`.
-            small = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
-            image = np.array(small, dtype=np.uint8)
+            image = resize_image(image, scaled_size(shape, self.side))
         with atomic_path(kept) as temporary:
             np.save(temporary, image, allow_pickle=False)
         return image

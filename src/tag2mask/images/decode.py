@@ -348,10 +348,3 @@ def _scale_free_range(values: NDArray[Any], path: Path) -> NDArray[np.uint8]:
     start, span = (0.0, white) if white is not None else (low, high - low)
     scaled = (values.astype(np.float64) - start) * (255.0 / (span or 1.0))
     return np.round(scaled).astype(np.uint8)
-
-
-def scaled_size(size: tuple[int, int], long_side: float, *, multiple: int = 1) -> tuple[int, int]:
-    """Size (H, W) with its long side at `long_side`, both sides rounded to a multiple, at least one."""
-    factor = long_side / max(size)
-    height, width = (max(multiple, round(side * factor / multiple) * multiple) for side in size)
-    return height, width
