@@ -1,4 +1,4 @@
-"""Fixtures shared by the tests: a tiny collection and a small network trained on it, once."""
+"""Fixtures shared by the tests: a tiny dataset and a small network trained on it, once."""
 
 from __future__ import annotations
 
@@ -33,15 +33,16 @@ TINY_OPTIONS = {
 
 @pytest.fixture(scope="session")
 def shapes(tmp_path_factory: pytest.TempPathFactory) -> TinyCollection:
-    """48 pictures of discs and squares with tags and exact masks."""
+    """48 images of discs and squares with tags and exact masks."""
     return write_shapes(tmp_path_factory.mktemp("shapes"), 48)
 
 
 @pytest.fixture(scope="session")
 def trained(shapes: TinyCollection, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a run trained on the tags of `shapes`."""
-    from tag2mask import train
+    from tag2mask import Dataset, train
 
     out = tmp_path_factory.mktemp("runs") / "shapes"
-    options = {**TINY_OPTIONS, "training.epochs": 30}
-    return train(shapes.images, shapes.tags, classes=shapes.class_file, out=out, options=options).run
+    dataset = Dataset.load(shapes.images, shapes.tags, classes=shapes.class_file)
+    train(dataset, out, options={**TINY_OPTIONS, "training.epochs": 30})
+    return out
