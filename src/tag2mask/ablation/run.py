@@ -1,290 +1,260 @@
-"""A method and the same less each of its parts: many runs, over seeds, into one table."""
+"""Train and score every part of an ablation with every seed; finished runs are kept."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import re
+import logging
 import time
-from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from tag2mask.ablation.plan import Ablation, folder_name
 from tag2mask.ablation.table import CEILING, FULL, unchanged_parts, write_results
-from tag2mask.api import TrainResult, predict, report_problems, train
-from tag2mask.config.schema import Config, load_config, load_yaml
+from tag2mask.config.load import load_config
+from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.files import atomic_path, make_folder, write_text
-from tag2mask.data import Dataset, load_dataset
+from tag2mask.data import UNPACKED, Dataset, log_problems
 from tag2mask.drawing import overlay, sheet
+from tag2mask.evaluation import evaluate_dataset
 from tag2mask.evaluation.consensus import Consensus
-from tag2mask.evaluation.folders import evaluate_pairs
 from tag2mask.evaluation.label_free import label_free_score
 from tag2mask.images.decode import read_image
-from tag2mask.inference.predictor import Predictor
+from tag2mask.inference.backends.torch import TorchBackend
+from tag2mask.inference.segmenter import Segmenter
 from tag2mask.masks import mask_path, read_mask
 from tag2mask.models.checkpoint import RunFolder, load_model
+from tag2mask.training.train import train
 
-Report = Callable[[str], None]
-
-
-class Source(BaseModel):
-    """A collection, with human masks to score by where there are any. Paths are relative to the folder of the file."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    images: Path
-    tags: Path | None = None
-    masks: Path | None = None
+_log = logging.getLogger(__name__)
 
 
-class Ablation(BaseModel):
-    """What `tag2mask ablate` runs, from a YAML file.
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One run of an ablation.
 
     Attributes:
-        train: the collection to train on; its masks score pseudo masks and train the ceiling.
-        val: photographs to score on; without masks the runs are ranked by their consensus alone.
-        classes: file of class names.
-        limit: train on the first so many images after a shuffle with seed 0.
-        config: configuration file or preset of the full method; empty: the defaults.
-        settings: settings on top of it, for all runs.
-        parts: by name, the settings that take one part away from the full method (or add one).
-        seeds: each run is done once a seed.
-        ceiling: also train on human masks, where `train` has them.
+        part: name of the part.
+        config: of the run.
+        folder: for everything it writes.
+        trained: run of the full method whose network it uses; None: it trains its own.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    train: Source
-    val: Source
-    classes: Path
-    limit: int | None = Field(None, ge=1)
-    config: str | None = None
-    settings: dict[str, Any] = {}
-    parts: dict[str, dict[str, Any]]
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
-    ceiling: bool = True
-
-
-def load_ablation(path: Path, variables: Mapping[str, str] | None = None) -> Ablation:
-    """Read the file; `${NAME}` in it is replaced by the variable of that name.
-
-    Raises:
-        ConfigError: no such file, unknown key, missing variable.
-    """
-    text = json.dumps(load_yaml(path))
-    for name in sorted(set(re.findall(r"\$\{(\w+)\}", text))):
-        if name not in (variables or {}):
-            raise ConfigError(f"{path}: the variable {name} is not given; add --define {name}=VALUE")
-        text = text.replace("${" + name + "}", json.dumps(str((variables or {})[name]))[1:-1])
-    try:
-        parsed = Ablation.model_validate(json.loads(text))
-    except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(str(part) for part in first["loc"])
-        raise ConfigError(f"{path}: {place}: {first['msg']}") from None
-    reserved = {FULL, CEILING} & parsed.parts.keys()
-    if reserved:
-        raise ConfigError(f"{path}: a part cannot be called '{reserved.pop()}'")
-    folders: dict[str, str] = {}
-    for name in (FULL, CEILING, *parsed.parts):
-        other = folders.setdefault(_slug(name), name)
-        if other != name:
-            raise ConfigError(f"{path}: the parts '{other}' and '{name}' differ too little in name; rename one")
-    return _resolved(parsed, path.parent)
+    part: str
+    config: Config
+    folder: Path
+    trained: RunFolder | None
 
 
 def run_ablation(
-    ablation: Ablation, out: Path, *, device: str = "auto", report: Report = print
+    ablation: Ablation, out: str | PathLike[str], *, device: str = "auto", progress: bool = True
 ) -> list[dict[str, Any]]:
-    """Train and score every part with every seed; what is done already is kept.
+    """Train and score every part with every seed; finished runs are kept.
 
     A part that differs in settings of prediction alone is scored on the network of the full method.
-    Writes `table.md`, `table.csv` and `runs.json` into `out`, anew after each run, and `sheet.png` at the end.
+    Writes `table.md`, `table.csv` and `runs.json` into `out` after each run, and `sheet.png` at the end.
     Parts that changed nothing (`unchanged_parts`) neither vote nor are ranked: they would be `full` again.
 
+    Args:
+        ablation: what to run, from `load_ablation`.
+        out: folder for everything.
+        device: where to run.
+        progress: show progress bars.
+
     Returns:
-        A record a run: part, seed, mIoU and IoU (None without human masks), pseudo mask mIoU, label-free signs,
-        digest of the masks, nearness to the vote of the other parts (absent where it changed nothing), minutes,
-        photographs left out, of both collections.
+        The record of each run: part, seed, `miou` (in [0, 1]; None without ground truth), `iou`, `pseudo_miou`,
+        `label_free`, `minutes`, `skipped` (images that were left out), `masks` (a digest of its masks), `config`, and,
+        for runs from tags, `consensus` (where there are three or more parts).
+
+    Raises:
+        ConfigError: a setting of any part is unknown (before the first run), or `out` holds other runs.
+        DataError: a dataset cannot be used.
     """
-    top = ablation.ceiling and ablation.train.masks is not None
-    base = (load_config(ablation.config) if ablation.config else Config()).override(ablation.settings)
-    parts = {FULL: {}, **ablation.parts, **({CEILING: {"training.supervision": "masks"}} if top else {})}
-    configs = {name: base.override(settings) for name, settings in parts.items()}  # all checked before the first run
-    val = load_dataset(
-        ablation.val.images, ablation.val.tags, masks=ablation.val.masks, classes=ablation.classes, verify=True
+    out = Path(out)
+    jobs = _jobs(ablation, out)
+    parts = list(dict.fromkeys(job.part for job in jobs))
+    val = Dataset.load(
+        ablation.val.images,
+        ablation.val.tags,
+        masks=ablation.val.masks,
+        classes=ablation.classes,
+        unpack=out / UNPACKED,
+        verify=True,
     )
-    report_problems(val, report)
+    log_problems(val.problems)
     make_folder(out)
+    dataset: Dataset | None = None
     records: list[dict[str, Any]] = []
-    todo = [(seed, name) for seed in ablation.seeds for name in parts]
-    for count, (seed, name) in enumerate(todo):
-        config = configs[name].override({"training.seed": seed})
-        folder = out / _slug(name) / f"seed{seed}"
-        record = _stored(folder, config)
+    for count, job in enumerate(jobs):
+        record = _stored(job)
         if record is None:
-            report(f"run {count + 1} of {len(todo)}: {name}, seed {seed}")
-            full = out / _slug(FULL) / f"seed{seed}" / "run"
-            same = config.model_copy(update={"prediction": base.prediction}) == base.override({"training.seed": seed})
-            trained = RunFolder(full) if same and name != FULL else None
-            record = _run(ablation, name, config, folder, val, device, report, trained)
+            _log.info("run %d of %d: %s, seed %d", count + 1, len(jobs), job.part, job.config.training.seed)
+            dataset = dataset or _training_dataset(ablation, out)
+            record = _run(job, dataset, val, device=device, progress=progress)
         skipped = val.skipped + record.get("skipped", 0)
-        records.append({**record, "masks": _digest(folder / "val", val), "skipped": skipped})
-        write_results(out, records, list(parts))
+        records.append({**record, "masks": _digest(job.folder / "val", val), "skipped": skipped})
+        write_results(out, records, parts)
     _add_consensus(records, out, val)
-    write_results(out, records, list(parts))
-    write_ablation_sheet(out / "sheet.png", ablation, out, list(parts), val)
+    write_results(out, records, parts)
+    write_sheet(out / "sheet.png", [job for job in jobs if job.config.training.seed == ablation.seeds[0]], val)
     return records
 
 
-def write_ablation_sheet(
-    path: Path, ablation: Ablation, out: Path, parts: list[str], val: Dataset, *, rows: int = 5
-) -> None:
-    """The same photographs under each part, from the first seed."""
-    items = [item for item in val.records if item.gt_mask is not None] or val.records
-    items = [items[round(index)] for index in np.linspace(0, len(items) - 1, min(rows, len(items)))]
-    seed = ablation.seeds[0]
+def write_sheet(path: Path, jobs: list[_Job], val: Dataset, *, rows: int = 5) -> None:
+    """Write a sheet of some images with their masks of each run."""
+    known = [record for record in val.records if record.gt_mask is not None]
+    records = replace(val, records=tuple(known) or val.records).spread(rows).records
     cells = []
-    for item in items:
-        image = read_image(item.path)
-        made = [read_mask(mask_path(out / _slug(name) / f"seed{seed}" / "val", item.name)) for name in parts]
-        human = [overlay(image, read_mask(item.gt_mask))] if item.gt_mask else []
-        cells.append([image, *(overlay(image, mask) for mask in made), *human])
-    picture = sheet(
+    for record in records:
+        image = read_image(record.path)
+        masks = [read_mask(mask_path(job.folder / "val", record.name)) for job in jobs]
+        if record.gt_mask is not None:
+            masks.append(read_mask(record.gt_mask))
+        cells.append([image, *(overlay(image, mask) for mask in masks)])
+    titles = ["image", *(job.part for job in jobs), "ground truth"]
+    drawing = sheet(
         cells,
-        titles=["photo", *parts, "human mask"][: len(cells[0])],
-        captions=[", ".join(sorted(item.present)) for item in items],
+        titles=titles[: len(cells[0])],
+        captions=[", ".join(sorted(record.present)) for record in records],
         cell=(140, 170),
         legend=val.classes,
     )
     with atomic_path(path) as temporary:
-        Image.fromarray(picture).save(temporary)
+        Image.fromarray(drawing).save(temporary)
 
 
-def _run(
-    ablation: Ablation,
-    name: str,
-    config: Config,
-    folder: Path,
-    val: Dataset,
-    device: str,
-    report: Report,
-    trained: RunFolder | None,
-) -> dict[str, Any]:
-    """One run, from training (unless there is a network already) to its record; an interrupted one goes on."""
+def _jobs(ablation: Ablation, out: Path) -> list[_Job]:
+    """All runs, seed by seed; every setting is checked here, before the first run."""
+    base = (load_config(ablation.config) if ablation.config else Config()).override(ablation.settings)
+    supervised = {CEILING: {"training.supervision": "masks"}}
+    with_ceiling = ablation.ceiling and ablation.train.masks is not None
+    parts = {FULL: {}, **ablation.parts, **(supervised if with_ceiling else {})}
+    configs = {name: base.override(settings) for name, settings in parts.items()}
+    jobs = []
+    for seed in ablation.seeds:
+        full = base.override({"training.seed": seed})
+        network = RunFolder(_folder(out, FULL, seed) / "run")
+        for name, settings in configs.items():
+            config = settings.override({"training.seed": seed})
+            same = name != FULL and config.model_copy(update={"prediction": base.prediction}) == full
+            jobs.append(_Job(name, config, _folder(out, name, seed), network if same else None))
+    return jobs
+
+
+def _folder(out: Path, part: str, seed: int) -> Path:
+    return out / folder_name(part) / f"seed{seed}"
+
+
+def _training_dataset(ablation: Ablation, out: Path) -> Dataset:
+    """The images that `train` will prepare, in each run the same."""
+    source = ablation.train
+    dataset = Dataset.load(
+        source.images, source.tags, masks=source.masks, classes=ablation.classes, unpack=out / UNPACKED, verify=True
+    )
+    if "train" in dataset.splits():  # chosen here, since `limit` counts within it
+        dataset = dataset.subset(split="train")
+    return dataset if ablation.limit is None else dataset.subset(first=ablation.limit)
+
+
+def _run(job: _Job, dataset: Dataset, val: Dataset, *, device: str, progress: bool) -> dict[str, Any]:
+    """One run, from training (unless there is a network already) to its record; an interrupted one is continued."""
     started = time.monotonic()
-    supervised = config.training.supervision == "masks"
-    pseudo: float | None = None
-    skipped = 0
+    skipped, pseudo_miou = 0, None
+    trained = job.trained
     if trained is None:
-        result = _train(ablation, config, folder, device, report)
-        skipped = result.collection.skipped + (len(result.masks.failures) if result.masks else 0)
-        trained, pseudo = RunFolder(result.run), result.score.miou if result.score else None
+        trained, skipped, pseudo_miou = _train(job, dataset, device=device, progress=progress)
     minutes = (time.monotonic() - started) / 60
     network, classes, _ = load_model(trained)
-    predictor = Predictor(network, classes, config, device=device)
-    predict(predictor, ablation.val.images, out=folder / "val", overwrite=True)
-    pairs = [(mask_path(folder / "val", item.name), item.gt_mask) for item in val.records if item.gt_mask]
-    score = evaluate_pairs(pairs, ablation.classes) if pairs else None
-    signs = label_free_score(predictor, val) if any(item.present for item in val.records) and not supervised else None
+    segmenter = Segmenter(TorchBackend(network, classes, job.config, device=device))
+    segmenter.predict_folder(_without_tags(val), job.folder / "val", overwrite=True, strict=True, progress=progress)
+    score = evaluate_dataset(job.folder / "val", val)
+    supervised = job.config.training.supervision == "masks"
+    tagged = any(record.present for record in val.records)
+    signs = label_free_score(segmenter, val) if tagged and not supervised else None
     record = {
-        "part": name,
-        "seed": config.training.seed,
+        "part": job.part,
+        "seed": job.config.training.seed,
         "miou": score.miou if score else None,
         "iou": score.to_dict()["IoU"] if score else None,
-        "pseudo_miou": pseudo,
+        "pseudo_miou": pseudo_miou,
         "label_free": signs.to_dict() if signs else None,
         "minutes": round(minutes, 2),
         "skipped": skipped,
-        "config": config.model_dump(mode="json"),
+        "config": job.config.model_dump(mode="json"),
     }
-    write_text(folder / "result.json", json.dumps(record, indent=1) + "\n")
-    report(f"  {score.summary() if score else f'done in {minutes:.1f} min'}")
+    write_text(job.folder / "result.json", json.dumps(record, indent=1) + "\n")
+    _log.info("%s", score.summary() if score else f"done in {minutes:.1f} min")
     return record
 
 
+def _train(job: _Job, dataset: Dataset, *, device: str, progress: bool) -> tuple[RunFolder, int, float | None]:
+    """Train a network; its folder, the number of images left out, and the mIoU of the masks of the training images."""
+    run = RunFolder(job.folder / "run")
+    from_tags = job.config.training.supervision == "tags"
+    train(
+        dataset,
+        run.root,
+        config=job.config,
+        resume=run.config.is_file(),
+        make_masks=from_tags,
+        make_report=False,
+        device=device,
+        progress=progress,
+    )
+    if not from_tags:
+        return run, dataset.skipped, None
+    result = json.loads(run.result.read_text(encoding="utf-8"))
+    return run, int(result["skipped"]), result["score"]["mIoU"] if result["score"] else None
+
+
+def _without_tags(dataset: Dataset) -> Dataset:
+    """The dataset with its tags forgotten, so that the network decides which classes there are."""
+    records = (replace(record, tags=None, unknown=frozenset()) for record in dataset.records)
+    return replace(dataset, records=tuple(records))
+
+
 def _digest(folder: Path, val: Dataset) -> str:
-    """What differs if any mask of a folder does."""
+    """A text that differs if any mask of a folder does."""
     masks = hashlib.sha256()
-    for item in val.records:
-        mask = read_mask(mask_path(folder, item.name))
+    for record in val.records:
+        mask = read_mask(mask_path(folder, record.name))
         masks.update(f"{mask.shape}".encode() + mask.tobytes())
     return masks.hexdigest()
 
 
 def _add_consensus(records: list[dict[str, Any]], out: Path, val: Dataset) -> None:
-    """Add to the records of runs from tags how near their masks are to the vote of the other parts."""
+    """Add to the records of runs from tags how well their masks agree with the vote of the other parts."""
     silent = {CEILING, *unchanged_parts(records)}
     voting = [record for record in records if record["part"] not in silent]
     if len({record["part"] for record in voting}) < 3:
         return
     consensus = Consensus([record["part"] for record in voting], len(val.classes))
-    folders = [out / _slug(record["part"]) / f"seed{record['seed']}" / "val" for record in voting]
-    for item, tags in zip(val.records, val.tags(), strict=True):
-        consensus.add([read_mask(mask_path(folder, item.name)) for folder in folders], tags)
+    folders = [_folder(out, record["part"], record["seed"]) / "val" for record in voting]
+    for image, tags in zip(val.records, val.tags(), strict=True):
+        consensus.add([read_mask(mask_path(folder, image.name)) for folder in folders], tags)
     for record, score in zip(voting, consensus.scores(), strict=True):
         record["consensus"] = score
 
 
-def _train(ablation: Ablation, config: Config, folder: Path, device: str, report: Report) -> TrainResult:
-    return train(
-        ablation.train.images,
-        ablation.train.tags,
-        masks=ablation.train.masks,
-        classes=ablation.classes,
-        limit=ablation.limit,
-        out=folder / "run",
-        config=config,
-        resume=(folder / "run" / "config.yaml").is_file(),
-        make_masks=config.training.supervision == "tags",
-        make_report=False,
-        device=device,
-        report=lambda line: report(f"  {line}"),
-    )
+def _stored(job: _Job) -> dict[str, Any] | None:
+    """The record of a finished run with the same settings, or None.
 
-
-def _stored(folder: Path, config: Config) -> dict[str, Any] | None:
-    """The record of a run that is done, if it had the same settings."""
-    path = folder / "result.json"
+    Raises:
+        ConfigError: its settings were others.
+        DataError: it is damaged.
+    """
+    path = job.folder / "result.json"
     if not path.is_file():
         return None
     try:
         record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise DataError(f"{path}: cannot read it ({error}); remove this folder to run it again") from None
-    if record.get("config") != config.model_dump(mode="json"):
-        raise ConfigError(f"{path}: made with other settings; remove this folder, or choose another --out")
+    if record.get("config") != job.config.model_dump(mode="json"):
+        raise ConfigError(f"{path}: made with other settings; remove this folder, or choose another `out`")
     return record
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-") or "part"
-
-
-def _config_path(config: str | None, folder: Path) -> str | None:
-    """A configuration file relative to `folder`, or a preset, which is a bare word."""
-    if config is None or not (Path(config).suffix or Path(config).parent != Path()):
-        return config
-    return str(folder / config)
-
-
-def _resolved(ablation: Ablation, folder: Path) -> Ablation:
-    """The same with all paths made relative to `folder`."""
-
-    def source(one: Source) -> Source:
-        tags = folder / one.tags if one.tags else None
-        return Source(images=folder / one.images, tags=tags, masks=folder / one.masks if one.masks else None)
-
-    return ablation.model_copy(
-        update={
-            "train": source(ablation.train),
-            "val": source(ablation.val),
-            "classes": folder / ablation.classes,
-            "config": _config_path(ablation.config, folder),
-        }
-    )

@@ -1,4 +1,4 @@
-"""The tables of an ablation: means and spreads over seeds, and how the label-free signs rank the runs."""
+"""Tables of an ablation: means and spreads over seeds, and how signs without ground truth rank the runs."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from tag2mask.core.files import write_text
+from tag2mask.evaluation.correlation import rank_correlation
 
 FULL = "full"
+"""Name of the full method among the parts."""
+
 CEILING = "ceiling"
+"""Name of the fully supervised upper bound among the parts: the same network trained on ground truth."""
 
 
 def write_results(out: Path, records: list[dict[str, Any]], parts: list[str]) -> None:
-    """Write `table.md`, `table.csv` and `runs.json` of the records so far, parts in this order, into a folder."""
+    """Write `table.md`, `table.csv` and `runs.json` of the records so far into a folder, parts in this order."""
     rows = summarise(records, parts)
     write_text(out / "runs.json", json.dumps(records, indent=1) + "\n")
     table = io.StringIO()
@@ -48,7 +49,7 @@ def write_results(out: Path, records: list[dict[str, Any]], parts: list[str]) ->
     if unchanged:
         lines += [
             "",
-            f"The same result as {FULL} in every seed, so never in force: {', '.join(unchanged)}. "
+            f"The same masks as {FULL} with every seed, so without effect: {', '.join(unchanged)}. "
             "Perhaps training is too short for them.",
         ]
     lines += _rank_lines([record for record in records if record["part"] not in unchanged])
@@ -56,9 +57,9 @@ def write_results(out: Path, records: list[dict[str, Any]], parts: list[str]) ->
 
 
 def summarise(records: list[dict[str, Any]], parts: list[str]) -> list[dict[str, Any]]:
-    """A row a part: mean and spread over seeds, and the mean difference to the full method, seed by seed.
+    """A row for each part: mean and spread over seeds, and the mean difference to the full method, seed by seed.
 
-    mIoU times 100, None without human masks; the spread is the standard deviation of the sample, None for one seed.
+    mIoU times 100, None without ground truth; the spread is the standard deviation of the sample, None for one seed.
     """
     full = {record["seed"]: record["miou"] for record in records if record["part"] == FULL}
     rows = []
@@ -90,9 +91,9 @@ def summarise(records: list[dict[str, Any]], parts: list[str]) -> list[dict[str,
 
 
 def unchanged_parts(records: list[dict[str, Any]]) -> list[str]:
-    """Parts whose masks are exactly those of the full method, in every seed: what they change was never in force.
+    """Parts whose masks are exactly those of the full method with every seed: their change had no effect.
 
-    Names in the order of `records`; a record's `masks` is a digest of its masks.
+    Names in the order of `records`; `masks` of a record is a digest of its masks.
     """
     full = {record["seed"]: record for record in records if record["part"] == FULL}
 
@@ -104,27 +105,13 @@ def unchanged_parts(records: list[dict[str, Any]]) -> list[str]:
     return [name for name in names if all(same(record) for record in records if record["part"] == name)]
 
 
-def rank_correlation(first: list[float], second: list[float]) -> float:
-    """Spearman's rank correlation, ties at their mean rank; NaN where one side does not vary."""
-    if len(set(first)) < 2 or len(set(second)) < 2:
-        return float("nan")
-    return float(np.corrcoef(_ranks(first), _ranks(second))[0, 1])
-
-
-def _ranks(values: list[float]) -> NDArray[np.float64]:
-    """Ranks from 0, ties at their mean."""
-    array = np.asarray(values)
-    ranks: NDArray[np.float64] = (array < array[:, None]).sum(axis=1) + ((array == array[:, None]).sum(axis=1) - 1) / 2
-    return ranks
-
-
 def _rank_lines(records: list[dict[str, Any]]) -> list[str]:
-    """How the signs that need no human mask rank the runs, where mIoU is there to compare with."""
+    """How the signs that need no ground truth rank the runs, where mIoU is known to compare with."""
     signs: dict[str, Callable[[dict[str, Any]], float | None]] = {
         "consensus": lambda record: record.get("consensus"),
         "label-free score": lambda record: (record["label_free"] or {}).get("score"),
         "tag consistency": lambda record: (record["label_free"] or {}).get("consistency"),
-        "agreement of streams": lambda record: (record["label_free"] or {}).get("agreement"),
+        "agreement of heads": lambda record: (record["label_free"] or {}).get("agreement"),
         "stability": lambda record: (record["label_free"] or {}).get("stability"),
     }
     from_tags = [

@@ -116,14 +116,14 @@ def ablate(
     device: Device = "auto",
 ) -> None:
     """Run the method with and without each of its parts, over seeds; run it again to continue."""
-    from tag2mask.ablation.run import load_ablation, run_ablation
+    from tag2mask.ablation import load_ablation, run_ablation
 
     variables: dict[str, str] = {}
     for pair in define or []:
         name, equals, variables[name] = pair.partition("=")
         if not equals:
             raise ConfigError(f"--define {pair}: expected NAME=VALUE")
-    records = run_ablation(load_ablation(file, variables), out, device=device, report=say)
+    records = run_ablation(load_ablation(file, variables), out, device=device)
     say((out / "table.md").read_text(encoding="utf-8"))
     say(f"tables and images are in {out}")
     finish(max(record["skipped"] for record in records))
