@@ -21,7 +21,8 @@ from typing import Any
 
 from tag2mask.api import predict, train
 from tag2mask.cli.common import parse_settings
-from tag2mask.config.schema import Config, load_config
+from tag2mask.config.load import load_config
+from tag2mask.config.schema import Config
 from tag2mask.data import load_dataset
 from tag2mask.evaluation.baselines import thresholded_cam
 from tag2mask.inference.predictor import Predictor

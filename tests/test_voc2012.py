@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tag2mask import evaluate, predict, train
-from tag2mask.config.schema import load_config
+from tag2mask.config.load import load_config
 from tag2mask.data.readers.voc_devkit import VOC_CLASSES
 from tag2mask.masks import write_mask
 from tests.helpers import draw_shapes

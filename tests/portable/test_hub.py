@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import yaml
 
-from tag2mask.config.schema import load_yaml
+from tag2mask.config.load import load_yaml
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.evaluation.folders import evaluate
 from tag2mask.inference.predictor import Predictor

@@ -14,7 +14,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from tag2mask.config.schema import Config, load_config
+from tag2mask.config.load import load_config
+from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.data import Dataset, load_dataset
 from tag2mask.inference.predictor import Predictor

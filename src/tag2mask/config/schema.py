@@ -8,7 +8,7 @@ configuration in which an option would have no effect is refused. docs/settings.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import yaml
 from pydantic import Field, field_validator, model_validator
@@ -26,25 +26,6 @@ from tag2mask.config.options import (
     needs,
     one_of,
 )
-
-if TYPE_CHECKING:
-    from tag2mask.config.load import PRESETS, find_config, load_config, load_yaml, parse_config
-
-__all__ = [
-    "PRESETS",
-    "Config",
-    "CrfConfig",
-    "DataConfig",
-    "MaskConfig",
-    "ModelConfig",
-    "PaperConfig",
-    "PredictionConfig",
-    "TrainingConfig",
-    "find_config",
-    "load_config",
-    "load_yaml",
-    "parse_config",
-]
 
 _FILE_ARGUMENTS = ("checkpoint_path", "cache_dir")
 """Besides `pretrained*`, the arguments of `timm.create_model` that make it read files of its own choice."""
@@ -368,12 +349,3 @@ class Config(Section):
         if not isinstance(threshold, str):
             masks["soft_factor"] = 1.0
         return self.override({f"masks.{name}": value for name, value in masks.items()})
-
-
-def __getattr__(name: str) -> Any:
-    # Until every caller imports these from `tag2mask.config.load`.
-    if name in ("PRESETS", "find_config", "load_config", "load_yaml", "parse_config"):
-        from tag2mask.config import load
-
-        return getattr(load, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
