@@ -1,1 +1,1 @@
-"""Masks over HTTP and of huge datasets."""
+"""Masks over HTTP, and of huge datasets on many machines."""

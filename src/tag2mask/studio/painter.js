@@ -1,6 +1,6 @@
 // The brush: paints class indices on a canvas, pixel by pixel, without smoothing.
 window.tag2mask = (() => {
-  const state = { width: 0, height: 0, mask: null, colours: [], current: 1, photo: null, past: [], painting: false, last: null };
+  const state = { width: 0, height: 0, mask: null, colours: [], current: 1, image: null, past: [], painting: false, last: null };
   const canvas = () => document.getElementById("paint-canvas");
 
   function unpack(runs, length) {
@@ -23,12 +23,12 @@ window.tag2mask = (() => {
 
   function draw() {
     const board = canvas();
-    if (!board || !state.photo) return;
+    if (!board || !state.image) return;
     if (board.width !== state.width || board.height !== state.height) { board.width = state.width; board.height = state.height; }
     board.style.setProperty("--ratio", state.width / state.height);
     board.hidden = false;
     const context = board.getContext("2d");
-    context.drawImage(state.photo, 0, 0, state.width, state.height);
+    context.drawImage(state.image, 0, 0, state.width, state.height);
     const pixels = context.getImageData(0, 0, state.width, state.height);
     for (let at = 0; at < state.mask.length; at += 1) {
       const colour = state.mask[at] ? state.colours[state.mask[at] - 1] : null;
@@ -38,13 +38,13 @@ window.tag2mask = (() => {
   }
 
   function load(text) {
-    if (!text) { state.photo = null; state.mask = null; if (canvas()) canvas().hidden = true; return; }
+    if (!text) { state.image = null; state.mask = null; if (canvas()) canvas().hidden = true; return; }
     const data = JSON.parse(text);
     Object.assign(state, { width: data.width, height: data.height, colours: data.colours, past: [] });
     state.mask = unpack(data.runs, data.width * data.height);
-    const photo = new Image();
-    photo.onload = () => { state.photo = photo; draw(); };
-    photo.src = data.photo;
+    const image = new Image();
+    image.onload = () => { state.image = image; draw(); };
+    image.src = data.image;
   }
 
   function value() {

@@ -1,4 +1,4 @@
-"""Masks as rows of Parquet: run lengths per class, and failures in the same table."""
+"""Masks as rows of Parquet: run lengths of each class, and failures in the same table."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Row = dict[str, Any]
 
 
 def mask_row(name: str, mask: NDArray[np.uint8], classes: tuple[str, ...], uncertainty: float) -> Row:
-    """A mask (H, W) as a row: `rle` is JSON, class index to COCO's run lengths column by column."""
+    """A mask (H, W) as a row: `rle` is JSON, from class index to COCO's run lengths column by column."""
     regions = class_regions(mask, len(classes))
     rle = {str(index): coco_counts(region) for index, region in regions}
     return {
@@ -33,7 +33,7 @@ def mask_row(name: str, mask: NDArray[np.uint8], classes: tuple[str, ...], uncer
 
 
 def failure_row(name: str, error: str) -> Row:
-    """A photograph without a mask."""
+    """The row of an image without a mask."""
     return {"name": name, "height": None, "width": None, "rle": None, "uncertainty": None, "error": error}
 
 
@@ -79,7 +79,9 @@ def read_rows(store: Store, name: str, columns: list[str] | None = None) -> list
     try:
         found: list[Row] = parquet.read_table(io.BytesIO(store.read(name)), columns=columns).to_pylist()
     except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{store.url}/{name}: not a table of masks ({error}); delete it to make it again") from None
+        raise DataError(
+            f"{store.url}/{name}: not a table of masks ({error}); delete it, and its masks are computed again"
+        ) from None
     return found
 
 

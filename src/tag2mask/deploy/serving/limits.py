@@ -1,4 +1,4 @@
-"""What one server takes on."""
+"""Limits of a server on size, time and queue."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from tag2mask.core.machine import usable_cores
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Limits on size, time and queue; what exceeds them is answered with an error, at once.
+    """Limits of a server; a request that exceeds one is answered with an error at once.
 
     Attributes:
         max_bytes: of an upload; more is answered 413.
-        max_pixels: of a photograph, by its header; more is answered 413.
-        workers: photographs worked on at once; 0: half of the cores.
-        queue: photographs that may wait; more are answered 503 with Retry-After.
+        max_pixels: of an image, by its header; more is answered 413.
+        workers: images segmented at once; 0: half of the cores.
+        queue: images that may wait; more are answered 503 with Retry-After.
         seconds: from the end of the upload to the answer; longer is answered 503.
         upload_seconds: for the upload; longer is answered 408.
         connections: open at once; more are answered 503.
@@ -35,9 +35,9 @@ class Limits:
             value = getattr(self, name)
             lowest = 0 if name in ("workers", "queue") else 1e-3
             if value < lowest:
-                raise ConfigError(f"--{name.replace('_', '-')} {value}: expected at least {lowest:g}")
+                raise ConfigError(f"`{name}` {value}: expected at least {lowest:g}")
 
     @property
-    def busy(self) -> int:
-        """Photographs worked on at once, as chosen or by the machine."""
+    def parallel(self) -> int:
+        """Images segmented at once: `workers`, or half of the cores."""
         return self.workers or max(1, usable_cores() // 2)

@@ -1,4 +1,4 @@
-"""Threads with a queue that ends: what does not fit is refused at once instead of waiting for ever."""
+"""A thread pool with a bounded queue: what does not fit is refused at once instead of waiting."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ class OverloadedError(Exception):
 class BoundedPool:
     """Runs functions in threads; at most `workers` at once, at most `queue` waiting.
 
-    Threads do, for the network and the dense CRF release the interpreter's lock.
+    Threads are enough, because the network and the dense CRF release the interpreter's lock.
+
+    Attributes:
+        capacity: functions that may run or wait.
     """
 
     def __init__(self, workers: int, queue: int):
@@ -38,10 +41,10 @@ class BoundedPool:
         return self._pending >= self.capacity
 
     def submit(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Start `function`, or queue it; its place is free again when it has ended or was cancelled.
+        """Start or queue `function`; it counts as pending until it has ended or was cancelled.
 
         Raises:
-            OverloadedError: the queue is full.
+            OverloadedError: the queue is full, or the pool is closed.
         """
         with self._lock:
             if self.full:
@@ -49,7 +52,7 @@ class BoundedPool:
             self._pending += 1
         try:
             future = self._executor.submit(function, *args, **kwargs)
-        except RuntimeError:  # the server is closing
+        except RuntimeError:  # closed
             self._leave()
             raise OverloadedError from None
         future.add_done_callback(self._leave)

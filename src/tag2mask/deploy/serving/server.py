@@ -1,19 +1,22 @@
-"""Serving until told to stop."""
+"""Serving a network until interrupted."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from tag2mask.api import load
 from tag2mask.core.extras import require
 from tag2mask.core.machine import usable_cores
 from tag2mask.deploy.serving.limits import Limits
-from tag2mask.inference.onnx_predictor import OnnxPredictor
-from tag2mask.inference.prediction import MaskMaker
+from tag2mask.inference import Segmenter
+
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+"""Addresses that other machines cannot reach."""
+
+_log = logging.getLogger(__name__)
 
 
 def serve(
@@ -21,17 +24,17 @@ def serve(
     *,
     host: str = "127.0.0.1",
     port: int = 8000,
+    device: str = "auto",
     limits: Limits | None = None,
-    report: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Serve a network over HTTP until interrupted.
 
     Args:
-        model: file of `tag2mask export-model`, or folder of a run.
-        host: address to listen on; the default cannot be reached from other machines.
+        model: folder of a run, 'user/name' on the Hugging Face Hub, or an ONNX file.
+        host: address to listen on; other machines cannot reach the default.
         port: 0 takes a free one.
+        device: as in `Segmenter.from_pretrained`.
         limits: on size, time and queue.
-        report: called with lines for people.
 
     Raises:
         DataError: there is no network.
@@ -41,13 +44,13 @@ def serve(
     uvicorn: Any = require("serve", "serving", "uvicorn", "fastapi", "prometheus_client")
     from tag2mask.deploy.serving.app import create_app
 
-    predictor = _load(model, max(1, usable_cores() // limits.busy))
+    segmenter = Segmenter.from_pretrained(model, device=device, threads=max(1, usable_cores() // limits.parallel))
     # Compiles the dense CRF where that was not done yet, before the first client waits for it.
-    predictor.predict(np.zeros((64, 64, 3), dtype=np.uint8), predictor.classes[:1])
-    if host not in ("127.0.0.1", "::1", "localhost"):
-        report(f"listening on {host}: whoever reaches this machine may use it; there are no passwords here")
+    segmenter.predict(np.zeros((64, 64, 3), dtype=np.uint8), segmenter.classes[:1])
+    if host not in LOOPBACK:
+        _log.warning("listening on %s: anyone who reaches this machine may use it; there is no password", host)
     config = uvicorn.Config(
-        create_app(predictor, limits),
+        create_app(segmenter, limits),
         host=host,
         port=port,
         log_level="warning",
@@ -58,12 +61,8 @@ def serve(
         timeout_graceful_shutdown=int(limits.seconds) + 1,
         server_header=False,
     )
-    report(f"{model}: {len(predictor.classes)} classes, {limits.busy} at once, {limits.queue} may wait")
-    report(f"http://{host}:{port}/docs describes the interface; Ctrl-C ends")
+    _log.info(
+        "%s: %d classes, %d images at once, %d may wait", model, len(segmenter.classes), limits.parallel, limits.queue
+    )
+    _log.info("http://%s:%d/docs describes the interface; Ctrl+C ends", host, port)
     uvicorn.Server(config).run()
-
-
-def _load(model: str | Path, threads: int) -> MaskMaker:
-    if Path(model).suffix.lower() == ".onnx":
-        return OnnxPredictor.load(model, threads=threads)
-    return load(model, device="auto")

@@ -1,4 +1,4 @@
-"""Figures of a server for Prometheus."""
+"""Metrics of a server for Prometheus."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from tag2mask.deploy.serving.pool import BoundedPool
 _SECONDS = (0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 5.0, 10.0, 30.0)
 
 
-class Figures:
-    """Counts answers by status and times the good ones; a registry of its own for each server."""
+class Metrics:
+    """Counts answers by status and times the successful ones; a registry of its own for each server."""
 
     def __init__(self, pool: BoundedPool):
         self.registry = CollectorRegistry()
@@ -21,14 +21,14 @@ class Figures:
             buckets=_SECONDS,
             registry=self.registry,
         )
-        pending = Gauge("tag2mask_pending", "Photographs worked on or waiting.", registry=self.registry)
+        pending = Gauge("tag2mask_pending", "Images being segmented or waiting.", registry=self.registry)
         pending.set_function(lambda: pool.pending)
-        capacity = Gauge("tag2mask_capacity", "Photographs that are taken on at once.", registry=self.registry)
+        capacity = Gauge("tag2mask_capacity", "Images that may be pending at once.", registry=self.registry)
         capacity.set(pool.capacity)
         ProcessCollector(registry=self.registry)
 
     def count(self, status: int, seconds: float | None = None) -> None:
-        """Count an answer; `seconds` of a good one."""
+        """Count an answer; `seconds` of a successful one."""
         self._answers.labels(str(status)).inc()
         if seconds is not None:
             self._seconds.observe(seconds)

@@ -1,0 +1,103 @@
+"""From an uploaded image to the body of a response: decoding within limits, prediction, encoding."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tag2mask.core.errors import DataError
+from tag2mask.images.decode import image_size, read_image
+from tag2mask.inference import Prediction, Segmenter
+from tag2mask.masks.palette_png import encode_mask
+from tag2mask.masks.run_lengths import bounding_box, class_regions, coco_counts
+
+
+class MaskFormat(StrEnum):
+    """How a mask is sent: a palette PNG of class indices, or COCO's run lengths as JSON."""
+
+    PNG = "png"
+    RLE = "rle"
+
+
+@dataclass(frozen=True, slots=True)
+class MaskRequest:
+    """What a client asks of its image.
+
+    Attributes:
+        tags: names of the classes that are present; None: the network decides on all classes.
+        unknown: beside `tags`, classes that are left to the network.
+        format: of the mask.
+    """
+
+    tags: list[str] | None = None
+    unknown: list[str] = field(default_factory=list)
+    format: MaskFormat = MaskFormat.PNG
+
+
+@dataclass(frozen=True, slots=True)
+class MaskResponse:
+    """The body of a response with its media type and headers."""
+
+    content: bytes
+    media_type: str
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+class TooLargeError(DataError):
+    """An image has more pixels than the server accepts."""
+
+
+def respond(segmenter: Segmenter, upload: Path, wanted: MaskRequest, *, max_pixels: int) -> MaskResponse:
+    """Segment an uploaded image.
+
+    Args:
+        segmenter: the network.
+        upload: file of the image.
+        wanted: what the client asks for.
+        max_pixels: most pixels of the image, by its header; beyond, it is not decoded.
+
+    Raises:
+        TooLargeError: it has more pixels.
+        DataError: it is no readable image, or a tag is unknown.
+    """
+    try:
+        height, width = image_size(upload)
+        if height * width > max_pixels:
+            raise TooLargeError(f"the image has {width} x {height} pixels, the limit is {max_pixels:,} pixels")
+        image = read_image(upload)
+    except TooLargeError:
+        raise
+    except DataError as error:  # without the path of this machine
+        raise DataError(str(error).replace(str(upload), "the image")) from None
+    prediction = segmenter.predict(image, wanted.tags, unknown=wanted.unknown)
+    if wanted.format is MaskFormat.PNG:
+        content = encode_mask(prediction.mask, classes=len(prediction.classes))
+        return MaskResponse(content, "image/png", {"X-Class-Indices": ",".join(map(str, np.unique(prediction.mask)))})
+    body = json.dumps(_annotations(prediction), ensure_ascii=False)
+    return MaskResponse(body.encode(), "application/json")
+
+
+def _annotations(prediction: Prediction) -> dict[str, Any]:
+    """The mask as COCO annotations; run lengths column by column, uncompressed."""
+    mask, classes = prediction.mask, prediction.classes
+    return {
+        "height": mask.shape[0],
+        "width": mask.shape[1],
+        "tag_probs": {name: round(float(value), 4) for name, value in zip(classes, prediction.tag_probs, strict=True)},
+        "annotations": [
+            {
+                "category_id": index,
+                "category": classes[index - 1],
+                "area": int(np.count_nonzero(region)),
+                "bbox": list(bounding_box(region)),
+                "iscrowd": 0,
+                "segmentation": {"size": list(mask.shape), "counts": coco_counts(region)},
+            }
+            for index, region in class_regions(mask, len(classes))
+        ],
+    }
