@@ -12,8 +12,9 @@ import pytest
 
 from tag2mask.config.schema import CrfConfig, PredictionConfig
 from tag2mask.core.errors import ConfigError, DataError, WeightsError
-from tag2mask.inference.onnx_predictor import OnnxPredictor
-from tag2mask.inference.predictor import Predictor, Request
+from tag2mask.inference import Segmenter
+from tag2mask.inference.backends.onnx import OnnxBackend
+from tag2mask.inference.backends.torch import TorchBackend
 from tag2mask.masks import read_mask
 from tag2mask.models import TagSegmenter
 from tests.helpers import TinyCollection, draw_shapes, write_image
@@ -37,8 +38,8 @@ main()
 
 
 @pytest.fixture(scope="module")
-def on_torch(trained: Path) -> Predictor:
-    return Predictor.load(trained, device="cpu")
+def on_torch(trained: Path) -> Segmenter:
+    return Segmenter.from_pretrained(trained, device="cpu")
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +50,11 @@ def exported(trained: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def portable(exported: Path) -> OnnxPredictor:
-    return OnnxPredictor.load(exported)
+def portable(exported: Path) -> Segmenter:
+    return Segmenter.from_pretrained(exported)
 
 
-def test_the_same_masks_as_on_torch(on_torch: Predictor, portable: OnnxPredictor) -> None:
+def test_the_same_masks_as_on_torch(on_torch: Segmenter, portable: Segmenter) -> None:
     equal = []
     for size in SIZES:
         image = np.full((*size, 3), 90, np.uint8)
@@ -70,7 +71,7 @@ def test_the_same_masks_as_on_torch(on_torch: Predictor, portable: OnnxPredictor
     assert np.concatenate(equal).mean() >= 0.999
 
 
-def test_without_resizing_nothing_differs(on_torch: Predictor, portable: OnnxPredictor) -> None:
+def test_without_resizing_nothing_differs(on_torch: Segmenter, portable: Segmenter) -> None:
     image = draw_shapes(("disc", "square"), size=(64, 64), seed=5)[0]
     settings = PredictionConfig(scales=(1.0,), gate=0.0)
     expected, tag_probs, doubt = on_torch.score(Request(image), settings=settings)
@@ -89,7 +90,7 @@ def test_without_resizing_nothing_differs(on_torch: Predictor, portable: OnnxPre
     ],
 )
 def test_settings_may_change_after_the_export(
-    on_torch: Predictor, portable: OnnxPredictor, settings: PredictionConfig
+    on_torch: Segmenter, portable: Segmenter, settings: PredictionConfig
 ) -> None:
     image = draw_shapes(("disc",), size=(60, 80), seed=9)[0]
     expected, found = (one.predict(image, settings=settings).probs for one in (on_torch, portable))
@@ -104,11 +105,11 @@ def test_settings_may_change_after_the_export(
         {"training.supervision": "masks"},
     ],
 )
-def test_other_networks(on_torch: Predictor, tmp_path: Path, options: dict[str, object]) -> None:
+def test_other_networks(on_torch: Segmenter, tmp_path: Path, options: dict[str, object]) -> None:
     config = on_torch.config.override(options)
-    other = Predictor(TagSegmenter(config, 2), ["disc", "square"], config, device="cpu")
+    other = Segmenter(TagSegmenter(config, 2), ["disc", "square"], config, device="cpu")
     export_onnx(other, tmp_path / "other.onnx")
-    portable = OnnxPredictor.load(tmp_path / "other.onnx")
+    portable = Segmenter.from_pretrained(tmp_path / "other.onnx")
     image = draw_shapes(("disc",), size=(64, 64), seed=9)[0]
     settings = PredictionConfig(scales=(1.0,))
     expected, *_ = other.score(Request(image, ["disc", "square"]), settings=settings)
@@ -116,7 +117,7 @@ def test_other_networks(on_torch: Predictor, tmp_path: Path, options: dict[str, 
     np.testing.assert_allclose(found, expected, atol=2e-4)
 
 
-def test_the_file_says_what_it_is(exported: Path, on_torch: Predictor) -> None:
+def test_the_file_says_what_it_is(exported: Path, on_torch: Segmenter) -> None:
     model = onnx.load(exported)
     onnx.checker.check_model(model, full_check=True)
     properties = {one.key: json.loads(one.value) for one in model.metadata_props if one.key.startswith("tag2mask.")}
@@ -124,11 +125,11 @@ def test_the_file_says_what_it_is(exported: Path, on_torch: Predictor) -> None:
     assert properties["tag2mask.opset"] == next(one.version for one in model.opset_import if one.domain == "")
     assert properties["tag2mask.inference.prediction"] == on_torch.config.prediction.model_dump(mode="json")
     assert properties["tag2mask.preprocessing"]["mean"] == list(on_torch.network.backbone.preprocessing.mean)
-    assert OnnxPredictor.load(exported).config == on_torch.config
+    assert Segmenter.from_pretrained(exported).config == on_torch.config
 
 
 def test_the_command_line_without_torch(
-    exported: Path, portable: OnnxPredictor, shapes: TinyCollection, tmp_path: Path
+    exported: Path, portable: Segmenter, shapes: TinyCollection, tmp_path: Path
 ) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-W", "error", "-c", NO_TORCH, *arguments]
@@ -149,10 +150,10 @@ def test_the_command_line_without_torch(
     assert "pip install 'tag2mask[train]'" in folder.stderr
 
 
-def test_eight_bits(exported: Path, portable: OnnxPredictor, shapes: TinyCollection, tmp_path: Path) -> None:
+def test_eight_bits(exported: Path, portable: Segmenter, shapes: TinyCollection, tmp_path: Path) -> None:
     metadata = quantise(exported, tmp_path / "int8.onnx", shapes.images, limit=8)
     assert metadata.precision == "int8"
-    small = OnnxPredictor.load(tmp_path / "int8.onnx")
+    small = Segmenter.from_pretrained(tmp_path / "int8.onnx")
     assert small.metadata == metadata
     assert small.fingerprint() != portable.fingerprint()
     types = {one.op_type for one in onnx.load(tmp_path / "int8.onnx").graph.node}
@@ -166,18 +167,18 @@ def test_eight_bits(exported: Path, portable: OnnxPredictor, shapes: TinyCollect
 
 def test_files_that_are_no_network(exported: Path, trained: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="cannot read it"):
-        OnnxPredictor.load(tmp_path / "none.onnx")
+        Segmenter.from_pretrained(tmp_path / "none.onnx")
     (tmp_path / "text.onnx").write_text("not a network")
     with pytest.raises(WeightsError, match="ONNX Runtime cannot load it"):
-        OnnxPredictor.load(tmp_path / "text.onnx")
+        Segmenter.from_pretrained(tmp_path / "text.onnx")
     model = onnx.load(exported)
     del model.metadata_props[:]
     onnx.save(model, tmp_path / "foreign.onnx")
     with pytest.raises(WeightsError, match="not from tag2mask; write one with `tag2mask export-model`"):
-        OnnxPredictor.load(tmp_path / "foreign.onnx")
+        Segmenter.from_pretrained(tmp_path / "foreign.onnx")
     onnx.helper.set_model_props(model, {"tag2mask.format_version": "1"})
     onnx.save(model, tmp_path / "damaged.onnx")
     with pytest.raises(WeightsError, match="its metadata is damaged"):
-        OnnxPredictor.load(tmp_path / "damaged.onnx")
+        Segmenter.from_pretrained(tmp_path / "damaged.onnx")
     with pytest.raises(ConfigError, match=r"must end in \.onnx"):
         export_onnx(trained, tmp_path / "model.bin")
