@@ -94,10 +94,10 @@ bench-crf: $(STAMP)
 	$(BIN)/python benchmarks/bench_crf.py
 
 bench-animals: $(STAMP)
-	$(BIN)/python benchmarks/bench_collection.py voc_animals --bench $(BENCH) --weights $(WEIGHTS)/resnet18.safetensors --limit 800
+	$(BIN)/python benchmarks/bench_dataset.py voc_animals --bench $(BENCH) --weights $(WEIGHTS)/resnet18.safetensors --limit 800
 
 bench-steel: $(STAMP)
-	$(BIN)/python benchmarks/bench_collection.py steel_defects --bench $(BENCH) --weights $(WEIGHTS)/resnet18.safetensors --config surfaces
+	$(BIN)/python benchmarks/bench_dataset.py steel_defects --bench $(BENCH) --weights $(WEIGHTS)/resnet18.safetensors --config surfaces
 
 # Both use the network that `make bench-animals` trains; RUN= names another.
 RUN ?= runs/bench-voc_animals-800-seed0/tags

@@ -4,9 +4,9 @@
     python benchmarks/bench_first_masks.py demo
 
 Fits the classifier to tags of `train` (the first --limit images after a shuffle with seed 0) and makes masks
-of `val`, the tags given. For each size and setting: mIoU after the CRF, and how much foreground the masks
-have against the human masks. Takes no training, so it shows in minutes whether settings carry over from one
-size, network or collection to another. `demo` paints its scenes into a temporary folder.
+of `val`, the tags given. For each size and setting: mIoU after the CRF, and the foreground of the masks divided by
+that of the ground truth. Takes no training, so it shows in minutes whether settings carry over from one size, network
+or dataset to another. `demo` writes its scenes into a temporary folder.
 """
 
 from __future__ import annotations
@@ -16,20 +16,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from bench_masks import look, score
+from bench_masks import Seen, every_nth, look, score
 from tag2mask.cli.common import parse_settings
 from tag2mask.config.schema import Config
-from tag2mask.data import load_dataset
-from tag2mask.demo import BACKBONE, demo_weights
-from tag2mask.demo.scenes import write_dataset
+from tag2mask.data import Dataset
+from tag2mask.demo import BACKBONE, demo_weights, write_dataset
 from tag2mask.evaluation.metrics import iou_per_class, mean_iou
 from tag2mask.images.decode import read_image
-from tag2mask.inference.predictor import Predictor
+from tag2mask.inference.backends.torch import TorchBackend
 from tag2mask.models import build_network
 from tag2mask.training.probe import start_classifier
-from tag2mask.training.pseudo_masks import MaskRefresh
+from tag2mask.training.pseudo_masks import PseudoMaskFiles
 
 DEFAULT = [
     f"masks.prior_layers={layers} masks.soft_threshold={threshold}"
@@ -40,7 +37,7 @@ DEFAULT = [
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("collection", help="folder with train, val and classes.txt, or 'demo'")
+    parser.add_argument("dataset", help="folder with train, val and classes.txt, or 'demo'")
     parser.add_argument("--weights", default="hub", help="safetensors file or 'hub'")
     parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--size", type=int, action="append", help="data.image_size; repeatable; default 160 and 320")
@@ -52,38 +49,45 @@ def main() -> None:
     settings: dict[str, Any] = {"model.weights": args.weights, "model.backbone": args.backbone}
     settings["masks.scales"] = [1.0]  # at which `look` sees them, so that 'auto' is measured there
     with tempfile.TemporaryDirectory() as temporary:
-        folder = Path(args.collection)
-        if args.collection == "demo":
+        folder = Path(args.dataset)
+        if args.dataset == "demo":
             folder = Path(temporary) / "demo"
             write_dataset(folder, train=200, val=100, seed=0)
             settings |= {"model.weights": str(demo_weights()), "model.backbone": BACKBONE, "model.output_stride": 8}
-        for size in args.size or ([160] if args.collection == "demo" else [160, 320]):
+        for size in args.size or ([160] if args.dataset == "demo" else [160, 320]):
             config = Config().override({"data.image_size": size, **settings, **parse_settings(args.set or [])})
             report(folder, config, args.limit, args.every, args.tries or DEFAULT)
 
 
 def report(folder: Path, config: Config, limit: int, every: int, tries: list[str]) -> None:
     """Print a row for each setting."""
-    classes = folder / "classes.txt"
-    train = load_dataset(folder / "train" / "images", folder / "train" / "tags.csv", classes=classes)
-    train = train.subset(first=limit)
+    train = _split(folder, "train").subset(first=limit)
+    val = every_nth(_split(folder, "val"), every)
     network = build_network(config, len(train.classes))
-    start_classifier(network, train, config, read_image, device=torch.device("cpu"))
-    predictor = Predictor(network, train.classes, config, device="cpu")
-    val = folder / "val"
-    seen = look(predictor, val / "images", val / "tags.csv", val / "masks", every)
-    print(f"{config.model.backbone}, {config.data.image_size} pixels, {len(seen)} images of {folder.name}", flush=True)
+    start_classifier(TorchBackend(network, train.classes, config, device="cpu"), train, read_image)
+    print(f"{config.model.backbone}, {config.data.image_size} pixels, {len(val)} images of {folder.name}", flush=True)
+    seen: dict[tuple[int, ...], list[Seen]] = {}
     for text in tries:
         chosen = config.override(parse_settings(text.split()))
-        masks = chosen.masks
-        if masks.soft_threshold == "auto":
-            measured = MaskRefresh(train, chosen, Path()).threshold(network, device=torch.device("cpu"))
-            masks = masks.model_copy(update={"soft_threshold": measured})
+        backend = TorchBackend(network, train.classes, chosen, device="cpu")
+        layers = chosen.masks.prior_layers
+        if layers not in seen:
+            seen[layers] = look(backend, val)
+        if chosen.masks.soft_threshold == "auto":
+            measured = PseudoMaskFiles(train, Path()).threshold(backend)
+            assert measured is not None, "no image of `train` has a tag"
+            chosen = chosen.with_threshold(measured)
             text += f" ({measured})"
-        _, after = score(seen, masks, len(train.classes) + 1)
-        found, human = after[:, 1:].sum(), after[1:].sum()
+        _, after = score(seen[layers], chosen, len(train.classes) + 1)
+        share = after[:, 1:].sum() / after[1:].sum()
         by_class = " ".join(f"{100 * value:.0f}" for value in iou_per_class(after))
-        print(f"{text:<62} {100 * mean_iou(after):5.1f}  foreground {found / human:.2f}  [{by_class}]", flush=True)
+        print(f"{text:<62} {100 * mean_iou(after):5.1f}  foreground {share:.2f}  [{by_class}]", flush=True)
+
+
+def _split(folder: Path, split: str) -> Dataset:
+    """`train` or `val` of a benchmark's folder."""
+    part = folder / split
+    return Dataset.load(part / "images", part / "tags.csv", masks=part / "masks", classes=folder / "classes.txt")
 
 
 if __name__ == "__main__":

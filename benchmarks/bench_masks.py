@@ -1,9 +1,9 @@
-"""Score settings of the class-specific masks on a trained run, the tags given, before and after the CRF.
+"""Score settings of the pseudo masks on a trained run, the tags given, before and after the CRF.
 
     python benchmarks/bench_masks.py RUN IMAGES TAGS MASKS [--try "paper.background=prior masks.crf.bilateral_xy=40"]...
 
-Each `--try` is one row: settings that differ from the run's own. Masks are made as in training, on a
-grid of image_size / stride, and scored at original size. Without `--try`: the paper's background maps
+Each `--try` is one row: settings that differ from the run's own. Class scores are those of training, at scale 1 on a
+grid of image_size / stride; masks are scored at the size of the image. Without `--try`: the paper's background maps
 beside the soft threshold.
 """
 
@@ -13,23 +13,24 @@ import argparse
 from dataclasses import dataclass
 from pathlib import Path
 
+import cv2
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch.nn import functional as F
 
 from tag2mask.cli.common import parse_settings
-from tag2mask.config.schema import MaskConfig
-from tag2mask.data import load_dataset
+from tag2mask.config.schema import Config
+from tag2mask.core.constants import Tag
+from tag2mask.data import Dataset
 from tag2mask.evaluation.metrics import confusion_matrix, iou_per_class, mean_iou
 from tag2mask.images.decode import read_image
-from tag2mask.images.resize import scaled_size
-from tag2mask.inference.predictor import Predictor
+from tag2mask.images.resize import resize_image, scaled_size
+from tag2mask.inference.backends.torch import TorchBackend
 from tag2mask.masks import read_mask
+from tag2mask.method.class_scores import class_scores
+from tag2mask.method.output import NetworkOutput
 from tag2mask.method.refine import refine, to_mask
-from tag2mask.method.torch_generate import mask_steps
-from tag2mask.models import Recognition
-from tag2mask.training.transforms import resize
+from tag2mask.method.resize import resize_maps
+from tag2mask.models.checkpoint import RunFolder, load_model
 
 DEFAULT = [
     "paper.background=prior paper.map_scaling=min_max",
@@ -43,10 +44,17 @@ DEFAULT = [
 
 @dataclass(frozen=True)
 class Seen:
-    """What the network says of one photograph, kept between settings."""
+    """The network's output on one image, kept between settings.
 
-    recognition: Recognition
-    tags: torch.Tensor
+    Attributes:
+        output: at scale 1.
+        present: (K,) positions of the present classes.
+        small: (h, w, 3) uint8 RGB, the image on the grid of the class scores.
+        target: (H, W) ground truth.
+    """
+
+    output: NetworkOutput
+    present: NDArray[np.intp]
     small: NDArray[np.uint8]
     target: NDArray[np.uint8]
 
@@ -56,52 +64,58 @@ def main() -> None:
     parser.add_argument("run", type=Path)
     parser.add_argument("images", type=Path)
     parser.add_argument("tags", type=Path)
-    parser.add_argument("masks", type=Path)
+    parser.add_argument("masks", type=Path, help="folder of ground truth")
     parser.add_argument("--try", dest="tries", action="append")
     parser.add_argument("--every", type=int, default=1, help="take every n-th image")
     args = parser.parse_args()
-    predictor = Predictor.load(args.run, device="cpu")
-    seen = look(predictor, args.images, args.tags, args.masks, args.every)
-    print(f"{len(seen)} images; mIoU before and after the CRF, IoU by class after it")
+    network, classes, config = load_model(RunFolder(args.run))
+    dataset = every_nth(Dataset.load(args.images, args.tags, masks=args.masks, classes=classes), args.every)
+    seen: dict[tuple[int, ...], list[Seen]] = {}
+    print(f"{len(dataset)} images; mIoU before and after the CRF, IoU by class after it")
     for text in args.tries or DEFAULT:
-        config = predictor.config.override(parse_settings(text.split()))
-        before, after = score(seen, config.masks, len(predictor.classes) + 1)
-        classes = " ".join(f"{100 * value:.0f}" for value in iou_per_class(after))
-        print(f"{text:<60} {100 * mean_iou(before):5.1f} {100 * mean_iou(after):5.1f}  [{classes}]", flush=True)
+        chosen = config.override(parse_settings(text.split()))
+        layers = chosen.masks.prior_layers
+        if layers not in seen:
+            seen[layers] = look(TorchBackend(network, classes, chosen, device="cpu"), dataset)
+        before, after = score(seen[layers], chosen, len(classes) + 1)
+        by_class = " ".join(f"{100 * value:.0f}" for value in iou_per_class(after))
+        print(f"{text:<60} {100 * mean_iou(before):5.1f} {100 * mean_iou(after):5.1f}  [{by_class}]", flush=True)
 
 
-@torch.inference_mode()
-def look(predictor: Predictor, images: Path, tags: Path, masks: Path, every: int) -> list[Seen]:
-    """Run the recognition stream on every photograph."""
-    collection = load_dataset(images, tags, masks=masks, classes=predictor.classes)
-    states = torch.from_numpy(collection.tags())
+def every_nth(dataset: Dataset, step: int) -> Dataset:
+    """Every n-th image, without those that have no ground truth."""
+    chosen = [k for k in range(0, len(dataset), step) if dataset.records[k].gt_mask is not None]
+    return dataset.subset(chosen)
+
+
+def look(backend: TorchBackend, dataset: Dataset) -> list[Seen]:
+    """Run the network on every image that has ground truth."""
+    config = backend.config
     seen = []
-    for index in range(0, len(collection), every):
-        item = collection.records[index]
-        if item.gt_mask is None:
+    for record, tags in zip(dataset.records, dataset.tags(), strict=True):
+        if record.gt_mask is None:
             continue
-        image = read_image(item.path)
-        size = scaled_size((image.shape[0], image.shape[1]), predictor.config.data.image_size, multiple=32)
-        pixels = predictor._upload(image)
-        recognition, _ = predictor._run(pixels, size, flip=False)
-        stride = predictor.config.masks.stride
-        grid = (size[0] // stride, size[1] // stride)
-        small = F.interpolate(resize(pixels, size)[None].float(), grid, mode="area")[0]
-        photograph = small.permute(1, 2, 0).round().to(torch.uint8).contiguous().numpy()
-        seen.append(Seen(recognition, states[index : index + 1], photograph, read_mask(item.gt_mask)))
+        image = read_image(record.path)
+        size = scaled_size((image.shape[0], image.shape[1]), config.data.image_size, multiple=backend.input_multiple)
+        resized = resize_image(image, size)
+        [output] = backend.run(resized[None])
+        grid = (size[0] // config.masks.stride, size[1] // config.masks.stride)
+        small = np.asarray(cv2.resize(resized, grid[::-1], interpolation=cv2.INTER_AREA), dtype=np.uint8)
+        seen.append(Seen(output, np.flatnonzero(tags == Tag.PRESENT), small, read_mask(record.gt_mask)))
     return seen
 
 
-def score(seen: list[Seen], config: MaskConfig, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Confusion matrices before and after the CRF."""
+def score(seen: list[Seen], config: Config, size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Confusion matrices (size, size) before and after the CRF."""
     totals = [np.zeros((size, size), dtype=np.int64) for _ in range(2)]
     for one in seen:
         grid = (one.small.shape[0], one.small.shape[1])
-        stack = mask_steps(one.recognition, one.tags, grid, config).stack[0].numpy()
-        refined = refine([one.small], [stack], config.crf, pixel_scale=1 / config.stride)[0]
-        for total, probs in zip(totals, (stack, refined), strict=True):
-            full = F.interpolate(torch.from_numpy(probs)[None], one.target.shape, mode="bilinear")[0].numpy()
-            total += confusion_matrix(to_mask(full), one.target, size)
+        shape = (one.target.shape[0], one.target.shape[1])
+        channels = np.concatenate([[0], one.present + 1])
+        scores = class_scores(one.output, one.present, grid, config.masks, config.paper).scores
+        refined = refine(one.small, scores, config.masks.crf, pixel_scale=1 / config.masks.stride)
+        for total, probs in zip(totals, (scores, refined), strict=True):
+            total += confusion_matrix(to_mask(resize_maps(probs, shape), channels), one.target, size)
     return totals[0], totals[1]
 
 

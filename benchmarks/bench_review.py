@@ -1,4 +1,4 @@
-"""Does the review queue begin with the worst masks? Uncertainty against the error that human masks show.
+"""Does the review queue begin with the worst masks? Uncertainty against the error that the ground truth shows.
 
     python benchmarks/bench_review.py RUN IMAGES TAGS MASKS [--with-tags]
 
@@ -9,30 +9,16 @@ error of the least certain tenth and fifth beside that of all and of the truly w
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tag2mask.data import load_dataset
-from tag2mask.evaluation.metrics import confusion_matrix
-from tag2mask.images.decode import read_image
-from tag2mask.inference.predictor import Predictor, Request
+from tag2mask.core.record import ImageRecord
+from tag2mask.data import Dataset
+from tag2mask.evaluation.correlation import rank_correlation
+from tag2mask.evaluation.metrics import confusion_matrix, mean_iou
+from tag2mask.inference.segmenter import Segmenter
 from tag2mask.masks import read_mask
-
-
-def image_error(mask: NDArray[np.uint8], human: NDArray[np.uint8], classes: int) -> float:
-    """1 - mean IoU over background and the classes that either mask shows."""
-    counts = confusion_matrix(mask, human, classes + 1).astype(float)
-    union = counts.sum(axis=0) + counts.sum(axis=1) - counts.diagonal()
-    return float(1 - (counts.diagonal()[union > 0] / union[union > 0]).mean())
-
-
-def spearman(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Rank correlation (no correction for ties, which are rare here)."""
-    first, second = (values.argsort().argsort().astype(float) for values in (one, other))
-    return float(np.corrcoef(first, second)[0, 1])
 
 
 def main() -> int:
@@ -40,29 +26,26 @@ def main() -> int:
     parser.add_argument("run", type=Path, help="folder of a trained run")
     parser.add_argument("images", type=Path)
     parser.add_argument("tags", type=Path)
-    parser.add_argument("masks", type=Path, help="folder of human masks")
+    parser.add_argument("masks", type=Path, help="folder of ground truth")
     parser.add_argument("--with-tags", action="store_true", help="give the tags, as `tag2mask masks` does")
     args = parser.parse_args()
     if not args.masks.is_dir():
         print(f"{args.masks}: not here; nothing measured")
         return 0
-    predictor = Predictor.load(args.run)
-    items = load_dataset(args.images, args.tags, classes=predictor.classes, masks=args.masks).records
-
-    def requests() -> Iterator[Request]:
-        for item in items:
-            tags = sorted(item.present) if args.with_tags else None
-            yield Request(read_image(item.path), tags, sorted(item.unknown) if args.with_tags else ())
-
+    segmenter = Segmenter.from_pretrained(args.run)
+    records = Dataset.load(args.images, args.tags, classes=segmenter.classes, masks=args.masks).records
+    pairs: list[tuple[Path, ImageRecord | None]] = [
+        (record.path, record if args.with_tags else None) for record in records
+    ]
     rows = []
-    for item, prediction in zip(items, predictor.predict_many(requests()), strict=True):
-        assert item.gt_mask is not None
-        wrong = image_error(prediction.mask, read_mask(item.gt_mask), len(predictor.classes))
-        rows.append((wrong, *prediction.doubt, prediction.doubt.total))
+    for record, prediction in zip(records, segmenter.predict_many(pairs), strict=True):
+        assert record.gt_mask is not None
+        confusion = confusion_matrix(prediction.mask, read_mask(record.gt_mask), len(segmenter.classes) + 1)
+        rows.append((1 - mean_iou(confusion), *prediction.uncertainty, prediction.uncertainty.total))
     table = np.array(rows)
     error, total = table[:, 0], table[:, 4]
-    for name, column in zip(("streams", "views", "tags", "all three"), table[:, 1:].T, strict=True):
-        print(f"{name:<10} rank correlation with the error {spearman(column, error):+.2f}")
+    for name, column in zip(("heads", "views", "tags", "all three"), table[:, 1:].T, strict=True):
+        print(f"{name:<10} rank correlation with the error {rank_correlation(column, error):+.2f}")
     print(f"error of all {len(error)} masks {error.mean():.3f}")
     for share in (0.1, 0.2):
         count = max(1, round(share * len(error)))

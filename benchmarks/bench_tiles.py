@@ -2,9 +2,9 @@
 
     python benchmarks/bench_tiles.py RUN
 
-Images are put together from photographs of the animals' validation half, each enlarged, so that no two
-neighbours belong together: harder than an aerial photograph. Agreement is counted away from tile borders (further than
-an eighth of a tile from each) and everywhere.
+Large images are mosaics of images of the animals' validation split, each enlarged, so that no two neighbours belong
+together: harder than an aerial image. Agreement is counted away from tile borders (further than an eighth of a tile
+from each) and everywhere.
 """
 
 from __future__ import annotations
@@ -23,34 +23,34 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tag2mask.images.decode import IMAGE_SUFFIXES, read_image
-from tag2mask.inference.predictor import Predictor
+from tag2mask.inference.segmenter import Segmenter
 from tag2mask.masks import read_mask
-from tag2mask.method.tiles import tiles_of
+from tag2mask.method.tiling import tiles_of
 
-PHOTOS = Path(__file__).parents[2] / "shared/bench/voc_animals/val/images"
+IMAGES = Path(__file__).parents[2] / "shared/bench/voc_animals/val/images"
 
 
 def mosaic(folder: Path, size: tuple[int, int], *, piece: int, seed: int) -> NDArray[np.uint8]:
-    """An image (*size, 3) of photographs, each about `piece` pixels a side."""
+    """An image (*size, 3) of others, each about `piece` pixels a side."""
     rng = np.random.default_rng(seed)
     paths = sorted(path for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
     image = np.zeros((*size, 3), dtype=np.uint8)
     for top in range(0, size[0], piece):
         for left in range(0, size[1], piece):
             height, width = min(piece, size[0] - top), min(piece, size[1] - left)
-            photo = Image.fromarray(read_image(paths[rng.integers(len(paths))]))
-            image[top : top + height, left : left + width] = np.asarray(photo.resize((piece, piece)))[:height, :width]
+            part = Image.fromarray(read_image(paths[rng.integers(len(paths))]))
+            image[top : top + height, left : left + width] = np.asarray(part.resize((piece, piece)))[:height, :width]
     return image
 
 
-def agreement(predictor: Predictor, image: NDArray[np.uint8], side: int) -> tuple[float, float]:
+def agreement(segmenter: Segmenter, image: NDArray[np.uint8], side: int) -> tuple[float, float]:
     """Shares of pixels with the same class from tiles as without: away from inner tile borders, and of all."""
-    settings = predictor.config.prediction.model_copy(update={"image_size": 0})
-    whole = predictor.predict(image, settings=settings.model_copy(update={"tile": 0}))
-    tiled = predictor.predict(image, settings=settings.model_copy(update={"tile": side}))
+    settings = segmenter.config.prediction.model_copy(update={"image_size": 0})
+    whole = segmenter.predict(image, settings=settings.model_copy(update={"tile": 0}))
+    tiled = segmenter.predict(image, settings=settings.model_copy(update={"tile": side}))
     same = whole.mask == tiled.mask
     away = np.ones(same.shape, dtype=bool)
-    for tile in tiles_of((image.shape[0], image.shape[1]), side):
+    for tile in tiles_of((image.shape[0], image.shape[1]), side, segmenter.backend.input_multiple):
         for axis, part in enumerate(tile):
             for edge in (part.start, part.stop):
                 if 0 < edge < image.shape[axis]:
@@ -63,10 +63,12 @@ def large(run: Path, size: tuple[int, int]) -> tuple[float, float]:
     """Seconds and GiB of `tag2mask predict` on one image, as a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "large.jpg"
-        Image.fromarray(mosaic(PHOTOS, size, piece=750, seed=1)).save(path, quality=90)
+        Image.fromarray(mosaic(IMAGES, size, piece=750, seed=1)).save(path, quality=90)
         started = time.perf_counter()
         command = [sys.executable, "-m", "tag2mask", "predict", str(run), str(path), "--out", f"{folder}/masks"]
-        subprocess.run([*command, "--image-size", "0", "--confidence", f"{folder}/sure"], check=True, env=os.environ)
+        subprocess.run(
+            [*command, "--image-size", "0", "--confidence", f"{folder}/confidence"], check=True, env=os.environ
+        )
         seconds = time.perf_counter() - started
         assert read_mask(Path(folder) / "masks/large.png").shape == size
     return seconds, resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 2**20
@@ -77,19 +79,19 @@ def main() -> int:
     parser.add_argument("run", type=Path, help="folder of a trained run")
     parser.add_argument("--size", type=int, nargs=2, default=(9000, 12000), help="height and width of the large image")
     args = parser.parse_args()
-    if not PHOTOS.is_dir():
-        print(f"{PHOTOS}: the benchmark photographs are not here; nothing measured")
+    if not IMAGES.is_dir():
+        print(f"{IMAGES}: the benchmark images are not here; nothing measured")
         return 0
     seconds, memory = large(args.run, tuple(args.size))
     print(
         f"{args.size[1]} x {args.size[0]}, every pixel seen: {seconds:.0f} s, peak memory {memory:.2f} GiB", flush=True
     )
-    predictor = Predictor.load(args.run)
+    segmenter = Segmenter.from_pretrained(args.run)
     worst = 1.0
     for seed in range(3):
-        image = mosaic(PHOTOS, (1536, 2048), piece=512, seed=seed)
+        image = mosaic(IMAGES, (1536, 2048), piece=512, seed=seed)
         for side in (512, 1024):
-            away, everywhere = agreement(predictor, image, side)
+            away, everywhere = agreement(segmenter, image, side)
             worst = min(worst, away)
             print(
                 f"seed {seed}, tiles of {side}: same {away:.2%} away from borders, {everywhere:.2%} of all", flush=True
