@@ -51,7 +51,7 @@ def test_train_masks_predict_evaluate(run: object, tmp_path: Path) -> None:
     assert status == 0, text
     assert "16 images, 2 classes, 2 epochs on cpu" in text
     assert "16 masks written" in text
-    assert "masks of the training images: mIoU" in text
+    assert "masks of the training images against the ground truth" in text
     assert f"the run is in {out}" in text
     status, text = call(run, "masks", out, tiny.images, "--tags", tiny.tags, "--out", tmp_path / "m")
     assert (status, "16 masks written" in text) == (0, True)
@@ -106,7 +106,7 @@ def test_done_masks_are_kept_and_redone_on_request(
     Image.fromarray(mine).save(tmp_path / "shape_000.png")
     (tmp_path / "shape_001.png").unlink()
     status, text = call(run, "predict", trained, shapes.images, "--out", tmp_path)
-    assert (status, "1 masks written" in text, "47 were there already" in text) == (0, True, True)
+    assert (status, "1 masks written" in text, "47 were already there" in text) == (0, True, True)
     assert not read_mask(tmp_path / "shape_000.png").any()
     status, text = call(run, "predict", trained, shapes.images, "--out", tmp_path, "--overwrite")
     assert "48 masks written" in text

@@ -16,6 +16,7 @@ from tag2mask.cli import app
 from tag2mask.config.load import load_config, parse_config
 from tag2mask.config.schema import Config
 from tag2mask.config.schema_json import json_schema
+from tag2mask.core.outcome import Outcome
 
 
 def call(*words: object) -> Result:
@@ -79,8 +80,6 @@ def test_config_prints_what_is_resolved(tmp_path: Path) -> None:
         (["predict", "r", "i", "--out", "o", "--to", "png"], "--to: only with --engine"),
         (["masks", "r", "i", "--out", "o", "--workers", 2], "--workers: only with --engine"),
         (["predict", "r", "i", "--out", "o", "--confidence-bits", 16], "--confidence-bits: only with --confidence"),
-        (["predict", "r", "i", "--out", "o", "--engine", "ray", "--device", "cpu"], "--device: not with --engine"),
-        (["masks", "r", "i", "--out", "o", "--engine", "local", "--device", "cuda"], "--device: not with --engine"),
         (
             ["masks", "r", "i", "--out", "o", "--engine", "ray", "--confidence-bits", 8, "--split", "val"],
             "--split, --confidence-bits: not with --engine",
@@ -94,3 +93,16 @@ def test_options_without_effect_are_refused(words: list[object], message: str) -
     result = call(*words)
     assert result.exit_code == 1
     assert message in " ".join(result.output.split())
+
+
+def test_bulk_prediction_gets_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: dict[str, object] = {}
+
+    def record(*_: object, **options: object) -> Outcome:
+        given.update(options)
+        return Outcome("o")
+
+    monkeypatch.setattr("tag2mask.deploy.bulk.bulk_predict", record)
+    result = call("predict", "r", "i", "--out", "o", "--engine", "ray", "--device", "cuda", "--workers", 3)
+    assert result.exit_code == 0, result.output
+    assert given == {"engine": "ray", "to": "parquet", "tags": False, "device": "cuda", "workers": 3}

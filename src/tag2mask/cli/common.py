@@ -1,10 +1,9 @@
-"""What all commands share: options, messages, progress, exit status."""
+"""What all commands share: options, messages, exit status."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -161,18 +160,3 @@ def finish(skipped: int) -> None:
     if skipped:
         err_console.print("done, but some images were skipped (exit status 3)")
         raise typer.Exit(SKIPPED)
-
-
-@contextmanager
-def bar(what: str) -> Iterator[Callable[[int], Callable[[], None]]]:
-    """A progress bar with the time left, on a terminal."""
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=err_console, disable=not err_console.is_terminal) as progress:
-
-        def start(total: int) -> Callable[[], None]:
-            task = progress.add_task(what, total=total)
-            return lambda: progress.advance(task)
-
-        yield start

@@ -36,7 +36,7 @@ To = Annotated[
     str | None, typer.Option("--to", help="With --engine: parquet (run lengths) or png.", show_default="parquet")
 ]
 Workers = Annotated[int | None, typer.Option(min=1, help="With --engine ray.", show_default="one a core")]
-_NOT_BULK = "not with --engine, which takes settings of prediction and device from run and machine; leave it out"
+_NOT_BULK = "not with --engine, where settings of prediction are those of the run; leave it out"
 
 
 @app.command()
@@ -70,9 +70,9 @@ def masks(
 ) -> None:
     """Write masks of tagged images; the tags say which classes may get pixels."""
     if engine is not None:
-        local = _local(overlays, confidence, confidence_bits, image_size, tile, set_, overwrite, strict, device)
+        local = _local(overlays, confidence, confidence_bits, image_size, tile, set_, overwrite, strict)
         refuse({"--format": None if format == "auto" else format, "--split": split, **local}, _NOT_BULK)
-        _bulk(run, images, out, tags or True, engine, to, workers)
+        _bulk(run, images, out, tags or True, engine, to, workers, device)
         return
     _refuse_idle(to, workers, confidence, confidence_bits)
     from tag2mask.data import UNPACKED, Dataset, log_problems
@@ -126,9 +126,9 @@ def predict(
 ) -> None:
     """Write masks of images without tags."""
     if engine is not None:
-        local = _local(overlays, confidence, confidence_bits, image_size, tile, set_, overwrite, strict, device)
+        local = _local(overlays, confidence, confidence_bits, image_size, tile, set_, overwrite, strict)
         refuse(local, _NOT_BULK)
-        _bulk(run, images, out, False, engine, to, workers)
+        _bulk(run, images, out, False, engine, to, workers, device)
         return
     _refuse_idle(to, workers, confidence, confidence_bits)
     from tag2mask.inference.segmenter import Segmenter
@@ -157,7 +157,6 @@ def _local(
     set_: list[str] | None,
     overwrite: bool,
     strict: bool,
-    device: str,
 ) -> Mapping[str, object]:
     """What was given of the options that masks on any storage do not have."""
     return {
@@ -169,7 +168,6 @@ def _local(
         "--set": set_,
         "--overwrite": overwrite,
         "--strict": strict,
-        "--device": None if device == "auto" else device,
     }
 
 
@@ -179,19 +177,21 @@ def _refuse_idle(to: str | None, workers: int | None, confidence: Path | None, c
         refuse({"--confidence-bits": confidence_bits}, "only with --confidence, the folder of the confidence maps")
 
 
-def _bulk(run: Path, images: str, out: str, tags: str | bool, engine: str, to: str | None, workers: int | None) -> None:
+def _bulk(
+    run: Path, images: str, out: str, tags: str | bool, engine: str, to: str | None, workers: int | None, device: str
+) -> None:
     """Masks of a huge dataset."""
     if engine not in ("local", "ray"):
         raise ConfigError(f"--engine {engine}: expected local or ray")
     if engine == "local":
         refuse({"--workers": workers}, "only with --engine ray; --engine local works in this process")
-    form = to or "parquet"
-    if form not in ("parquet", "png"):
-        raise ConfigError(f"--to {form}: expected parquet or png")
+    target = to or "parquet"
+    if target not in ("parquet", "png"):
+        raise ConfigError(f"--to {target}: expected parquet or png")
     from tag2mask.deploy.bulk import bulk_predict
 
     outcome = bulk_predict(
-        run, images, out, engine=cast(Any, engine), form=cast(Any, form), tags=tags, workers=workers, report=say
+        run, images, out, engine=cast(Any, engine), to=cast(Any, target), tags=tags, device=device, workers=workers
     )
     report_failures(outcome.failures)
     say(outcome.summary())

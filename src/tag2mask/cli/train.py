@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,12 +19,14 @@ from tag2mask.cli.common import (
     Strict,
     Tags,
     app,
-    bar,
     finish,
     parse_settings,
     say,
 )
 from tag2mask.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tag2mask.data import Dataset
 
 
 @app.command()
@@ -61,51 +65,91 @@ def train(
     strategy: Annotated[str, typer.Option(help="auto or ddp.")] = "auto",
 ) -> None:
     """Train from tags; write the network and a mask for every image."""
-    from tag2mask.api import train as run_training
     from tag2mask.core.extras import require
 
     require("train", "training")
     from tag2mask.training.ranks import rank_here
+    from tag2mask.training.train import train as run_training
 
-    options = parse_settings(set_ or [])
-    for name, value in (
-        ("model.backbone", backbone),
-        ("model.weights", weights),
-        ("training.epochs", epochs),
-        ("training.seed", seed),
-        ("data.cache", None if cache is None else str(cache)),
-    ):
-        if value is not None:
-            options[name] = value
-    with bar("masks") as progress_of:
-        result = run_training(
-            images,
-            tags,
-            out=out,
-            masks=masks,
-            corrected=corrected,
-            classes=classes,
-            format=format,
-            split=split,
-            limit=limit,
-            config=config,
-            options=options,
-            resume=resume,
-            make_masks=not no_masks,
-            make_report=not no_report,
-            strict=strict,
-            device=device,
-            devices=devices,
-            nodes=nodes,
-            strategy=strategy,
-            progress=sys.stdout.isatty(),
-            report=say,
-            mask_progress=progress_of,
-        )
     if rank_here() > 0:  # the first process reports for all
+        logging.getLogger("tag2mask").setLevel(logging.ERROR)
+    given: dict[str, Any] = {
+        "model.backbone": backbone,
+        "model.weights": weights,
+        "training.epochs": epochs,
+        "training.seed": seed,
+        "data.cache": None if cache is None else str(cache),
+    }
+    options = parse_settings(set_ or []) | {name: value for name, value in given.items() if value is not None}
+    dataset = _load(
+        images, tags, out, masks, corrected, classes, format=format, split=split, limit=limit, strict=strict
+    )
+    run_training(
+        dataset,
+        out,
+        config=config,
+        options=options,
+        resume=resume,
+        make_masks=not no_masks,
+        make_report=not no_report,
+        strict=strict,
+        device=device,
+        devices=devices,
+        nodes=nodes,
+        strategy=strategy,
+        progress=sys.stdout.isatty(),
+    )
+    if rank_here() > 0:
         return
-    say(f"the run is in {result.run}")
-    finish(result.collection.skipped + (len(result.masks.failures) if result.masks else 0))
+    say(f"the run is in {out}")
+    finish(_skipped(dataset, out, with_masks=not no_masks))
+
+
+def _load(
+    images: Path,
+    tags: Path | None,
+    out: Path,
+    masks: Path | None,
+    corrected: Path | None,
+    classes: Path | None,
+    *,
+    format: str,
+    split: str | None,
+    limit: int | None,
+    strict: bool,
+) -> Dataset:
+    """The dataset to train on; with `limit` the first so many of the images that can be decoded."""
+    from tag2mask.data import UNPACKED, Dataset
+
+    dataset = Dataset.load(
+        images,
+        tags,
+        masks=masks,
+        corrected=corrected,
+        classes=classes,
+        format=format,
+        split=split,
+        strict=strict,
+        unpack=out / UNPACKED,
+        verify=limit is not None,
+    )
+    if limit is None:
+        return dataset
+    if "train" in dataset.splits():  # chosen here, since `limit` counts within it
+        dataset = dataset.subset(split="train")
+    return dataset.subset(first=limit)
+
+
+def _skipped(dataset: Dataset, out: Path, *, with_masks: bool) -> int:
+    """How many images training left out, or made no mask of."""
+    from tag2mask.models.checkpoint import RunFolder
+
+    run = RunFolder(out)
+    if with_masks:
+        return int(json.loads(run.result.read_text(encoding="utf-8"))["skipped"])
+    trained = type(dataset).from_dict(json.loads(run.collection.read_text(encoding="utf-8")))
+    wanted = dataset.subset(split="train") if "train" in dataset.splits() else dataset
+    return dataset.skipped + len(wanted) - len(trained)
 
 
 @app.command()
