@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tag2mask.core.errors import ConfigError
+from tag2mask.data import Dataset
 from tag2mask.images.decode import read_image
 from tag2mask.inference import Segmenter
 from tag2mask.masks import read_mask
@@ -175,18 +176,21 @@ def test_the_queue_with_keys(page: Any, run: Path) -> None:
     from tag2mask.inference.review import least_certain
 
     first, second = least_certain(run / "masks", 2)
-    document = json.loads((run / "collection.json").read_text())
-    tags = {item["name"]: item["tags"] for item in document["records"]}
+    dataset = Dataset.from_dict(json.loads((run / "collection.json").read_text()))
+    records = {record.name: record for record in dataset.records}
+    segmenter = Segmenter.from_pretrained(run)
+
+    def expected(name: str) -> NDArray[np.uint8]:
+        return segmenter.predict(records[name].path, records[name].tags).mask
+
     page.locator("h1").first.click()
     for name in (first, second):
         page.keyboard.press("n")
         page.wait_for_function(f"document.querySelector('#pick input').value === {json.dumps(name)}")
-        expected = Segmenter.from_pretrained(run).predict(read_image(Path(document["root"]) / name), tags[name]).mask
-        wait_for_mask(page, expected)
+        wait_for_mask(page, expected(name))
     page.keyboard.press("p")
     page.wait_for_function(f"document.querySelector('#pick input').value === {json.dumps(first)}")
-    expected = Segmenter.from_pretrained(run).predict(read_image(Path(document["root"]) / first), tags[first]).mask
-    wait_for_mask(page, expected)
+    wait_for_mask(page, expected(first))
     page.get_by_role("tab", name="Correct").click()
     page.wait_for_selector("#paint-canvas:not([hidden])")
     page.get_by_role("button", name="1 disc").click()

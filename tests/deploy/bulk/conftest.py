@@ -1,4 +1,4 @@
-"""Photographs to work on in bulk, and an object store on loopback."""
+"""Images to work on in bulk, and an object store on loopback."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ COUNT = 10
 
 
 @pytest.fixture(scope="module")
-def photographs(shapes: TinyCollection, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten photographs, one of them damaged."""
-    folder = tmp_path_factory.mktemp("bulk") / "photos"
+def images(shapes: TinyCollection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Ten images, one of them damaged."""
+    folder = tmp_path_factory.mktemp("bulk") / "images"
     (folder / "sub").mkdir(parents=True)
     for index, path in enumerate(sorted(shapes.images.iterdir())[:COUNT]):
         shutil.copy(path, folder / ("sub" if index % 2 else ".") / path.name)
@@ -57,12 +57,3 @@ def bucket(object_store: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Ite
     s3fs.S3FileSystem().mkdir(name)
     yield f"s3://{name}"
     s3fs.S3FileSystem.clear_instance_cache()
-
-
-@pytest.fixture(scope="package")
-def ray_cluster(object_store: dict[str, str]) -> Iterator[None]:
-    """Ray with two processes that reach the object store."""
-    ray: Any = pytest.importorskip("ray", reason="Ray is not installed")
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, runtime_env={"env_vars": object_store})
-    yield
-    ray.shutdown()

@@ -1,4 +1,4 @@
-"""Masks of collections on any storage, on several workers; a real object store on loopback and a real Ray."""
+"""Masks of images and tar shards on local storage; Ray and object stores are in test_ray.py."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ import io
 import json
 import tarfile
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -15,11 +14,15 @@ from numpy.typing import NDArray
 
 from tag2mask import cli
 from tag2mask.core.errors import ConfigError, DataError
-from tag2mask.deploy.bulk import BulkOutcome, bulk_predict, read_masks
-from tag2mask.deploy.bulk.storage import Part, Store, find_parts
+from tag2mask.core.outcome import Outcome
+from tag2mask.core.record import ImageRecord
+from tag2mask.deploy.bulk import bulk_predict, read_masks
+from tag2mask.deploy.bulk.parts import Part, image_parts, list_source, shard_parts
+from tag2mask.deploy.bulk.run import _workers_and_gpus
+from tag2mask.deploy.bulk.storage import Store
 from tag2mask.deploy.bulk.table import mask_row, row_mask
 from tag2mask.images.decode import read_image
-from tag2mask.inference.predictor import Predictor
+from tag2mask.inference import Segmenter
 from tag2mask.masks import read_mask
 from tests.deploy.bulk.conftest import COUNT
 
@@ -29,19 +32,19 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 
 
 @pytest.fixture(scope="module")
-def expected(trained: Path, photographs: Path) -> dict[str, NDArray[np.uint8]]:
-    predictor, found = Predictor.load(trained), {}
-    for path in sorted(photographs.rglob("*.*")):
+def expected(trained: Path, images: Path) -> dict[str, NDArray[np.uint8]]:
+    segmenter, found = Segmenter.from_pretrained(trained), {}
+    for path in sorted(images.rglob("*.*")):
         try:
             image = read_image(path)
         except DataError:
             continue
-        found[path.relative_to(photographs).as_posix()] = predictor.predict(image).mask
+        found[path.relative_to(images).as_posix()] = segmenter.predict(image).mask
     assert len(found) == COUNT - 1
     return found
 
 
-def check(out: str, outcome: BulkOutcome, expected: dict[str, NDArray[np.uint8]], prefix: str = "") -> None:
+def check(out: str, outcome: Outcome, expected: dict[str, NDArray[np.uint8]], prefix: str = "") -> None:
     masks = dict(read_masks(out))
     assert masks.keys() == {prefix + name for name in expected}
     for name, mask in expected.items():
@@ -58,40 +61,38 @@ def test_a_mask_there_and_back() -> None:
     np.testing.assert_array_equal(row_mask(mask_row("a", mask, ("x", "y", "z"), 0.5)), mask)
 
 
-def test_local_and_again(
-    trained: Path, photographs: Path, tmp_path: Path, expected: dict[str, NDArray[np.uint8]]
-) -> None:
+def test_local_and_again(trained: Path, images: Path, tmp_path: Path, expected: dict[str, NDArray[np.uint8]]) -> None:
     out = str(tmp_path / "out")
-    check(out, bulk_predict(trained, str(photographs), out, part_size=3), expected)
+    check(out, bulk_predict(trained, str(images), out, part_size=3), expected)
     before = {path.name: path.stat().st_mtime_ns for path in (tmp_path / "out").glob("*.parquet")}
     assert len(before) == 4
-    again = bulk_predict(trained, str(photographs), out, part_size=3)
+    again = bulk_predict(trained, str(images), out, part_size=3)
     assert (again.written, again.kept) == (0, COUNT - 1)  # the damaged one is tried again, and nothing else
     assert {name: (tmp_path / "out" / name).stat().st_mtime_ns for name in before} == before
     assert not list((tmp_path / "out").glob(".*"))
     (tmp_path / "out" / sorted(before)[0]).unlink()
-    part = bulk_predict(trained, str(photographs), out, part_size=3)
+    part = bulk_predict(trained, str(images), out, part_size=3)
     assert 0 < part.written <= 3
-    check(out, bulk_predict(trained, str(photographs), str(tmp_path / "new")), expected)
+    check(out, bulk_predict(trained, str(images), str(tmp_path / "new")), expected)
 
 
-def test_pngs(trained: Path, photographs: Path, tmp_path: Path, expected: dict[str, NDArray[np.uint8]]) -> None:
+def test_pngs(trained: Path, images: Path, tmp_path: Path, expected: dict[str, NDArray[np.uint8]]) -> None:
     out = tmp_path / "out"
-    outcome = bulk_predict(trained, str(photographs), str(out), form="png", part_size=4)
+    outcome = bulk_predict(trained, str(images), str(out), to="png", part_size=4)
     for name, mask in expected.items():
         np.testing.assert_array_equal(read_mask((out / name).with_suffix(".png")), mask)
     assert len(outcome.failures) == 1
-    again = bulk_predict(trained, str(photographs), str(out), form="png", part_size=4)
+    again = bulk_predict(trained, str(images), str(out), to="png", part_size=4)
     assert (again.written, again.kept, len(again.failures)) == (0, COUNT - 1, 1)
 
 
-def test_tar_shards(trained: Path, photographs: Path, tmp_path: Path, expected: dict[str, NDArray[np.uint8]]) -> None:
+def test_tar_shards(trained: Path, images: Path, tmp_path: Path, expected: dict[str, NDArray[np.uint8]]) -> None:
     (tmp_path / "shards").mkdir()
-    names = sorted(path.relative_to(photographs).as_posix() for path in photographs.rglob("*.*"))
+    names = sorted(path.relative_to(images).as_posix() for path in images.rglob("*.*"))
     for number, part in enumerate((names[:6], names[6:])):
         with tarfile.open(tmp_path / "shards" / f"{number:04d}.tar", "w") as shard:
             for name in part:
-                shard.add(photographs / name, arcname=name)
+                shard.add(images / name, arcname=name)
                 data = json.dumps({"tags": ["disc"]}).encode()
                 member = tarfile.TarInfo(str(Path(name).with_suffix(".json")))
                 member.size = len(data)
@@ -111,41 +112,57 @@ def test_tar_shards(trained: Path, photographs: Path, tmp_path: Path, expected: 
     assert any("0002.tar" in name for name, _ in damaged.failures)
 
 
-@pytest.mark.timeout(300)
-@pytest.mark.usefixtures("ray_cluster")
-def test_ray_and_an_object_store(
-    trained: Path, photographs: Path, bucket: str, expected: dict[str, NDArray[np.uint8]]
-) -> None:
-    s3fs: Any = pytest.importorskip("s3fs", reason="s3fs is not installed")
-
-    s3fs.S3FileSystem().put(f"{photographs}/", f"{bucket}/photos/", recursive=True)
-    outcome = bulk_predict(trained, f"{bucket}/photos", f"{bucket}/masks", engine="ray", workers=2, part_size=3)
-    check(f"{bucket}/masks", outcome, expected)
-    # One engine goes on where the other was.
-    again = bulk_predict(trained, f"{bucket}/photos", f"{bucket}/masks", part_size=3)
-    assert (again.written, again.kept) == (0, COUNT - 1)
-
-
-def test_what_is_refused(trained: Path, photographs: Path, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="no photograph"):
+def test_what_is_refused(trained: Path, images: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="no image"):
         bulk_predict(trained, str(tmp_path), str(tmp_path / "out"))
     (tmp_path / "mixed").mkdir()
     (tmp_path / "mixed/about.json").write_text('{"network": "another"}')
     with pytest.raises(ConfigError, match="other weights or settings"):
-        bulk_predict(trained, str(photographs), str(tmp_path / "mixed"))
+        bulk_predict(trained, str(images), str(tmp_path / "mixed"))
     with pytest.raises(ConfigError, match="cannot be used"):
         Store("nowhere://bucket")
     (tmp_path / "torn").mkdir()
     (tmp_path / "torn/part-1.parquet").write_bytes(b"PAR1 not at all")
     with pytest.raises(DataError, match=r"part-1\.parquet: not a table"):
-        bulk_predict(trained, str(photographs), str(tmp_path / "torn"))
+        bulk_predict(trained, str(images), str(tmp_path / "torn"))
 
 
-def test_parts_are_named_by_their_content(photographs: Path) -> None:
-    parts, done = find_parts(str(photographs), lambda name: False, size=3)
-    assert (len(parts), done) == (4, 0)
+def test_parts_are_named_by_their_content(images: Path) -> None:
+    names, shards = list_source(str(images))
+    assert (len(names), shards) == (COUNT, [])
+    records = [ImageRecord(name, tags=frozenset({"disc"}), unknown=frozenset({"square"})) for name in names]
+    parts = image_parts(str(images), records, 3)
+    assert len(parts) == 4
     assert [Part.from_json(part.to_json()) for part in parts] == parts
     assert len({part.name for part in parts}) == 4
+    untagged = image_parts(str(images), [ImageRecord(name) for name in names], 3)
+    assert [part.name for part in untagged] == [part.name for part in parts]
+    assert Part.from_json(untagged[0].to_json()) == untagged[0]
+
+
+def test_records_go_to_their_shard() -> None:
+    records = [ImageRecord("a.tar/x.jpg"), ImageRecord("b/c.tar/y.jpg"), ImageRecord("other.tar/z.jpg")]
+    first, second = shard_parts("s3://bucket", ["a.tar", "b/c.tar"], records)
+    assert (first.shard, first.records) == ("a.tar", (records[0],))
+    assert (second.shard, second.records) == ("b/c.tar", (records[1],))
+
+
+def test_the_device_reaches_the_worker(trained: Path, images: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="`device` nonsense"):
+        bulk_predict(trained, str(images), str(tmp_path / "out"), device="nonsense")
+    assert not (tmp_path / "out").exists()
+
+
+def test_workers_share_the_gpus_of_a_cluster() -> None:
+    assert _workers_and_gpus({"CPU": 16.0}, "auto", None) == (16, 0.0)
+    assert _workers_and_gpus({"CPU": 16.0}, "cpu", 3) == (3, 0.0)
+    assert _workers_and_gpus({"CPU": 16.0, "GPU": 2.0}, "auto", None) == (2, 1.0)
+    assert _workers_and_gpus({"CPU": 16.0, "GPU": 2.0}, "cuda", 3) == (3, 0.5)
+    assert _workers_and_gpus({"CPU": 16.0, "GPU": 2.0}, "cpu", None) == (16, 0.0)
+    with pytest.raises(ConfigError, match="Ray's cluster has no GPU"):
+        _workers_and_gpus({"CPU": 2.0}, "cuda", None)
+    with pytest.raises(ConfigError, match="use 'cuda'"):
+        _workers_and_gpus({"CPU": 2.0, "GPU": 2.0}, "cuda:1", None)
 
 
 def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> object:
@@ -166,14 +183,14 @@ def command(monkeypatch: pytest.MonkeyPatch, *words: object) -> object:
 )
 def test_the_command(
     trained: Path,
-    photographs: Path,
+    images: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     extra: list[str],
     message: str,
 ) -> None:
-    assert command(monkeypatch, trained, photographs, "--out", tmp_path / "no", *extra) == 1
+    assert command(monkeypatch, trained, images, "--out", tmp_path / "no", *extra) == 1
     assert message in capsys.readouterr().err.replace("\n", " ")
-    assert command(monkeypatch, trained, photographs, "--out", tmp_path / "out", "--engine", "local") == 3  # one is bad
+    assert command(monkeypatch, trained, images, "--out", tmp_path / "out", "--engine", "local") == 3  # one is bad
     assert f"{COUNT - 1} masks written" in capsys.readouterr().out

@@ -20,9 +20,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from tag2mask.config.schema import Config, PredictionConfig
-from tag2mask.inference.prediction import MaskMaker, Request, Scores
-from tag2mask.inference.predictor import Predictor
+from tag2mask.config.schema import Config
+from tag2mask.inference import Segmenter
+from tag2mask.method.output import Array, NetworkOutput
 from tests.helpers import draw_shapes
 
 uvicorn = pytest.importorskip("uvicorn")
@@ -30,34 +30,39 @@ pytest.importorskip("fastapi")
 from tag2mask.deploy.serving import Limits  # noqa: E402
 from tag2mask.deploy.serving.app import create_app  # noqa: E402
 
-LIMITS = Limits(max_bytes=200_000, max_pixels=100_000, workers=2, queue=2, seconds=20, upload_seconds=1.0)
-PICTURE = draw_shapes(("disc", "square"), seed=4)[0]
+PATIENCE = 120  # seconds on a busy machine
+LIMITS = Limits(max_bytes=200_000, max_pixels=100_000, workers=2, queue=2, seconds=PATIENCE, upload_seconds=4.0)
+IMAGE = draw_shapes(("disc", "square"), seed=4)[0]
 
 
-class Slow(MaskMaker):
-    """Waits until it is let go, then finds background everywhere."""
+class SlowBackend:
+    """Waits until it may go on, then finds background everywhere."""
+
+    classes: tuple[str, ...] = ("disc",)
+    config = Config().override({"prediction.crf.enabled": False, "prediction.scales": [1.0], "prediction.flip": False})
+    input_multiple = 32
+    has_contrast = False
 
     def __init__(self) -> None:
-        self.classes = ("disc",)
-        self.config = Config().override({"prediction.crf.enabled": False})
         self.go = threading.Event()
 
     def fingerprint(self) -> str:
         return "slow"
 
-    def score(
-        self, request: Request, *, settings: PredictionConfig | None = None, size: tuple[int, int] | None = None
-    ) -> Scores:
-        self.go.wait(20)
-        probs = np.zeros((2, *request.image.shape[:2]), np.float32)
-        probs[0] = 1
-        return Scores(probs, np.zeros(1, np.float32))
+    def run(self, images: NDArray[np.uint8], *, median: Array | None = None) -> list[NetworkOutput]:
+        self.go.wait(PATIENCE)
+        grid = (images.shape[1] // 8, images.shape[2] // 8)
+        pixel_logits = np.stack([np.full(grid, 9, np.float32), np.zeros(grid, np.float32)])
+        return [NetworkOutput(np.zeros(1, np.float32), pixel_logits, None, (), None, None)] * len(images)
+
+    def contrast_features(self, images: NDArray[np.uint8]) -> Array:
+        raise NotImplementedError
 
 
 @contextmanager
-def running(predictor: MaskMaker, limits: Limits) -> Iterator[int]:
+def running(segmenter: Segmenter, limits: Limits) -> Iterator[int]:
     """A server in a thread; its port."""
-    config = uvicorn.Config(create_app(predictor, limits), port=0, log_level="critical", ws="none", http="h11")
+    config = uvicorn.Config(create_app(segmenter, limits), port=0, log_level="critical", ws="none", http="h11")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -67,17 +72,17 @@ def running(predictor: MaskMaker, limits: Limits) -> Iterator[int]:
         yield server.servers[0].sockets[0].getsockname()[1]
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(PATIENCE)
 
 
 @pytest.fixture(scope="module")
-def predictor(trained: Path) -> Predictor:
-    return Predictor.load(trained, device="cpu")
+def segmenter(trained: Path) -> Segmenter:
+    return Segmenter.from_pretrained(trained, device="cpu")
 
 
 @pytest.fixture(scope="module")
-def port(predictor: Predictor) -> Iterator[int]:
-    with running(predictor, LIMITS) as number:
+def port(segmenter: Segmenter) -> Iterator[int]:
+    with running(segmenter, LIMITS) as number:
         yield number
 
 
@@ -85,7 +90,7 @@ def ask(
     port: int, body: bytes = b"", query: str = "", kind: str = "image/png", *, path: str = "/v1/mask"
 ) -> tuple[int, dict[str, str], bytes]:
     """Status, headers and body of an answer; POST where there is a path of masks, else GET."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     try:
         if path == "/v1/mask":
             connection.request("POST", path + query, body, {"Content-Type": kind})
@@ -115,21 +120,26 @@ def claims(width: int, height: int) -> bytes:
     )
 
 
-def test_the_mask_is_the_predictor_s(port: int, predictor: Predictor) -> None:
-    for query, tags in (("", None), ("?tags=square", ["square"]), ("?tags=disc&tags=square", ["disc", "square"])):
-        status, headers, body = ask(port, png(PICTURE), query)
+def test_the_mask_is_that_of_predict(port: int, segmenter: Segmenter) -> None:
+    for query, tags, unknown in (
+        ("", None, None),
+        ("?tags=square", ["square"], None),
+        ("?tags=disc&tags=square", ["disc", "square"], None),
+        ("?tags=disc&unknown=square", ["disc"], ["square"]),
+    ):
+        status, headers, body = ask(port, png(IMAGE), query)
         assert (status, headers["content-type"]) == (200, "image/png")
         with Image.open(io.BytesIO(body)) as image:
             mask = np.asarray(image)
-        expected = predictor.predict(PICTURE, tags).mask
+        expected = segmenter.predict(IMAGE, tags, unknown=unknown).mask
         assert np.array_equal(mask, expected)
         assert headers["x-class-indices"] == ",".join(map(str, np.unique(expected)))
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of pycocotools
-def test_run_lengths_are_those_of_coco(port: int, predictor: Predictor) -> None:
+def test_run_lengths_are_those_of_coco(port: int, segmenter: Segmenter) -> None:
     coco = pytest.importorskip("pycocotools.mask")
-    status, _, body = ask(port, png(PICTURE), "?format=rle")
+    status, _, body = ask(port, png(IMAGE), "?format=rle")
     assert status == 200
     found = json.loads(body)
     mask = np.zeros((found["height"], found["width"]), np.uint8)
@@ -138,24 +148,24 @@ def test_run_lengths_are_those_of_coco(port: int, predictor: Predictor) -> None:
         region = coco.decode(coco.frPyObjects(lengths, *lengths["size"])).astype(bool)
         assert int(region.sum()) == annotation["area"]
         mask[region] = annotation["category_id"]
-        assert annotation["category"] == predictor.classes[annotation["category_id"] - 1]
-    assert np.array_equal(mask, predictor.predict(PICTURE).mask)
+        assert annotation["category"] == segmenter.classes[annotation["category_id"] - 1]
+    assert np.array_equal(mask, segmenter.predict(IMAGE).mask)
     assert set(found["tag_probs"]) == {"disc", "square"}
 
 
 @pytest.mark.parametrize(
     ("body", "query", "kind", "status", "reason"),
     [
-        (b"this is text, not a photograph", "", "image/jpeg", 422, "not an image"),
+        (b"this is text, not an image", "", "image/jpeg", 422, "not an image"),
         (b"", "", "image/png", 422, "empty"),
-        (png(PICTURE)[:-200], "", "image/png", 422, "truncated or damaged"),
+        (png(IMAGE)[:-200], "", "image/png", 422, "truncated or damaged"),
         (claims(65_000, 65_000), "", "image/png", 422, "the limit is"),
         (claims(400, 300), "", "image/png", 413, "the limit is 100,000 pixels"),
         (claims(100, 100), "", "image/png", 422, "truncated or damaged"),
         (bytes(LIMITS.max_bytes + 1), "", "image/png", 413, "more than 200,000 bytes"),
-        (png(PICTURE), "", "text/html", 415, "content type"),
-        (png(PICTURE), "?tags=cat", "image/png", 422, "unknown class 'cat'"),
-        (png(PICTURE), "?format=gif", "image/png", 422, "rle"),
+        (png(IMAGE), "", "text/html", 415, "content type"),
+        (png(IMAGE), "?tags=cat", "image/png", 422, "unknown class 'cat'"),
+        (png(IMAGE), "?format=gif", "image/png", 422, "rle"),
     ],
     ids=("text", "empty", "cut", "bomb", "large", "hollow", "heavy", "page", "cat", "gif"),
 )
@@ -164,38 +174,38 @@ def test_bad_requests(port: int, body: bytes, query: str, kind: str, status: int
     assert found == status
     assert reason in answer.decode()
     assert "/tmp" not in answer.decode()
-    assert ask(port, png(PICTURE))[0] == 200
+    assert ask(port, png(IMAGE))[0] == 200
 
 
 def test_slow_and_aborted_uploads(port: int) -> None:
     head = b"POST /v1/mask HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 5000\r\n\r\n"
     with (
-        socket.create_connection(("127.0.0.1", port), 20) as slow,
+        socket.create_connection(("127.0.0.1", port), PATIENCE) as slow,
         socket.create_connection(("127.0.0.1", port)) as gone,
     ):
         slow.sendall(head + b"a few bytes")
         gone.sendall(head + b"a few bytes")
         gone.close()
-        assert ask(port, png(PICTURE))[0] == 200
+        assert ask(port, png(IMAGE))[0] == 200
         assert b" 408 " in slow.recv(4096).splitlines()[0]
-    figures = ask(port, path="/metrics")[2].decode()
-    assert 'tag2mask_answers_total{status="408"} 1.0' in figures
-    assert 'tag2mask_answers_total{status="499"} 1.0' in figures
+    metrics = ask(port, path="/metrics")[2].decode()
+    assert 'tag2mask_answers_total{status="408"} 1.0' in metrics
+    assert 'tag2mask_answers_total{status="499"} 1.0' in metrics
 
 
 def test_health_and_metrics(port: int) -> None:
     status, _, body = ask(port, path="/health")
     assert (status, json.loads(body)) == (200, {"status": "ok", "pending": 0, "capacity": 4})
     assert json.loads(ask(port, path="/v1/model")[2])["classes"] == ["disc", "square"]
-    figures = ask(port, path="/metrics")[2].decode()
-    assert "tag2mask_seconds_bucket" in figures
-    assert "tag2mask_capacity 4.0" in figures
+    metrics = ask(port, path="/metrics")[2].decode()
+    assert "tag2mask_seconds_bucket" in metrics
+    assert "tag2mask_capacity 4.0" in metrics
 
 
 def test_overload_is_answered_and_recovered_from() -> None:
-    slow = Slow()
-    with running(slow, LIMITS) as port, ThreadPoolExecutor(10) as clients:
-        answers = [clients.submit(ask, port, png(PICTURE)) for _ in range(10)]
+    slow = SlowBackend()
+    with running(Segmenter(slow), LIMITS) as port, ThreadPoolExecutor(10) as clients:
+        answers = [clients.submit(ask, port, png(IMAGE)) for _ in range(10)]
         while sum(answer.done() for answer in answers) < 6:
             time.sleep(0.01)
         assert json.loads(ask(port, path="/health")[2])["pending"] == 4
@@ -204,23 +214,24 @@ def test_overload_is_answered_and_recovered_from() -> None:
         assert codes == [200] * 4 + [503] * 6
         refused = next(answer.result() for answer in answers if answer.result()[0] == 503)
         assert refused[1]["retry-after"] == "1"
-        assert ask(port, png(PICTURE))[0] == 200
+        assert ask(port, png(IMAGE))[0] == 200
 
 
 def test_an_answer_that_takes_too_long() -> None:
-    slow = Slow()
-    with running(slow, Limits(workers=1, queue=1, seconds=0.3)) as port:
-        status, _, body = ask(port, png(PICTURE))
+    slow = SlowBackend()
+    with running(Segmenter(slow), Limits(workers=1, queue=1, seconds=0.5)) as port:
+        status, _, body = ask(port, png(IMAGE))
         assert status == 503
-        assert b"no answer within 0.3 seconds" in body
+        assert b"no answer within 0.5 seconds" in body
         slow.go.set()
-        deadline = time.monotonic() + 10
-        while json.loads(ask(port, path="/health")[2])["pending"] and time.monotonic() < deadline:
+        while json.loads(ask(port, path="/health")[2])["pending"]:  # pytest's time limit ends it
             time.sleep(0.02)
-        assert ask(port, png(PICTURE))[0] == 200
+        while (status := ask(port, png(IMAGE))[0]) == 503:  # half a second may be short for a busy machine
+            time.sleep(0.02)
+        assert status == 200
 
 
-def test_no_request_that_fits_the_description_breaks_it(port: int) -> None:
+def test_no_request_that_fits_the_schema_fails_in_the_server(port: int) -> None:
     schemathesis = pytest.importorskip("schemathesis")
     from hypothesis import HealthCheck, given, settings
 
@@ -230,7 +241,7 @@ def test_no_request_that_fits_the_description_breaks_it(port: int) -> None:
         @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck), database=None)
         @given(case=operation.ok().as_strategy())
         def check(case: object) -> None:
-            assert case.call().status_code < 500  # type: ignore[attr-defined]
+            assert case.call(timeout=PATIENCE).status_code < 500  # type: ignore[attr-defined]
 
         check()
-    assert ask(port, png(PICTURE))[0] == 200
+    assert ask(port, png(IMAGE))[0] == 200
