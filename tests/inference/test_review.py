@@ -10,17 +10,14 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from tag2mask import train
-from tag2mask.api import make_masks
-from tag2mask.config.schema import Config
+from tag2mask import Dataset, Segmenter, train
 from tag2mask.core.errors import DataError
 from tag2mask.data import load_dataset
 from tag2mask.inference.review import ReviewTable, least_certain, read_review
 from tag2mask.masks import read_mask, write_mask
 from tag2mask.masks.export_folder import export_masks
-from tag2mask.method.uncertainty import Doubt, disagreement, tag_doubt, with_missing
+from tag2mask.method.uncertainty import Uncertainty, disagreement, tag_uncertainty, with_missing
 from tag2mask.training.losses import pixel_loss
-from tag2mask.training.pseudo_masks import MaskRefresh
 from tests.conftest import TINY_OPTIONS
 from tests.helpers import TinyCollection
 
@@ -43,27 +40,28 @@ def test_disagreement() -> None:
 def test_tags_contradict() -> None:
     probs = np.array([0.9, 0.2, 0.5], np.float32)
     none = np.zeros(3, bool)
-    assert tag_doubt(probs, np.array([True, False, False]), np.array([False, False, True])) == pytest.approx(0.2)
-    assert tag_doubt(probs, np.array([False, True, False]), none) == pytest.approx(0.9)
-    assert tag_doubt(probs, None, none) == 1.0
-    assert tag_doubt(probs[:1], None, none[:1]) == pytest.approx(0.2)
+    assert tag_uncertainty(probs, np.array([True, False, False]), np.array([False, False, True])) == pytest.approx(0.2)
+    assert tag_uncertainty(probs, np.array([False, True, False]), none) == pytest.approx(0.9)
+    assert tag_uncertainty(probs, None, none) == 1.0
+    assert tag_uncertainty(probs[:1], None, none[:1]) == pytest.approx(0.2)
     mask = np.zeros((100, 100), np.uint8)
-    assert with_missing(Doubt(), mask, [1]).tags == 1
+    assert with_missing(Uncertainty(), mask, np.array([True, False])).tags == 1
+    assert with_missing(Uncertainty(), mask, None).tags == 0
     mask[:10, :10] = 1
-    assert with_missing(Doubt(), mask, [1]).tags == 0
+    assert with_missing(Uncertainty(), mask, np.array([True, False])).tags == 0
 
 
 def test_the_table_survives_an_interruption(tmp_path: Path) -> None:
     table = ReviewTable(tmp_path)
-    table.add('a "b", c.jpg', Doubt(0.1, 0.2, 0.3))
-    table.add("d.jpg", Doubt(0.5, 0.5, 0.5))
-    table.add('a "b", c.jpg', Doubt(0.9, 0.9, 0.9))
+    table.add('a "b", c.jpg', Uncertainty(0.1, 0.2, 0.3))
+    table.add("d.jpg", Uncertainty(0.5, 0.5, 0.5))
+    table.add('a "b", c.jpg', Uncertainty(0.9, 0.9, 0.9))
     path = tmp_path / "uncertainty.csv"
     path.write_bytes(path.read_bytes() + b'"e.jpg",0.1,0')
     assert least_certain(tmp_path, 5) == ['a "b", c.jpg', "d.jpg"]
-    ReviewTable(tmp_path).add("f.jpg", Doubt(1, 1, 1))
+    ReviewTable(tmp_path).add("f.jpg", Uncertainty(1, 1, 1))
     assert list(read_review(tmp_path)) == ["d.jpg", 'a "b", c.jpg', "f.jpg"]
-    assert path.read_text().splitlines()[0] == "image,uncertainty,streams,views,tags"
+    assert path.read_text().splitlines()[0] == "image,uncertainty,heads,views,tags"
 
 
 def test_no_table(tmp_path: Path) -> None:
@@ -82,23 +80,26 @@ def corrected_half(shapes: TinyCollection, folder: Path, count: int = 10) -> lis
 
 
 def test_corrections_come_back(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:
-    make_masks(trained, shapes.images, shapes.tags, out=tmp_path / "masks")
+    segmenter = Segmenter.from_pretrained(trained)
+    segmenter.predict_folder(Dataset.load(shapes.images, shapes.tags), tmp_path / "masks")
     chosen = least_certain(tmp_path / "masks", 6)
     assert len(read_review(tmp_path / "masks")) == 48
     export_masks(tmp_path / "masks", out=tmp_path / "queue.json", to="coco", images=shapes.images, names=chosen)
     document = json.loads((tmp_path / "queue.json").read_text())
     assert [image["file_name"] for image in document["images"]] == chosen
-    options = {**TINY_OPTIONS, "training.epochs": 4}
-    result = train(shapes.images, shapes.tags, corrected=tmp_path / "queue.json", out=tmp_path / "run", options=options)
-    corrected = [item for item in result.collection.records if item.corrected is not None]
-    assert sorted(item.name for item in corrected) == sorted(chosen)
-    for item in corrected:  # honoured to the pixel
-        name = Path(item.name).with_suffix(".png")
-        np.testing.assert_array_equal(read_mask(result.run / "masks" / name), read_mask(tmp_path / "masks" / name))
-    refresh = MaskRefresh(result.collection.subset([0]), Config(), tmp_path / "none")
-    assert refresh.complete() == (
-        result.collection.records[0].corrected is not None
-    )  # none is made for a corrected one
+    dataset = Dataset.load(
+        shapes.images, shapes.tags, corrected=tmp_path / "queue.json", masks=shapes.masks, unpack=tmp_path / "unpacked"
+    )
+    corrected = [record for record in dataset.records if record.corrected is not None]
+    assert sorted(record.name for record in corrected) == sorted(chosen)
+    run = tmp_path / "run"
+    train(dataset, run, options={**TINY_OPTIONS, "training.epochs": 4})
+    for record in corrected:  # honoured to the pixel
+        name = Path(record.name).with_suffix(".png")
+        np.testing.assert_array_equal(read_mask(run / "masks" / name), read_mask(tmp_path / "masks" / name))
+    result = json.loads((run / "result.json").read_text())
+    assert result["corrected"] == 6
+    assert result["score"]["images"] == 42  # a corrected mask is no prediction
 
 
 @pytest.mark.parametrize("when", [{"paper.every_step": True}, {"masks.refresh": 2}], ids=str)
@@ -108,21 +109,15 @@ def test_training_believes_corrected_masks(shapes: TinyCollection, tmp_path: Pat
         mask = read_mask(path)
         write_mask(tmp_path / "swapped" / path.name, np.where(mask > 0, 3 - mask, 0))
     options = {**TINY_OPTIONS, "training.epochs": 12, **when, "training.background_weight": 1.0}
-    result = train(
-        shapes.images, shapes.tags, corrected=tmp_path / "swapped", out=tmp_path / "run", options=options,
-        make_masks=False,
-    )  # fmt: skip
-    from tag2mask.images.decode import read_image
-    from tag2mask.inference.predictor import Predictor
-
-    predictor = Predictor.load(result.run)
-    settings = predictor.config.prediction.model_copy(update={"prior_weight": 0.0, "gate": 0.0})
+    dataset = Dataset.load(shapes.images, shapes.tags, corrected=tmp_path / "swapped")
+    segmenter = train(dataset, tmp_path / "run", options=options, make_masks=False)
+    settings = segmenter.config.prediction.model_copy(update={"prior_weight": 0.0, "gate": 0.0})
     swapped = right = 0
-    for item in result.collection.records[:12]:
-        mask = predictor.predict(read_image(item.path), settings=settings).mask
-        human = read_mask(shapes.masks / Path(item.name).with_suffix(".png"))
-        swapped += int(((mask == 3 - human) & (human > 0) & (mask > 0)).sum())
-        right += int(((mask == human) & (human > 0)).sum())
+    for record in dataset.records[:12]:
+        mask = segmenter.predict(record.path, settings=settings).mask
+        target = read_mask(shapes.masks / Path(record.name).with_suffix(".png"))
+        swapped += int(((mask == 3 - target) & (target > 0) & (mask > 0)).sum())
+        right += int(((mask == target) & (target > 0)).sum())
     assert swapped > 3 * right
 
 

@@ -206,4 +206,6 @@ def test_a_network_trained_on_ground_truth_predicts_without_class_scores(segment
     config = segmenter.config.override({"training.supervision": "masks"})
     upper = Segmenter(TorchBackend(backend.network, segmenter.classes, config))
     without = segmenter.predict(scene(), settings=PredictionConfig(prior_weight=0.0))
-    np.testing.assert_array_equal(upper.predict(scene(), settings=PredictionConfig(prior_weight=1.0)).probs, without.probs)
+    np.testing.assert_array_equal(
+        upper.predict(scene(), settings=PredictionConfig(prior_weight=1.0)).probs, without.probs
+    )
