@@ -85,7 +85,7 @@ def test_an_unreadable_image_is_counted_or_stops(segmenter: Segmenter, images: P
 
 
 def test_what_is_written_beside(segmenter: Segmenter, images: Path, tmp_path: Path) -> None:
-    beside = {"overlays": tmp_path / "see", "confidence": tmp_path / "sure"}
+    beside: dict[str, Any] = {"overlays": tmp_path / "see", "confidence": tmp_path / "sure"}
     segmenter.predict_folder(images, tmp_path / "out", **beside)
     assert len(list((tmp_path / "see").glob("*.jpg"))) == len(list((tmp_path / "sure").glob("*.png"))) == COUNT
     (tmp_path / "sure" / "0.png").unlink()

@@ -51,7 +51,7 @@ def test_a_text_is_one_tag(segmenter: Segmenter) -> None:
 
 
 def test_a_generator_of_tags_is_taken_once(segmenter: Segmenter) -> None:
-    """Tags also decide on the uncertainty, which a second, empty pass over the generator made too small or too large."""
+    """Tags also decide on the uncertainty: a second, empty pass over the generator gave another one."""
     expected = segmenter.predict(scene(), ["disc", "square"])
     found = segmenter.predict(scene(), (name for name in ("disc", "square")))
     assert np.array_equal(found.mask, expected.mask)

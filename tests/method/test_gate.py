@@ -13,7 +13,7 @@ from tag2mask.method.resize import resize_maps
 
 def softmax(logits: Array) -> Array:
     powers: NDArray[np.float64] = np.exp(logits.astype(np.float64))
-    return (powers / powers.sum(axis=0)).astype(np.float32)
+    return np.asarray(powers / powers.sum(axis=0), dtype=np.float32)
 
 
 def logits_of(seed: int = 4) -> Array:
