@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from tag2mask import evaluate, predict, train
+from tag2mask import Dataset, evaluate, train
 from tag2mask.config.load import load_config
 from tag2mask.data.readers.voc_devkit import VOC_CLASSES
 from tag2mask.masks import write_mask
@@ -20,7 +20,7 @@ CONFIG = Path(__file__).parents[1] / "configs" / "paper_vgg16.yaml"
 def write_devkit(root: Path, count: int) -> Path:
     """`VOC2012` with `train_aug` and `val` in ImageSets/Segmentation; masks for val, the last eight, alone.
 
-    Each picture shows one disc, in turn called by each of the twenty names.
+    Each image shows one disc, in turn called by each of the twenty names.
     """
     devkit = root / "VOCdevkit" / "VOC2012"
     for folder in ("JPEGImages", "Annotations", "ImageSets/Segmentation", "SegmentationClass"):
@@ -58,12 +58,11 @@ def test_the_paper_from_xml_to_a_score(tmp_path: Path) -> None:
     }
     config = load_config(CONFIG)
     assert (config.model.backbone, config.paper.shared_stages, config.paper.every_step) == ("vgg16", 4, True)
-    lines: list[str] = []
-    result = train(devkit, split="train_aug", config=config, options=small, out=tmp_path / "run", report=lines.append)
-    assert any("40 images, 20 classes, 2 epochs" in line for line in lines)
-    assert result.masks is not None
-    assert result.masks.written == 40
-    predict(result.run, devkit / "JPEGImages", out=tmp_path / "predictions")
+    dataset = Dataset.load(devkit, split="train_aug")
+    assert (len(dataset), len(dataset.classes)) == (40, 20)
+    segmenter = train(dataset, tmp_path / "run", config=config, options=small)
+    assert len(list((tmp_path / "run" / "masks").glob("*.png"))) == 40
+    segmenter.predict_folder(devkit / "JPEGImages", tmp_path / "predictions")
     score = evaluate(tmp_path / "predictions", devkit / "SegmentationClass", tmp_path / "run" / "masks" / "classes.txt")
     assert score.images == 8
     assert list(score.iou) == ["background", *VOC_CLASSES]
