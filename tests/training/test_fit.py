@@ -1,28 +1,27 @@
+"""A run from its folder to its weights: repeatable, resumable, refused where it would mix two runs."""
+
 from __future__ import annotations
 
 import json
-import os
+import logging
 import shutil
-import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 from typing import Any
 
+import lightning
 import pytest
 import torch
+from lightning.pytorch.callbacks import Callback
 from safetensors.torch import load_file
 
+from tag2mask import Segmenter
 from tag2mask.config.load import load_config
 from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError, DataError
-from tag2mask.data import Dataset, load_dataset
-from tag2mask.inference.predictor import Predictor
-from tag2mask.models import TagSegmenter
-from tag2mask.training.fit import choose_epochs, fit
-from tag2mask.training.module import warmup_epochs
-from tag2mask.training.pseudo_masks import MaskRefresh
+from tag2mask.data import Dataset
+from tag2mask.models.checkpoint import RunFolder
+from tag2mask.training.fit import fit
+from tag2mask.training.pseudo_masks import PseudoMaskFiles
 from tests.helpers import TinyCollection, write_shapes
 
 
@@ -31,8 +30,9 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyCollection:
     return write_shapes(tmp_path_factory.mktemp("shapes"), 24)
 
 
-def collection(tiny: TinyCollection) -> Dataset:
-    return load_dataset(tiny.images, tiny.tags, classes=tiny.class_file, masks=tiny.masks)
+@pytest.fixture(scope="module")
+def dataset(tiny: TinyCollection) -> Dataset:
+    return Dataset.load(tiny.images, tiny.tags, classes=tiny.class_file, masks=tiny.masks)
 
 
 def config(**options: object) -> Config:
@@ -47,15 +47,39 @@ def config(**options: object) -> Config:
             "training.epochs": 4,
             "training.batch_size": 8,
             "training.precision": "32-true",
+            "training.loggers": [],
             **options,
         }
     )
 
 
-def test_the_folder_of_a_run(tiny: TinyCollection, tmp_path: Path) -> None:
-    lines: list[str] = []
-    run = fit(collection(tiny), config(), tmp_path / "run", given="training: {epochs: 4}\n", report=lines.append)
-    assert {path.name for path in run.root.iterdir()} == {
+@pytest.fixture(scope="module")
+def finished(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> RunFolder:
+    """A run that has ended."""
+    return fit(dataset, config(), tmp_path_factory.mktemp("runs") / "run", given="training: {epochs: 4}\n")
+
+
+class StopInEpoch(Callback):
+    """Ends training without warning, after the first batch of an epoch."""
+
+    def __init__(self, epoch: int):
+        self.epoch = epoch
+
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *args: Any, **kwargs: Any
+    ) -> None:
+        if trainer.current_epoch + 1 == self.epoch:
+            raise RuntimeError("stopped")
+
+
+def same(one: Path, other: Path) -> bool:
+    """Whether two files hold the very same weights."""
+    first, second = load_file(one), load_file(other)
+    return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_the_folder_of_a_run(finished: RunFolder, tiny: TinyCollection) -> None:
+    assert {path.name for path in finished.root.iterdir()} == {
         "config.yaml",
         "config.given.yaml",
         "collection.json",
@@ -63,201 +87,107 @@ def test_the_folder_of_a_run(tiny: TinyCollection, tmp_path: Path) -> None:
         "model.yaml",
         "checkpoints",
         "metrics.jsonl",
-        "logs",
     }
-    assert run.given.read_text() == "training: {epochs: 4}\n"
-    records = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    assert finished.given.read_text() == "training: {epochs: 4}\n"
+    records = [json.loads(line) for line in finished.metrics.read_text().splitlines()]
     assert [record["epoch"] for record in records] == [1, 2, 3, 4]
     assert "pixel_loss" not in records[0]
     assert "pixel_loss" in records[1]
-    assert len([line for line in lines if line.startswith("epoch")]) == 4
-    assert any(line.startswith("training masks made anew") for line in lines)
-    assert Predictor.load(run.root).classes == tiny.classes
+    assert Segmenter.from_pretrained(finished.root).classes == tiny.classes
 
 
-def test_the_same_seed_gives_the_same_network(tiny: TinyCollection, tmp_path: Path) -> None:
-    states = [
-        load_file(fit(collection(tiny), config(**{"training.seed": seed}), tmp_path / str(index)).weights)
-        for index, seed in enumerate((5, 5, 6))
-    ]
-    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
-    assert any(not torch.equal(states[0][name], states[2][name]) for name in states[0])
+def test_the_same_seed_gives_the_same_network(finished: RunFolder, dataset: Dataset, tmp_path: Path) -> None:
+    again, other = (fit(dataset, config(**{"training.seed": seed}), tmp_path / str(seed)) for seed in (0, 6))
+    assert same(finished.weights, again.weights)
+    assert not same(finished.weights, other.weights)
 
 
 @pytest.mark.parametrize("when", [{"paper.every_step": True}, {"masks.refresh": 2}], ids=str)
-def test_resuming_after_a_kill_ends_as_if_uninterrupted(
-    tiny: TinyCollection, tmp_path: Path, when: dict[str, object]
+def test_resuming_ends_as_if_uninterrupted(
+    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: dict[str, object]
 ) -> None:
-    """A process is killed without warning in the middle; the resumed run has the very same weights."""
-    options = {
-        "training.epochs": 6,
-        "masks.teacher_weight": 0.5,
-        **when,
-    }
-    whole = fit(collection(tiny), config(**options), tmp_path / "whole")
-    script = tmp_path / "train.py"
-    script.write_text(
-        "import sys\nfrom pathlib import Path\nimport tests.training.test_fit as t\n"
-        "from tests.helpers import TinyCollection\n"
-        "tiny = TinyCollection(Path(sys.argv[1]), ('disc', 'square'))\n"
-        f"t.fit(t.collection(tiny), t.config(**{options!r}), Path(sys.argv[2]))\n"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-    killed = tmp_path / "killed"
-    process = subprocess.Popen([sys.executable, str(script), str(tiny.root), str(killed)], env=environment)
-    deadline = time.monotonic() + 400
-    while not (killed / "metrics.jsonl").is_file() or len((killed / "metrics.jsonl").read_text().splitlines()) < 3:
-        assert process.poll() is None, "training ended before it could be killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
-    with pytest.raises(DataError, match="training has not ended: .* --resume"):
-        Predictor.load(killed)
-    resumed = fit(collection(tiny), config(**options), killed, resume=True)
-    one, other = load_file(whole.weights), load_file(resumed.weights)
-    assert all(torch.equal(one[name], other[name]) for name in one)
-    assert len(resumed.metrics.read_text().splitlines()) == 6
-    thresholds = [Predictor.load(run.root).config.masks.soft_threshold for run in (whole, resumed)]
-    assert isinstance(thresholds[0], float)
-    assert thresholds[0] == thresholds[1]
-
-
-def test_a_folder_with_a_run_is_not_overwritten(tiny: TinyCollection, tmp_path: Path) -> None:
-    fit(collection(tiny), config(**{"training.epochs": 1}), tmp_path)
-    before = (tmp_path / "model.safetensors").read_bytes()
-    with pytest.raises(ConfigError, match="there is a run here already; continue it with --resume"):
-        fit(collection(tiny), config(**{"training.epochs": 1}), tmp_path)
-    assert (tmp_path / "model.safetensors").read_bytes() == before
-
-
-def test_resuming_with_other_classes_images_or_settings(tiny: TinyCollection, tmp_path: Path) -> None:
-    fit(collection(tiny), config(**{"training.epochs": 1}), tmp_path)
-    other = load_dataset(tiny.images, tiny.tags, classes=("square", "disc"), masks=tiny.masks)
-    with pytest.raises(
-        DataError, match=r"has the classes \['disc', 'square'\], the collection has \['square', 'disc'\]"
-    ):
-        fit(other, config(**{"training.epochs": 1}), tmp_path, resume=True)
-    with pytest.raises(DataError, match=r"the images or tags have changed .* \(24 images then, 20 now\)"):
-        fit(collection(tiny).subset(range(20)), config(**{"training.epochs": 1}), tmp_path, resume=True)
-    with pytest.raises(ConfigError, match="training.seed was 0, is 1"):
-        fit(collection(tiny), config(**{"training.epochs": 1, "training.seed": 1}), tmp_path, resume=True)
-
-
-def test_masks_are_made_anew_on_time_and_not_just_before_the_end(tiny: TinyCollection, tmp_path: Path) -> None:
-    lines: list[str] = []
-    options = {"training.epochs": 10, "training.warmup": 0.1, "masks.refresh": 4}
-    run = fit(collection(tiny), config(**options), tmp_path, report=lines.append)
-    of_epochs = [line for line in lines if line.startswith(("epoch ", "training masks made anew"))]
-    made = [number for number, line in enumerate(of_epochs) if not line.startswith("epoch ")]
-    assert made == [1, 6]  # before the second and the sixth epoch, not before the tenth
-    seconds = [json.loads(line)["mask_seconds"] for line in run.metrics.read_text().splitlines()]
-    assert [value > 0 for value in seconds] == [number in (1, 5) for number in range(10)]
-    assert not run.training_masks.exists()
-
-
-@pytest.mark.parametrize("warmup", [0.0, 0.5])
-def test_the_time_of_an_epoch_holds_that_of_its_masks(
-    tiny: TinyCollection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, warmup: float
-) -> None:
-    original = MaskRefresh.__call__
-
-    def slow(self: MaskRefresh, network: TagSegmenter, **options: Any) -> float:
-        time.sleep(3)
-        return original(self, network, **options)
-
-    monkeypatch.setattr(MaskRefresh, "__call__", slow)
-    lines: list[str] = []
-    options = {"training.epochs": 2, "training.warmup": warmup, "masks.refresh": 4, "data.workers": 1}
-    run = fit(collection(tiny), config(**options), tmp_path, report=lines.append)
-    epochs = [json.loads(line) for line in run.metrics.read_text().splitlines()]
-    assert [epoch["mask_seconds"] > 3 for epoch in epochs] == [warmup == 0, warmup > 0]
-    assert all(epoch["seconds"] > epoch["mask_seconds"] for epoch in epochs)
-    said = [float(line.split(" images/s")[0].split()[-1]) for line in lines if " images/s" in line]
-    assert said == pytest.approx([24 / (epoch["seconds"] - epoch["mask_seconds"]) for epoch in epochs], rel=0.05)
-
-
-@pytest.mark.parametrize("when", [{"paper.every_step": True}, {"masks.refresh": 2}], ids=str)
-def test_the_threshold_is_measured_once_and_goes_with_the_network(
-    tiny: TinyCollection, tmp_path: Path, when: dict[str, object]
-) -> None:
-    lines: list[str] = []
-    run = fit(collection(tiny), config(**when), tmp_path, report=lines.append)
-    [line] = [line for line in lines if line.startswith("evidence of foreground is cut at")]
-    assert lines[0].startswith("epoch 1/")  # of warm-up, before there is any evidence
-    assert lines[1] == line
-    threshold = Predictor.load(run.root).config.masks.soft_threshold
-    assert isinstance(threshold, float)
-    assert float(line.split(" at ")[1].split(",")[0]) == pytest.approx(threshold, abs=0.001)
-    assert load_config(run.config).masks.soft_threshold == "auto"  # what --resume compares with
-
-
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"masks.soft_threshold": 0.3},
-        {"masks.soft_threshold": "otsu"},
-        {"paper.background": "prior"},
-        {"training.supervision": "masks"},
-        {"model.contrast_stages": [0, 1]},
-    ],
-    ids=str,
-)
-def test_no_threshold_is_measured_where_none_is_asked_for(
-    tiny: TinyCollection, tmp_path: Path, options: dict[str, object]
-) -> None:
-    lines: list[str] = []
-    chosen = config(**options, **{"training.epochs": 2})
-    run = fit(collection(tiny), chosen, tmp_path, report=lines.append)
-    assert not any("cut at" in line for line in lines)
-    assert Predictor.load(run.root).config.masks.soft_threshold == chosen.masks.soft_threshold
-
-
-
-def test_masks_that_were_taken_away_are_made_again_on_resuming(tiny: TinyCollection, tmp_path: Path) -> None:
-    lines: list[str] = []
-
-    def stop_after_three(line: str) -> None:
-        if line.startswith("epoch 3/"):
-            raise RuntimeError("stopped")
-
+    """A run is stopped in the middle of an epoch; the resumed one has the very same weights and threshold."""
+    chosen = config(**{"training.epochs": 6, "masks.teacher_weight": 0.5, **when})
+    whole = fit(dataset, chosen, tmp_path / "whole")
+    stopped = tmp_path / "stopped"
     with pytest.raises(RuntimeError, match="stopped"):
-        fit(collection(tiny), config(**{"training.epochs": 6}), tmp_path, report=stop_after_three)
+        fit(dataset, chosen, stopped, callbacks=[StopInEpoch(4)])
+    with pytest.raises(DataError, match="training has not ended: .* `resume=True`"):
+        Segmenter.from_pretrained(stopped)
+    checkpoint = torch.load(stopped / "checkpoints" / "last.ckpt", weights_only=True)
+    state = checkpoint["callbacks"]["PseudoMasks"]
+    monkeypatch.setattr(PseudoMaskFiles, "threshold", None)  # measured once, before the interruption
+    resumed = fit(dataset, chosen, stopped, resume=True)
+    assert same(whole.weights, resumed.weights)
+    assert len(resumed.metrics.read_text().splitlines()) == 6
+    thresholds = [Segmenter.from_pretrained(run.root).config.masks.soft_threshold for run in (whole, resumed)]
+    assert isinstance(thresholds[0], float)
+    assert thresholds == [state["threshold"]] * 2
+    assert state["next_epoch"] == 3  # counted from 0
+
+
+def test_a_folder_with_a_run_is_not_overwritten(finished: RunFolder, dataset: Dataset) -> None:
+    before = finished.weights.read_bytes()
+    with pytest.raises(ConfigError, match="there is a run here already; continue it with `resume=True`"):
+        fit(dataset, config(), finished.root)
+    assert finished.weights.read_bytes() == before
+
+
+def test_resuming_with_other_classes_images_or_settings(
+    finished: RunFolder, dataset: Dataset, tiny: TinyCollection
+) -> None:
+    other = Dataset.load(tiny.images, tiny.tags, classes=("square", "disc"), masks=tiny.masks)
+    with pytest.raises(DataError, match=r"has the classes \['disc', 'square'\], the dataset has \['square', 'disc'\]"):
+        fit(other, config(), finished.root, resume=True)
+    with pytest.raises(DataError, match=r"the images or tags have changed .* \(24 images then, 20 now\)"):
+        fit(dataset.subset(range(20)), config(), finished.root, resume=True)
+    with pytest.raises(ConfigError, match="training.seed was 0, is 1"):
+        fit(dataset, config(**{"training.seed": 1}), finished.root, resume=True)
+
+
+def test_pseudo_masks_that_were_taken_away_are_written_again_on_resuming(
+    dataset: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with pytest.raises(RuntimeError, match="stopped"):
+        fit(dataset, config(), tmp_path, callbacks=[StopInEpoch(4)])
     shutil.rmtree(tmp_path / "training-masks")
-    fit(collection(tiny), config(**{"training.epochs": 6}), tmp_path, resume=True, report=lines.append)
-    assert lines[0].startswith("training masks made anew")
+    with caplog.at_level(logging.INFO, "tag2mask"):
+        fit(dataset, config(), tmp_path, resume=True)
+    assert caplog.messages[0].startswith("pseudo masks written")
 
 
-def test_nothing_to_resume(tiny: TinyCollection, tmp_path: Path) -> None:
+def test_nothing_to_resume(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match="nothing to resume here"):
-        fit(collection(tiny), config(), tmp_path, resume=True)
+        fit(dataset, config(), tmp_path, resume=True)
 
 
-def test_output_that_cannot_be_written(tiny: TinyCollection, tmp_path: Path) -> None:
+def test_output_that_cannot_be_written(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot create this folder .* choose another --out"):
-        fit(collection(tiny), config(), tmp_path / "file" / "run")
+    with pytest.raises(DataError, match="cannot create this folder .* choose another"):
+        fit(dataset, config(), tmp_path / "file" / "run")
 
 
-def test_a_loss_that_is_not_finite_names_the_images(tiny: TinyCollection, tmp_path: Path) -> None:
+def test_a_loss_that_is_not_finite_names_the_images(dataset: Dataset, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"the loss is (nan|inf) .*shape_0"):
-        fit(collection(tiny), config(**{"training.learning_rate": 1e30}), tmp_path)
+        fit(dataset, config(**{"training.learning_rate": 1e30}), tmp_path)
 
 
-def test_epochs_follow_the_size_of_the_collection() -> None:
-    assert choose_epochs(Config(), 800) == 15
-    assert choose_epochs(Config(), 10) == 100
-    assert choose_epochs(Config(), 300_000) == 4
-    assert choose_epochs(Config().override({"training.epochs": 7}), 10) == 7
+class KillLoader(Callback):
+    """Kills the processes that load images, at the start of the second epoch."""
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        if trainer.current_epoch == 1:
+            assert trainer.train_dataloader is not None
+            for process in trainer.train_dataloader._iterator._workers:
+                process.kill()
 
 
-def test_warmup_leaves_room_for_the_rest() -> None:
-    fifth = Config().override({"training.warmup": 0.2})
-    assert warmup_epochs(fifth, 20) == 4
-    assert warmup_epochs(fifth, 2) == 0  # a probed classifier needs none
-    assert warmup_epochs(fifth.override({"training.probe": False}), 2) == 1
-    assert warmup_epochs(fifth.override({"model.contrast_stages": [0]}), 2) == 1
-    assert warmup_epochs(fifth, 1) == 0
-    assert warmup_epochs(Config().override({"training.warmup": 1.0}), 8) == 7
-    assert warmup_epochs(Config().override({"training.supervision": "masks"}), 20) == 0
+def test_a_lost_loader_process_is_named(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"a process that loads images was lost .* `resume=True`"):
+        fit(dataset, config(**{"data.workers": 1}), tmp_path, callbacks=[KillLoader()])
+
+
+def test_the_configuration_to_resume_with_has_no_measured_threshold(finished: RunFolder) -> None:
+    assert load_config(finished.config).masks.soft_threshold == "auto"
+    assert isinstance(Segmenter.from_pretrained(finished.root).config.masks.soft_threshold, float)
