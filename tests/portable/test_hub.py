@@ -16,7 +16,7 @@ import yaml
 from tag2mask.config.load import load_yaml
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.evaluation.folders import evaluate
-from tag2mask.inference.predictor import Predictor
+from tag2mask.inference import Segmenter
 from tag2mask.masks import read_mask
 from tag2mask.portable.hub import _check_settings, _without_paths, fetch, is_hub_name, push_to_hub
 from tag2mask.portable.model_card import model_card
@@ -45,7 +45,7 @@ def tag2mask(hub: FakeHub, cache: Path, *arguments: str) -> subprocess.Completed
     )
 
 
-def test_there_and_back(hub: FakeHub, trained: Path, shapes: TinyCollection, tmp_path: Path) -> None:
+def test_push_and_fetch(hub: FakeHub, trained: Path, shapes: TinyCollection, tmp_path: Path) -> None:
     scores = tmp_path / "scores.json"
     scores.write_text(json.dumps(evaluate(trained / "masks", shapes.masks, shapes.class_file).to_dict()))
     about = ("--description", "Discs and squares, drawn by a test.", "--licence", "apache-2.0")
@@ -65,16 +65,30 @@ def test_there_and_back(hub: FakeHub, trained: Path, shapes: TinyCollection, tmp
     write_image(tmp_path / "in" / "one.png", image)
     got = tag2mask(hub, tmp_path, "predict", "somebody/shapes", "in", "--out", "out")
     assert got.returncode == 0, got.stderr
-    assert np.array_equal(read_mask(tmp_path / "out" / "one.png"), Predictor.load(trained).predict(image).mask)
+    assert np.array_equal(
+        read_mask(tmp_path / "out" / "one.png"), Segmenter.from_pretrained(trained).predict(image).mask
+    )
     fetched = [one for one in hub.requests if one.startswith("GET") and "/resolve/" in one]
     assert {one.rsplit("/", 1)[1] for one in fetched} == {"model.safetensors", "model.yaml"}
+
+
+def test_a_segmenter_is_pushed_without_its_dataset(
+    hub: FakeHub, trained: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
+    segmenter = Segmenter.from_pretrained(trained)
+    address = segmenter.push_to_hub("somebody/alone", endpoint=hub.endpoint, token=TOKEN)
+    assert address.startswith(f"{hub.endpoint}/somebody/alone/commit/")
+    card = hub.repos["somebody/alone"]["README.md"].decode()
+    assert "| 1 | disc |\n" in card
+    assert "training images." not in card.split("## Limits")[0]
 
 
 def test_what_the_hub_refuses(hub: FakeHub, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     with pytest.raises(ConfigError, match="somebody/nothing: neither a folder here nor a repository on the Hub"):
         fetch("somebody/nothing", endpoint=hub.endpoint, token=TOKEN)
-    with pytest.raises(ConfigError, match="check name and token|that you may see"):
+    with pytest.raises(ConfigError, match="check name and token|that you may read"):
         push_to_hub(trained, "somebody/other", endpoint=hub.endpoint, token="hf_wrong")
     hub.repos["somebody/pickled"] = {"pytorch_model.bin": b"never fetched", "README.md": b""}
     with pytest.raises(DataError, match=r"has no model.safetensors; it holds no network of tag2mask"):
@@ -96,7 +110,7 @@ def test_bad_input(trained: Path, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no trained network here"):
         push_to_hub(tmp_path, "user/name")
     (tmp_path / "scores.json").write_text("{}")
-    with pytest.raises(DataError, match="not what `tag2mask evaluate --json` prints"):
+    with pytest.raises(DataError, match="not what `tag2mask evaluate` gives as JSON"):
         push_to_hub(trained, "user/name", scores=tmp_path / "scores.json")
 
 
@@ -110,8 +124,8 @@ def test_settings_that_would_read_other_files_are_refused(trained: Path) -> None
     assert _without_paths(tree)["config"]["model"]["weights"] == "none"
 
 
-def test_the_card_says_what_is_known(trained: Path) -> None:
-    config = Predictor.load(trained).config
+def test_the_model_card(trained: Path) -> None:
+    config = Segmenter.from_pretrained(trained).config
     tags = {"a.jpg": ["disc"], "b.jpg": ["disc", "square"]}
     scores = {"mIoU": 0.5, "images": 7, "IoU": {"background": 0.9, "disc": 0.1, "square": None}}
     card = model_card("me/shapes", ["disc", "square"], config, tags=tags, scores=scores, licence="mit")
@@ -123,8 +137,9 @@ def test_the_card_says_what_is_known(trained: Path) -> None:
         "| 2 | square | 1 |",
         "| disc | 10.0 |",
         "| square | none |",
-        "2 training photographs",
+        "2 training images",
     ):
         assert line in card
     assert "mIoU 50.0 over 7 images" in card
     assert "Not measured" in model_card("me/shapes", ["disc"], config, tags=tags)
+    assert "| class index | class |\n" in model_card("me/shapes", ["disc"], config)

@@ -63,7 +63,6 @@ def application(
 
     folder = RunFolder(run if run is not None else _demo_run())
     bench = Workbench(Segmenter.from_pretrained(folder.root, device=device), folder, palette=cast(Known, palette))
-    say(f"open http://{host}:{port} in a browser; Ctrl+C ends it")
     serve_page(bench, host=host, port=port, password=password)
 
 

@@ -1,4 +1,4 @@
-"""Runs to the Hub and back, through huggingface_hub's own interface."""
+"""Trained networks to the Hugging Face Hub and back, through huggingface_hub."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from tag2mask.models.checkpoint import RunFolder
 from tag2mask.portable.model_card import model_card
 
 FILES = ("model.safetensors", "model.yaml")
-"""All that is ever fetched."""
+"""The only files that are fetched."""
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def is_hub_name(name: str | PathLike[str]) -> bool:
-    """Whether this is 'user/name' on the Hub: of that form, and no path whose folder exists here."""
+    """Whether this is 'user/name' on the Hub: of that form, and no path on this machine."""
     text = Path(name).as_posix()
     return _NAME.fullmatch(text) is not None and not Path(name).exists() and not Path(name).parent.exists()
 
@@ -41,23 +41,23 @@ def push_to_hub(
     endpoint: str | None = None,
     token: str | None = None,
 ) -> str:
-    """Put a run's trained network on the Hub, with a model card, in one commit.
+    """Upload a trained network with a model card, in one commit.
 
-    The weights go as safetensors, classes and settings as YAML. Names of photographs, paths of this
-    machine and checkpoints stay here.
+    The weights go as safetensors, classes and settings as YAML. Names of images, paths of this machine and
+    checkpoints are not uploaded.
 
     Args:
-        run: the run's folder.
+        run: folder that `train` or `Segmenter.save_pretrained` wrote; the card counts tags where the former did.
         name: 'user/name'; the repository is created where there is none.
-        private: of a repository that is created.
-        scores: file of what `tag2mask evaluate --json` printed, for the card.
-        description: what the photographs are, for the card.
+        private: whether a repository that is created is private.
+        scores: file of what `tag2mask evaluate` gives as JSON, for the card.
+        description: what the images are, for the card.
         licence: of the weights, an identifier of the Hub's, e.g. 'apache-2.0'.
         endpoint: address of another hub; None: `HF_ENDPOINT`, or Hugging Face's.
         token: None: of `hf auth login` or `HF_TOKEN`.
 
     Returns:
-        The commit's address.
+        The address of the commit.
 
     Raises:
         ConfigError: `name` has not the form 'user/name', or the Hub refuses.
@@ -69,14 +69,14 @@ def push_to_hub(
         raise ConfigError(f"'{name}' is no name of a repository; expected user/name")
     folder = RunFolder(Path(run))
     if not folder.model.is_file() or not folder.weights.is_file():
-        raise DataError(f"{run}: there is no trained network here; give the folder that `tag2mask train --out` wrote")
+        raise DataError(f"{run}: there is no trained network here; give the folder that `train` wrote")
     tree = _without_paths(load_yaml(folder.model))
     config = parse_stored_config(tree["config"], source=str(folder.model))
     card = model_card(
         name,
         tree["classes"],
         config,
-        tags=_tags(folder.collection),
+        tags=_read_tags(folder.collection),
         scores=None if scores is None else _read_scores(Path(scores)),
         description=description,
         licence=licence,
@@ -98,7 +98,13 @@ def push_to_hub(
 
 
 def fetch(name: str, *, revision: str | None = None, endpoint: str | None = None, token: str | None = None) -> Path:
-    """Fetch a network from the Hub into its cache; what is there already is not fetched again.
+    """Download a network into the Hub's cache; what is there already is not downloaded again.
+
+    Args:
+        name: 'user/name'.
+        revision: branch, tag or commit; None: the newest.
+        endpoint: address of another hub; None: `HF_ENDPOINT`, or Hugging Face's.
+        token: None: of `hf auth login` or `HF_TOKEN`.
 
     Returns:
         A folder that can be loaded as a run.
@@ -128,15 +134,15 @@ def fetch(name: str, *, revision: str | None = None, endpoint: str | None = None
 
 @contextmanager
 def _explained(hub: Any, name: str) -> Iterator[None]:
-    """Turn what huggingface_hub raises into an error that a user can act on."""
+    """Turn the errors of huggingface_hub into ones that a user can act on."""
     errors = hub.errors
     try:
         yield
     except errors.GatedRepoError:
-        raise ConfigError(f"{name}: access must be asked for on the repository's page on the Hub") from None
+        raise ConfigError(f"{name}: access is granted on request; ask for it on the repository's page") from None
     except errors.RepositoryNotFoundError:
         raise ConfigError(
-            f"{name}: neither a folder here nor a repository on the Hub that you may see; check the name, "
+            f"{name}: neither a folder here nor a repository on the Hub that you may read; check the name, "
             "or log in with `hf auth login`"
         ) from None
     except errors.RevisionNotFoundError:
@@ -151,7 +157,7 @@ def _explained(hub: Any, name: str) -> Iterator[None]:
 
 
 def _without_paths(tree: dict[str, Any]) -> dict[str, Any]:
-    """The file's content without the path of the weights that training began from."""
+    """The content of model.yaml without the path of the weights that training began from."""
     model = dict(tree["config"]["model"])
     if model.get("weights") not in ("hub", "none"):
         model["weights"] = "none"
@@ -163,7 +169,10 @@ def _check_settings(tree: Mapping[str, Any], name: str) -> None:
     parse_stored_config(tree.get("config", {}), source=f"{name}: model.yaml")
 
 
-def _tags(path: Path) -> dict[str, list[str]]:
+def _read_tags(path: Path) -> dict[str, list[str]] | None:
+    """Tags of the training images by name, or None where the folder does not say."""
+    if not path.is_file():
+        return None
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
         records = document["records"] if "records" in document else document["items"]  # version 1
@@ -177,5 +186,5 @@ def _read_scores(path: Path) -> dict[str, Any]:
         scores = json.loads(path.read_text(encoding="utf-8"))
         float(scores["mIoU"]), dict(scores["IoU"]), int(scores["images"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DataError(f"--scores {path}: not what `tag2mask evaluate --json` prints ({error})") from None
+        raise DataError(f"`scores` {path}: not what `tag2mask evaluate` gives as JSON ({error})") from None
     return dict(scores)

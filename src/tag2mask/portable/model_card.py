@@ -1,4 +1,4 @@
-"""The model card of a run: what it is, what it learned from, how good it is, what it cannot do."""
+"""The model card: what a network is, what it learned from, how good it is, what it cannot do."""
 
 from __future__ import annotations
 
@@ -12,11 +12,27 @@ from tag2mask.config.schema import Config
 
 _LIMITS = """\
 - It knows the classes above and background; everything else is background or mistaken for one of them.
-- It learned from tags alone: no person drew an outline. Things that always come together in the training
-  photographs (boats and water) may share one mask, and thin parts may be missing.
+- It learned from tags alone, without any ground truth of pixels. Objects that always occur together in the training
+  images (boats and water) may share one mask, and thin parts may be missing.
 - A mask says which class, not which object: two dogs are one region.
-- It is as good, and as biased, as its training photographs. Measure it on yours before you rely on it:
-  `tag2mask evaluate` scores masks, and with `--sample` a few dozen human ones give an interval.
+- It is as good, and as biased, as its training images. Measure it on yours before you rely on it: `tag2mask.evaluate`
+  compares masks with ground truth, and gives an interval where only a few dozen images have any.
+"""
+
+_USE = """\
+## Use
+
+```sh
+pip install 'tag2mask[train,hub]'
+```
+
+```python
+from tag2mask import Segmenter
+
+segmenter = Segmenter.from_pretrained("{name}")
+segmenter.predict("street.jpg").save("street.png")  # a mask of class indices
+segmenter.predict_folder("images", "masks")
+```
 """
 
 
@@ -25,7 +41,7 @@ def model_card(
     classes: Sequence[str],
     config: Config,
     *,
-    tags: Mapping[str, Sequence[str]],
+    tags: Mapping[str, Sequence[str]] | None = None,
     scores: Mapping[str, Any] | None = None,
     description: str = "",
     licence: str | None = None,
@@ -36,20 +52,18 @@ def model_card(
         name: 'user/name' on the Hub.
         classes: names, without background.
         config: the configuration of the run.
-        tags: the tags of each training image.
-        scores: what `tag2mask evaluate --json` printed of the network's masks, or None: not measured.
-        description: what the photographs are and where they come from, in the owner's words.
+        tags: the tags of each training image; None: not known, so that the card counts none.
+        scores: what `tag2mask evaluate` gives as JSON for the network's masks; None: not measured.
+        description: what the images are and where they come from, in the owner's words.
         licence: of the weights, an identifier of the Hub's; None states none.
     """
     parts = [
         _header(name, scores, licence),
         f"# {name.split('/')[-1]}\n\nSemantic segmentation of {len(classes)} classes, learned with "
         f"tag2mask from {_supervision(config)}.\n",
-        "## Use\n\n```sh\npip install 'tag2mask[train,hub]'\n"
-        f"tag2mask predict {name} photographs/ --out masks/\n```\n\n```python\nimport tag2mask\n\n"
-        f'prediction = tag2mask.load("{name}").predict(image)  # (H, W, 3) uint8 RGB\n```\n',
-        f"## Data and tags\n\n{description.strip() or 'The owner gave no description of the photographs.'}\n\n"
-        f"{len(tags)} training photographs.\n\n{_class_table(classes, tags)}",
+        _USE.format(name=name),
+        f"## Data and tags\n\n{description.strip() or 'The owner gave no description of the images.'}\n\n"
+        f"{_class_table(classes, tags)}",
         f"## Scores\n\n{_scores(scores)}",
         f"## How it was trained\n\n{_training(config)}",
         f"## Limits\n\n{_LIMITS}",
@@ -73,24 +87,28 @@ def _header(name: str, scores: Mapping[str, Any] | None, licence: str | None) ->
 
 
 def _supervision(config: Config) -> str:
-    return "image tags alone" if config.training.supervision == "tags" else "human masks"
+    return "image tags alone" if config.training.supervision == "tags" else "ground-truth masks"
 
 
-def _class_table(classes: Sequence[str], tags: Mapping[str, Sequence[str]]) -> str:
+def _class_table(classes: Sequence[str], tags: Mapping[str, Sequence[str]] | None) -> str:
+    if tags is None:
+        rows = [f"| {index} | {_cell(name)} |" for index, name in enumerate(classes, start=1)]
+        return "\n".join(["| class index | class |", "|---|---|", *rows, ""])
     counts = Counter(name for present in tags.values() for name in present)
     rows = [f"| {index} | {_cell(name)} | {counts[name]} |" for index, name in enumerate(classes, start=1)]
-    return "\n".join(["| class index | class | photographs tagged with it |", "|---|---|---|", *rows, ""])
+    head = ["| class index | class | images tagged with it |", "|---|---|---|"]
+    return "\n".join([f"{len(tags)} training images.", "", *head, *rows, ""])
 
 
 def _scores(scores: Mapping[str, Any] | None) -> str:
     if scores is None:
-        return "Not measured: no human masks were given.\n"
+        return "Not measured: there was no ground truth.\n"
     rows = [
         f"| {_cell(name)} | {'none' if value is None else f'{100 * value:.1f}'} |"
         for name, value in scores["IoU"].items()
     ]
     head = (
-        f"mIoU {100 * float(scores['mIoU']):.1f} over {scores['images']} images with human masks, background included"
+        f"mIoU {100 * float(scores['mIoU']):.1f} over {scores['images']} images with ground truth, background included"
     )
     interval = scores.get("mIoU_interval")
     if interval:
