@@ -72,6 +72,7 @@ def test_push_and_fetch(hub: FakeHub, trained: Path, shapes: TinyCollection, tmp
     assert {one.rsplit("/", 1)[1] for one in fetched} == {"model.safetensors", "model.yaml"}
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of huggingface_hub's own requests
 def test_a_segmenter_is_pushed_without_its_dataset(
     hub: FakeHub, trained: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

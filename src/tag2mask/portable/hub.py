@@ -154,6 +154,8 @@ def _explained(hub: Any, name: str) -> Iterator[None]:
         raise ConfigError(f"{name}: the Hub refused ({reason}); check name and token (`hf auth login`)") from None
     except OSError as error:
         raise ConfigError(f"{name}: the Hub cannot be reached ({error}); check the network") from None
+    except RuntimeError as error:  # of an upload that broke off
+        raise ConfigError(f"{name}: {error} ({error.__cause__}); check the network, then push again") from error
 
 
 def _without_paths(tree: dict[str, Any]) -> dict[str, Any]:
