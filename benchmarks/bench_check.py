@@ -1,6 +1,6 @@
-"""Time `tag2mask check` on 10,000 photographs: `python benchmarks/bench_check.py`.
+"""Time `tag2mask check` on 10,000 images: `python benchmarks/bench_check.py`.
 
-The photographs are those of the animals benchmark, scaled to 500 x 375 and each time cut a little differently, or
+The images are those of the animals benchmark, scaled to 500 x 375 and each time cut a little differently, or
 painted clouds where it is absent; they lie in a temporary folder. The time is that of the command
 as a whole, from its start to its exit, on the cores this process may use. The last line is
 `check 10000 images N s`.
@@ -24,13 +24,13 @@ from PIL import Image
 from tag2mask.core.machine import usable_cores
 
 ROOT = Path(__file__).resolve().parents[1]
-PHOTOS = ROOT.parent / "shared" / "bench" / "voc_animals" / "train" / "images"
+SOURCES = ROOT.parent / "shared" / "bench" / "voc_animals" / "train" / "images"
 SIZE = (500, 375)
 CLASSES = ("cat", "dog", "horse")
 
 
-def make_photo(number: int, sources: list[Path], folder: Path) -> None:
-    """Photograph `number`: a source, cut by 6 to 20 % of its sides, mirrored in every other round."""
+def make_image(number: int, sources: list[Path], folder: Path) -> None:
+    """Image `number`: a source, cut by 6 to 20 % of its sides, flipped horizontally in every other round."""
     rng = np.random.default_rng(number)
     if sources:
         with Image.open(sources[number % len(sources)]) as opened:
@@ -51,16 +51,16 @@ def make_photo(number: int, sources: list[Path], folder: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time `tag2mask check`.")
     parser.add_argument("--images", type=int, default=10_000)
-    parser.add_argument("--photos", type=Path, default=PHOTOS, help="folder of photographs to vary")
+    parser.add_argument("--sources", type=Path, default=SOURCES, help="folder of images to vary")
     options = parser.parse_args()
-    sources = sorted(options.photos.glob("*.jpg"))
-    print(f"{len(sources)} photographs to vary" if sources else f"{options.photos} is absent: painted clouds instead")
+    sources = sorted(options.sources.glob("*.jpg"))
+    print(f"{len(sources)} images to vary" if sources else f"{options.sources} is absent: painted clouds instead")
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         folder = root / "images"
         folder.mkdir()
         with ThreadPoolExecutor(usable_cores()) as pool:
-            list(pool.map(make_photo, range(options.images), repeat(sources), repeat(folder)))
+            list(pool.map(make_image, range(options.images), repeat(sources), repeat(folder)))
         rows = (
             f"{k:06d}.jpg,{' '.join(c for b, c in enumerate(CLASSES) if k >> b & 1) or 'none'}\n"
             for k in range(options.images)

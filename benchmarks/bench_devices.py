@@ -2,7 +2,7 @@
 
     python benchmarks/bench_devices.py [--weights FILE] [--seeds 3]
 
-Speed: `voc_animals`' validation photographs, default settings, random weights, the joint epochs without the time of
+Speed: `voc_animals`' validation images, default settings, random weights, the joint epochs without the time of
 making masks. mIoU: the demo's scenes, on scenes not trained on, the same settings with one process and with two.
 """
 
@@ -17,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from tag2mask.api import evaluate, predict
+from tag2mask import Segmenter, evaluate
 from tag2mask.demo.run import demo_config
 from tag2mask.demo.scenes import write_dataset
 
-PHOTOS = Path(__file__).parents[2] / "shared/bench/voc_animals/val"
+IMAGES = Path(__file__).parents[2] / "shared/bench/voc_animals/val"
 
 
 def train(out: Path, images: Path, tags: Path, *options: str, cores: str, devices: int) -> Path:
@@ -45,16 +45,16 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         ratio = float("nan")
-        if PHOTOS.is_dir():
+        if IMAGES.is_dir():
             options = ("--weights", "none", "--epochs", "4", "--set", "data.workers=1", "--set", "training.loggers=[]")
-            photos, tags = PHOTOS / "images", PHOTOS / "tags.csv"
-            count = len(list(photos.iterdir()))
-            one = rate(train(folder / "a", photos, tags, *options, cores="0", devices=1), count)
-            two = rate(train(folder / "b", photos, tags, *options, cores="0,1", devices=2), count)
+            images, tags = IMAGES / "images", IMAGES / "tags.csv"
+            count = len(list(images.iterdir()))
+            one = rate(train(folder / "a", images, tags, *options, cores="0", devices=1), count)
+            two = rate(train(folder / "b", images, tags, *options, cores="0,1", devices=2), count)
             ratio = two / one
             print(f"one process on one core {one:.1f} images/s, two on two {two:.1f}: {ratio:.2f} times", flush=True)
         else:
-            print(f"{PHOTOS}: not here; speed is not measured")
+            print(f"{IMAGES}: not here; speed is not measured")
         scenes = folder / "scenes"
         write_dataset(scenes, train=400, val=100, seed=0)
         scores: dict[int, list[float]] = {1: [], 2: []}
@@ -65,7 +65,7 @@ def main() -> int:
                 out = folder / f"run-{seed}-{devices}"
                 given = ("--config", str(config))
                 train(out, scenes / "train/images", scenes / "train/tags.csv", *given, cores="0,1", devices=devices)
-                predict(out, scenes / "val/images", out=out / "val")
+                Segmenter.from_pretrained(out).predict_folder(scenes / "val/images", out / "val", progress=False)
                 score = evaluate(out / "val", scenes / "val/masks", scenes / "classes.txt")
                 scores[devices].append(100 * score.miou)
                 print(f"seed {seed}, {devices} process(es): {score.summary()}", flush=True)

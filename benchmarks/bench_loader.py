@@ -2,7 +2,7 @@
 
     python benchmarks/bench_loader.py [--images FOLDER] [--weights FILE]
 
-Photographs as they are (about 500 x 375) and enlarged to 4000 x 3000, as a telephone takes them. The first
+Images as they are (about 500 x 375) and enlarged to 4000 x 3000, as a telephone takes them. The first
 pass over a cache fills it; the second reads it. The step is the joint one, on fixed batches, on every core.
 """
 
@@ -17,23 +17,22 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from tag2mask.config.schema import Config
-from tag2mask.data import Dataset, load_dataset
+from tag2mask import Config, Dataset
 from tag2mask.images.cache import image_reader
 from tag2mask.models import build_network
+from tag2mask.training.augment import TrainTransform
 from tag2mask.training.module import JointTraining
 from tag2mask.training.samples import EpochSampler, TrainDataset, make_loader
-from tag2mask.training.transforms import TrainTransform
 
 BENCH = Path(__file__).parents[2] / "shared"
 
 
-def loader_rate(collection: Dataset, config: Config, epochs: int) -> list[float]:
+def loader_rate(images: Dataset, config: Config, epochs: int) -> list[float]:
     """Images a second of each epoch, after the loader's processes have started."""
-    network = build_network(config, len(collection.classes), pretrained=False)
+    network = build_network(config, len(images.classes), pretrained=False)
     transform = TrainTransform(config.data, network.backbone.preprocessing)
-    dataset = TrainDataset(collection, transform, seed=0, read=image_reader(config))
-    sampler = EpochSampler(len(collection.records), seed=0)
+    dataset = TrainDataset(images, transform, seed=0, read=image_reader(config))
+    sampler = EpochSampler(len(images), seed=0)
     loader = make_loader(dataset, sampler, batch_size=config.training.batch_size, workers=2)
     rates = []
     for epoch in range(epochs):
@@ -44,14 +43,14 @@ def loader_rate(collection: Dataset, config: Config, epochs: int) -> list[float]
     return rates
 
 
-def step_rate(collection: Dataset, config: Config, steps: int = 8) -> float:
+def step_rate(images: Dataset, config: Config, steps: int = 8) -> float:
     """Images a second of the training step on batches that lie ready."""
-    network = build_network(config, len(collection.classes), pretrained=False)
-    dataset = TrainDataset(collection, TrainTransform(config.data, network.backbone.preprocessing), seed=0)
-    sampler = EpochSampler(len(collection.records), seed=0)
+    network = build_network(config, len(images.classes), pretrained=False)
+    dataset = TrainDataset(images, TrainTransform(config.data, network.backbone.preprocessing), seed=0)
+    sampler = EpochSampler(len(images), seed=0)
     batch = next(iter(make_loader(dataset, sampler, batch_size=config.training.batch_size, workers=0)))
-    names = [item.name for item in collection.records]
-    module = JointTraining(network, config, names, epochs=1, steps_per_epoch=steps)
+    names = [record.name for record in images.records]
+    module = JointTraining(network, config, classes=images.classes, names=names, epochs=1, steps_per_epoch=steps)
     optimizer = torch.optim.AdamW(network.parameters(), 1e-4)
     for step in range(steps + 2):
         if step == 2:
@@ -62,17 +61,17 @@ def step_rate(collection: Dataset, config: Config, steps: int = 8) -> float:
     return steps * len(batch["index"]) / (time.perf_counter() - started)
 
 
-def enlarged(collection: Dataset, folder: Path, count: int) -> Dataset:
-    """The first photographs of a collection at 4000 pixels a side."""
+def enlarged(images: Dataset, folder: Path, count: int) -> Dataset:
+    """The first images of a dataset with a long side of 4000 pixels."""
     lines = ["image,tags"]
-    for item in collection.records[:count]:
-        with Image.open(item.path) as image:
+    for record in images.records[:count]:
+        with Image.open(record.path) as image:
             factor = 4000 / max(image.size)
             large = image.resize((round(image.width * factor), round(image.height * factor)))
-            large.save(folder / item.name, quality=90)
-        lines.append(f"{item.name},{' '.join(sorted(item.present))}")
+            large.save(folder / record.name, quality=90)
+        lines.append(f"{record.name},{' '.join(sorted(record.present))}")
     (folder / "tags.csv").write_text("\n".join(lines) + "\n")
-    return load_dataset(folder, folder / "tags.csv", classes=collection.classes)
+    return Dataset.load(folder, folder / "tags.csv", classes=images.classes)
 
 
 def main() -> int:
@@ -83,23 +82,23 @@ def main() -> int:
         print(f"{args.images}: not here; nothing measured")
         return 0
     warnings.filterwarnings("ignore", module="lightning")
-    collection = load_dataset(args.images / "images", args.images / "tags.csv")
+    images = Dataset.load(args.images / "images", args.images / "tags.csv")
     config = Config().override({"model.weights": "none", "training.warmup": 0.0})
-    rate = step_rate(collection, config)
+    rate = step_rate(images, config)
     print(f"training step: {rate:.1f} images/s on {torch.get_num_threads()} threads", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "large").mkdir()
-        large = enlarged(collection, Path(folder) / "large", 96)
-        for name, photos in (("as they are", collection), ("4000 pixels", large)):
-            plain = loader_rate(photos, config, 2)[1]
+        large = enlarged(images, Path(folder) / "large", 96)
+        for name, some in (("as they are", images), ("4000 pixels", large)):
+            plain = loader_rate(some, config, 2)[1]
             cached = config.override({"data.cache": f"{folder}/cache"})
-            filling, reading = loader_rate(photos, cached, 2)
+            filling, reading = loader_rate(some, cached, 2)
             print(
                 f"{name}: loader {plain:.0f} images/s, cache {reading:.0f} (while it is filled {filling:.0f})",
                 flush=True,
             )
         size = sum(path.stat().st_size for path in Path(folder, "cache").rglob("*.npy"))
-        count = len(collection.records) + len(large.records)
+        count = len(images) + len(large)
         print(f"the cache takes {size / count / 1e3:.0f} kB an image")
     return 0
 

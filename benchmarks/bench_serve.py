@@ -3,9 +3,9 @@
     python benchmarks/bench_serve.py MODEL IMAGES [--minutes 10] [--clients 3]
 
 MODEL is a file of `tag2mask export-model` or the folder of a run, which is exported first. Beside `--clients`
-that send photographs one after the other there are clients with bad files, ones that break off, ones that
-send a byte now and then, and every half minute a burst of 60 photographs at once, which must be answered 200
-or 503. A good answer is right if its mask is that of the predictor on at least 99.9 % of the pixels. Memory
+that send images one after the other there are clients with bad files, ones that break off, ones that
+send a byte now and then, and every half minute a burst of 60 images at once, which must be answered 200
+or 503. A good answer is right if its mask is that of `Segmenter.predict` on at least 99.9 % of the pixels. Memory
 grows by the median of the last tenth of the time over that of the second tenth. Last line:
 `serve 1234 good 0 wrong p50 410 ms p99 890 ms memory +1.2 %`. Exit status 1 if an answer was wrong, memory
 grew over 5 %, or the server did not answer at the end.
@@ -37,11 +37,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from tag2mask import Segmenter
 from tag2mask.data import list_images
-from tag2mask.images.decode import read_image
-from tag2mask.inference.onnx_predictor import OnnxPredictor
 
-PHOTOGRAPHS = 16
+IMAGES = 16
 
 
 @dataclass
@@ -49,7 +48,7 @@ class Load:
     """What is sent, what came back."""
 
     port: int
-    photographs: list[tuple[bytes, NDArray[np.uint8]]]
+    images: list[tuple[bytes, NDArray[np.uint8]]]
     end: float
     lock: threading.Lock = field(default_factory=threading.Lock)
     seconds: list[float] = field(default_factory=list)
@@ -64,8 +63,8 @@ class Load:
                 self.wrong.append(f"{kind}: {status}")
 
     def good(self, kind: str, *, busy: bool) -> None:
-        """Send a photograph and compare its mask; with `busy`, 503 is right too."""
-        content, expected = random.choice(self.photographs)
+        """Send an image and compare its mask; with `busy`, 503 is right too."""
+        content, expected = random.choice(self.images)
         started = time.perf_counter()
         status, body = post(self.port, content)
         taken = time.perf_counter() - started
@@ -90,14 +89,14 @@ def main() -> None:
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         model = _as_onnx(args.model, Path(folder))
-        photographs = _photographs(model, args.images)
+        images = _images(model, args.images)
         port = _free_port()
         limits = ["--queue", "8", "--upload-seconds", "3", "--max-megapixels", "5", "--max-megabytes", "5"]
         command = [sys.executable, "-m", "tag2mask", "serve", str(model), "--port", str(port), *limits]
         server = subprocess.Popen(command, stdout=subprocess.DEVNULL)
         try:
             _await(port)
-            load = Load(port, photographs, time.monotonic() + 60 * args.minutes)
+            load = Load(port, images, time.monotonic() + 60 * args.minutes)
             memory = _run(load, server.pid, args.clients)
             alive = get(port, "/health") == 200 and server.poll() is None
             load.good("last", busy=False)
@@ -109,7 +108,7 @@ def main() -> None:
 
 def _run(load: Load, pid: int, clients: int) -> list[float]:
     """Everything at once until the end; the server's memory in MiB, once a second."""
-    kinds: list[Callable[[Load], None]] = [*[_photograph] * clients, _bad, _broken_off, _slow, _burst]
+    kinds: list[Callable[[Load], None]] = [*[_image] * clients, _bad, _broken_off, _slow, _burst]
     threads = [threading.Thread(target=_repeat, args=(kind, load)) for kind in kinds]
     for thread in threads:
         thread.start()
@@ -132,8 +131,8 @@ def _repeat(kind: Callable[[Load], None], load: Load) -> None:
                 load.wrong.append(f"{kind.__name__}: {error!r}")
 
 
-def _photograph(load: Load) -> None:
-    load.good("photograph", busy=True) if _bursting.is_set() else load.good("photograph", busy=False)
+def _image(load: Load) -> None:
+    load.good("image", busy=_bursting.is_set())
 
 
 _bursting = threading.Event()
@@ -157,7 +156,7 @@ def _burst(load: Load) -> None:
 
 
 def _bad(load: Load) -> None:
-    content = load.photographs[0][0]
+    content = load.images[0][0]
     bad = random.choice(
         [
             (b"text that calls itself .jpg" * 9, "image/jpeg", (422,)),
@@ -175,7 +174,7 @@ def _bad(load: Load) -> None:
 
 
 def _broken_off(load: Load) -> None:
-    content = load.photographs[0][0]
+    content = load.images[0][0]
     with socket.create_connection(("127.0.0.1", load.port), 20) as connection:
         connection.sendall(_head(len(content)) + content[: random.randrange(len(content) + 1)])
     load.count("broken off", "sent")
@@ -236,17 +235,15 @@ def _claims(width: int, height: int) -> bytes:
 def _as_onnx(model: Path, folder: Path) -> Path:
     if model.suffix == ".onnx":
         return model
-    from tag2mask.portable.onnx_export import export_onnx
-
-    export_onnx(model, folder / "model.onnx")
+    Segmenter.from_pretrained(model).export_onnx(folder / "model.onnx")
     return folder / "model.onnx"
 
 
-def _photographs(model: Path, images: Path) -> list[tuple[bytes, NDArray[np.uint8]]]:
-    predictor = OnnxPredictor.load(model)
+def _images(model: Path, images: Path) -> list[tuple[bytes, NDArray[np.uint8]]]:
+    segmenter = Segmenter.from_pretrained(model)
     found = list_images(images)
-    chosen = [found[index][0] for index in np.linspace(0, len(found) - 1, PHOTOGRAPHS).astype(int)]
-    return [(path.read_bytes(), predictor.predict(read_image(path)).mask) for path in chosen]
+    chosen = [found[index][0] for index in np.linspace(0, len(found) - 1, IMAGES).astype(int)]
+    return [(path.read_bytes(), segmenter.predict(path).mask) for path in chosen]
 
 
 def _free_port() -> int:

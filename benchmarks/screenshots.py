@@ -1,4 +1,4 @@
-"""The README's pictures of report and page, from the demo's run, with Debian's Chromium.
+"""The README's screenshots of report and page, from the demo's run, with Debian's Chromium.
 
 python benchmarks/screenshots.py demo-out docs/images
 """
@@ -13,9 +13,9 @@ from typing import Any
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from tag2mask.inference.predictor import Predictor
+from tag2mask import Segmenter
 from tag2mask.models.checkpoint import RunFolder
-from tag2mask.studio import Workbench, serve_page
+from tag2mask.studio import Workbench, open_page
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
 
@@ -31,11 +31,11 @@ def save(page: Any, path: Path, **options: Any) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("demo", type=Path, help="folder that `tag2mask demo` wrote")
-    parser.add_argument("out", type=Path, help="folder of the pictures")
+    parser.add_argument("out", type=Path, help="folder of the screenshots")
     args = parser.parse_args()
     run = RunFolder(args.demo / "run")
-    server = serve_page(Workbench(Predictor.load(run.root), run), port=0, block=False)
-    with sync_playwright() as playwright:
+    bench = Workbench(Segmenter.from_pretrained(run.root), run)
+    with open_page(bench, port=0) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1100, "height": 1500})
         page.goto((run.root / "report.html").resolve().as_uri())
@@ -44,7 +44,7 @@ def main() -> int:
         save(page, args.out / "report.jpg", clip={"x": 0, "y": 0, "width": 1100, "height": 1000})
         for width, name in ((1200, "app.jpg"), (390, "app-small.jpg")):
             page = browser.new_page(viewport={"width": width, "height": 1000})
-            page.goto(server.local_url)
+            page.goto(address)
             page.wait_for_selector("#next")
             page.locator("#next").click()
             page.wait_for_function("window.tag2mask.value() !== ''")
@@ -53,7 +53,6 @@ def main() -> int:
             page.wait_for_timeout(800)
             save(page, args.out / name)
         browser.close()
-    server.close()
     return 0
 
 
