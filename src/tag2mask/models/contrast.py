@@ -1,9 +1,9 @@
 """Evidence from shallow features that stand out from the rest of their own image.
 
-On surfaces, tissue or the ground from the air no object stands before a background, and the deep
-features of a network pretrained on photographs answer to the texture of the whole picture. What is
-odd there is what differs from the picture's typical place: that difference is the foreground prior
-here, and a small head trained on the tags tells which class a difference speaks for.
+Images of surfaces, tissue or the ground from the air show no object before a background, and the deep features of a
+network pretrained on everyday images respond to the texture of the whole image. A class is found there by what differs
+from the image's typical pixel: that difference is the foreground prior here, and a small head trained on the tags
+learns which class a difference speaks for.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Contrast(NamedTuple):
 
     Attributes:
         tag_logits: (B, C), class logits pooled with `prior` as weights.
-        logits: (B, C, h, w) class logits of every place.
+        logits: (B, C, h, w) class logits of every pixel.
         prior: (B, h, w) in [0, 2], cosine distance from the image's median feature.
     """
 
@@ -38,14 +38,13 @@ class Contrast(NamedTuple):
 
 
 class ContrastHead(nn.Module):
-    """Classifies each place by how its shallow features differ from the median of its image.
+    """Classifies each pixel by how its shallow features differ from the median of its image.
 
     The prior is the cosine distance of the first stage's features from their median over the image.
     The class logits come from two 1x1 convolutions on the difference of all stages' features from
-    their medians, divided by its deviation over the collection. The image's logit of a class is the
-    average of the places' logits, weighted by the prior: so places that look as most others do
-    speak for no class, and which way an odd place must differ is learned from the tags.
-    No gradient reaches the backbone.
+    their medians, divided by its standard deviation over the dataset. The image's logit of a class is the
+    average of the pixels' logits, weighted by the prior: so pixels that look like most others speak for no class, and
+    which way a pixel must differ to speak for a class is learned from the tags. No gradient reaches the backbone.
     """
 
     def __init__(self, channels: Sequence[int], num_classes: int):
@@ -71,7 +70,7 @@ class ContrastHead(nn.Module):
 
         Args:
             features: of the chosen stages, (B, C_i, H_i, W_i); brought to the smallest of their grids.
-            ignored: (B, H, W) bool, places outside the photograph or hidden, at any size.
+            ignored: (B, H, W) bool, pixels outside the image or hidden, at any size.
             median: (B, C) of `describe`, where the batch holds parts of larger images; None: its own.
         """
         joined = self.describe(features)
@@ -108,7 +107,7 @@ def contrast_stages(stages: Sequence[int], available: int) -> tuple[int, ...]:
 
 
 def _without_edge(maps: Tensor) -> Tensor:
-    """The outermost places replaced by their neighbours: padding makes them odd in every image."""
+    """The outermost pixels replaced by their neighbours: padding makes them stand out in every image."""
     edge = EDGE
     if min(maps.shape[-2:]) <= 4 * edge:
         return maps
@@ -116,6 +115,6 @@ def _without_edge(maps: Tensor) -> Tensor:
 
 
 def _touched(ignored: Tensor, size: tuple[int, int]) -> Tensor:
-    """Where a place of the grid holds or borders on anything ignored, (B, *size), 0 or 1."""
+    """Where a pixel of the grid holds or borders on anything ignored, (B, *size), 0 or 1."""
     grid = F.adaptive_max_pool2d(ignored[:, None].float(), size)
     return F.max_pool2d(grid, 3, stride=1, padding=1)[:, 0]
