@@ -17,10 +17,9 @@ from tag2mask.core.extras import require
 from tag2mask.core.files import write_text
 from tag2mask.core.outcome import Outcome
 from tag2mask.data import Dataset, prepare_for_training
-from tag2mask.evaluation.folders import Evaluation, evaluate_pairs
+from tag2mask.evaluation import Evaluation, evaluate_dataset
 from tag2mask.inference.folder import FolderOptions, write_corrected, write_masks
 from tag2mask.inference.segmenter import Segmenter
-from tag2mask.masks import mask_path
 
 if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
@@ -138,23 +137,12 @@ def _write_masks(
     _log.info("%s", outcome.summary())
     for _, reason in outcome.failures:
         _log.warning("skipped: %s", reason)
-    score = _score(dataset, run)
+    score = evaluate_dataset(run.masks, dataset)
     if score is not None:
         _log.info(
             "masks of the training images against the ground truth, corrected masks left out: %s", score.summary()
         )
     write_text(run.result, json.dumps(_result(dataset, outcome, score, copied), ensure_ascii=False, indent=1) + "\n")
-
-
-def _score(dataset: Dataset, run: RunFolder) -> Evaluation | None:
-    """Score of the predicted masks of the training images that have ground truth."""
-    pairs = [
-        (mask_path(run.masks, record.name), record.gt_mask)
-        for record in dataset.records
-        if record.gt_mask is not None and record.corrected is None
-    ]
-    pairs = [(preds, target) for preds, target in pairs if preds.is_file()]
-    return evaluate_pairs(pairs, dataset.classes) if pairs else None
 
 
 def _result(dataset: Dataset, outcome: Outcome, score: Evaluation | None, corrected: int) -> dict[str, Any]:
