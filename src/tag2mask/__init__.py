@@ -40,7 +40,7 @@ __all__ = ["Config", "Dataset", "Prediction", "Segmenter", "dense_crf", "evaluat
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public names on first use, so that `import tag2mask` and `--help` stay fast."""
+    """Import the public names on first use, so that `import tag2mask` stays fast."""
     if name not in _HOMES:
         raise AttributeError(f"module 'tag2mask' has no attribute '{name}'")
     return getattr(import_module(_HOMES[name]), name)

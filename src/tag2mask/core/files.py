@@ -20,9 +20,9 @@ def make_folder(folder: Path) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise DataError(f"{folder}: cannot create this folder ({error.strerror}); choose another --out") from error
+        raise DataError(f"{folder}: cannot create this folder ({error.strerror}); choose another `out`") from error
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise DataError(f"{folder}: this folder is not writable; change its permissions or choose another --out")
+        raise DataError(f"{folder}: this folder is not writable; change its permissions or choose another `out`")
     return folder
 
 
