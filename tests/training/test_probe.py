@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,14 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from tag2mask.config.schema import Config
-from tag2mask.data import Dataset, load_dataset
+from tag2mask.data import Dataset
 from tag2mask.images.decode import read_image
+from tag2mask.inference.backends.torch import TorchBackend
 from tag2mask.models import build_network
+from tag2mask.models.inputs import normalise
 from tag2mask.training.fit import fit
 from tag2mask.training.losses import tag_loss
 from tag2mask.training.probe import fit_classifier, is_probed, start_classifier
-from tag2mask.training.transforms import normalise
 from tests.helpers import TinyCollection, write_shapes
 
 
@@ -28,7 +28,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyCollection:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What stands for pretrained weights: those of a start at random."""
+    """Stand-in for pretrained weights: random ones."""
     torch.manual_seed(0)
     path = tmp_path_factory.mktemp("weights") / "test_resnet.safetensors"
     save_file(timm.create_model("test_resnet").state_dict(), path)
@@ -53,11 +53,12 @@ def config(weights: Path | str, **options: object) -> Config:
     )
 
 
-def collection(tiny: TinyCollection) -> Dataset:
-    return load_dataset(tiny.images, tiny.tags, classes=tiny.class_file)
+@pytest.fixture(scope="module")
+def dataset(tiny: TinyCollection) -> Dataset:
+    return Dataset.load(tiny.images, tiny.tags, classes=tiny.class_file)
 
 
-def test_the_fit_is_the_least_of_its_loss() -> None:
+def test_the_fit_minimises_its_loss() -> None:
     draw = torch.Generator().manual_seed(1)
     features = torch.randn(60, 5, generator=draw) * torch.tensor([1.0, 3.0, 0.1, 10.0, 1.0]) + 2
     tags = (features[:, :2] + torch.randn(60, 2, generator=draw) > 2).to(torch.int8)
@@ -89,20 +90,20 @@ def test_unknown_tags_do_not_count() -> None:
         torch.testing.assert_close(one, other)
 
 
-def test_it_knows_the_tags_at_once(tiny: TinyCollection, weights: Path) -> None:
-    settings, images = config(weights), collection(tiny)
-    network = build_network(settings, len(images.classes))
+def test_it_knows_the_tags_at_once(dataset: Dataset, weights: Path) -> None:
+    settings = config(weights)
+    network = build_network(settings, len(dataset.classes))
     before = {name: value.clone() for name, value in network.state_dict().items()}
-    start_classifier(network, images, settings, read_image, device=torch.device("cpu"))
+    start_classifier(TorchBackend(network, dataset.classes, settings, device="cpu"), dataset, read_image)
     changed = {name for name, value in network.state_dict().items() if not torch.equal(value, before[name])}
     assert changed == {"recognition.classifier.weight", "recognition.classifier.bias"}
     assert network.training
     network.eval()
-    pixels = torch.stack([torch.from_numpy(read_image(item.path)).permute(2, 0, 1) for item in images.records])
+    images = [torch.from_numpy(read_image(record.path)).permute(2, 0, 1) for record in dataset.records]
     with torch.no_grad():
-        logits = network.recognise(normalise(pixels, network.backbone.preprocessing)).tag_logits
-    prior = torch.from_numpy(images.tags()).float().mean(dim=0)
-    tags = torch.from_numpy(images.tags())
+        logits = network.recognise(normalise(torch.stack(images), network.backbone.preprocessing)).tag_logits
+    tags = torch.from_numpy(dataset.tags())
+    prior = tags.float().mean(dim=0)
     assert float(tag_loss(logits, tags)) < 0.8 * float(tag_loss(torch.logit(prior).expand_as(logits), tags))
 
 
@@ -113,10 +114,10 @@ def test_where_there_is_nothing_to_probe(weights: Path) -> None:
     assert not is_probed(config(weights, **{"training.probe": False}))
 
 
-def test_a_resumed_run_does_not_start_anew(
-    tiny: TinyCollection, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_resumed_run_is_not_probed_again(
+    dataset: Dataset, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = load_file(fit(collection(tiny), config(weights), tmp_path / "run").weights)
-    monkeypatch.setattr(sys.modules["tag2mask.training.fit"], "start_classifier", None)
-    again = load_file(fit(collection(tiny), config(weights), tmp_path / "run", resume=True).weights)
+    first = load_file(fit(dataset, config(weights), tmp_path / "run").weights)
+    monkeypatch.setattr("tag2mask.training.fit.start_classifier", None)
+    again = load_file(fit(dataset, config(weights), tmp_path / "run", resume=True).weights)
     assert all(torch.equal(first[name], again[name]) for name in first)

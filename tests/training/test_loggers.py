@@ -5,19 +5,21 @@ from pathlib import Path
 
 import pytest
 
-from tag2mask import train
 from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError
-from tag2mask.training.logs import make_loggers
+from tag2mask.data import Dataset
+from tag2mask.training.fit import fit
+from tag2mask.training.loggers import make_loggers
 from tests.conftest import TINY_OPTIONS
 from tests.helpers import TinyCollection
 
 events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
 
-def test_curves_and_pictures(shapes: TinyCollection, tmp_path: Path) -> None:
+def test_curves_and_masks_of_examples(shapes: TinyCollection, tmp_path: Path) -> None:
     options = {**TINY_OPTIONS, "training.epochs": 3, "training.loggers": ["tensorboard", "csv"]}
-    train(shapes.images, shapes.tags, out=tmp_path / "run", options=options, make_masks=False)
+    dataset = Dataset.load(shapes.images, shapes.tags, classes=shapes.class_file).subset(range(12))
+    fit(dataset, Config().override(options), tmp_path / "run")
     board = events.EventAccumulator(str(tmp_path / "run/logs"), size_guidance={"images": 0})
     board.Reload()
     assert len(board.Scalars("tag_loss")) == 3
@@ -38,10 +40,11 @@ def test_curves_and_pictures(shapes: TinyCollection, tmp_path: Path) -> None:
     ],
 )
 def test_loggers_that_are_not_there(tmp_path: Path, loggers: list[str], message: str) -> None:
-    options = {"training.loggers": loggers, "training.logger_args": {"csv": {"colour": "red"}}}
+    arguments = {name: {"colour": "red"} for name in loggers}
+    options = {"training.loggers": loggers, "training.logger_args": arguments}
     with pytest.raises(ConfigError, match=message):
-        make_loggers(Config().override(options), tmp_path, print)
+        make_loggers(Config().override(options), tmp_path)
 
 
 def test_no_logger(tmp_path: Path) -> None:
-    assert make_loggers(Config().override({"training.loggers": []}), tmp_path, print) == []
+    assert make_loggers(Config().override({"training.loggers": []}), tmp_path) == []

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 
 from tag2mask.config.schema import DataConfig
-from tag2mask.images.resize import scaled_size
 from tag2mask.models import Preprocessing
-from tag2mask.training.transforms import TrainTransform, denormalise, hide_and_seek, network_input, normalise
+from tag2mask.training.augment import TrainTransform, hide_and_seek
 
 PREPROCESSING = Preprocessing((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
 
@@ -19,13 +17,13 @@ def config(**options: object) -> DataConfig:
 
 
 def test_image_and_mask_move_together() -> None:
-    """The mask is where the image is red, through scaling, cropping and mirroring."""
+    """The mask is where the image is red, through scaling, cropping and the horizontal flip."""
     image = np.full((60, 80, 3), 100, dtype=np.uint8)
     image[10:40, 5:35] = (250, 0, 0)
     mask = np.zeros((60, 80), dtype=np.uint8)
     mask[10:40, 5:35] = 1
     transform = TrainTransform(config(scale=(0.7, 1.4)), PREPROCESSING)
-    mirrored = 0
+    flipped = 0
     for seed in range(20):
         torch.manual_seed(seed)
         pixels, target, outside = transform(image, mask)
@@ -39,8 +37,8 @@ def test_image_and_mask_move_together() -> None:
             not outside.any()
         )
         columns = inside.float().sum(dim=0)
-        mirrored += bool(columns[:24].sum() < columns[24:].sum())
-    assert 3 < mirrored < 17
+        flipped += bool(columns[:24].sum() < columns[24:].sum())
+    assert 3 < flipped < 17
 
 
 def test_the_same_seed_gives_the_same_sample() -> None:
@@ -52,34 +50,6 @@ def test_the_same_seed_gives_the_same_sample() -> None:
         samples.append(transform(image, None)[0])
     assert torch.equal(samples[0], samples[1])
     assert not torch.equal(samples[0], samples[2])
-
-
-def test_normalise_and_back() -> None:
-    images = torch.arange(256, dtype=torch.uint8).repeat(3).reshape(1, 3, 16, 16)
-    floats = normalise(images, PREPROCESSING)
-    assert float(floats[0, 1, 0, 0]) == pytest.approx(-2.0)
-    assert torch.equal(denormalise(floats, PREPROCESSING), images)
-
-
-def test_network_input_holds_the_mirror_images_last() -> None:
-    images = torch.randint(0, 256, (2, 3, 8, 12), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    batch = network_input(images, PREPROCESSING, flip=True)
-    assert batch.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(denormalise(batch, PREPROCESSING), torch.cat([images, images.flip(-1)]))
-    assert torch.equal(network_input(images, PREPROCESSING), batch[:2])
-
-
-@pytest.mark.parametrize(
-    ("size", "long_side", "multiple", "expected"),
-    [
-        ((100, 200), 50, 1, (25, 50)),
-        ((375, 500), 320, 32, (256, 320)),
-        ((1, 900), 90, 1, (1, 90)),
-        ((9, 9), 40, 32, (32, 32)),
-    ],
-)
-def test_scaled_size(size: tuple[int, int], long_side: float, multiple: int, expected: tuple[int, int]) -> None:
-    assert scaled_size(size, long_side, multiple=multiple) == expected
 
 
 def test_hide_and_seek_hides_whole_cells_by_chance() -> None:
