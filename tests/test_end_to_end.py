@@ -1,27 +1,27 @@
-"""Tags in, masks out: a tiny collection through the whole product must beat trivial answers."""
+"""Tags in, masks out: a tiny dataset through the whole product must beat trivial answers."""
 
 from __future__ import annotations
 
 import os
 from pathlib import Path
 
-from tag2mask import evaluate, make_masks, predict
-from tag2mask.data import load_dataset
+from tag2mask import Dataset, Segmenter, evaluate
 from tag2mask.evaluation.baselines import all_background
 from tests.helpers import TinyCollection, write_shapes
 
 
 def test_masks_learned_from_tags_beat_trivial_answers(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:
-    collection = load_dataset(shapes.images, shapes.tags, classes=shapes.class_file, masks=shapes.masks)
-    trivial = all_background(collection)
+    dataset = Dataset.load(shapes.images, shapes.tags, classes=shapes.class_file, masks=shapes.masks)
+    trivial = all_background(dataset)
     pseudo = evaluate(trained / "masks", shapes.masks, shapes.class_file)
     assert pseudo.images == 48
     assert pseudo.miou > trivial + 0.25
     new = write_shapes(tmp_path / "new", 16, seed=1000)
-    predict(trained, new.images, out=tmp_path / "predicted")
+    segmenter = Segmenter.from_pretrained(trained)
+    segmenter.predict_folder(new.images, tmp_path / "predicted")
     network = evaluate(tmp_path / "predicted", new.masks, new.class_file)
     assert network.miou > trivial + 0.25
-    make_masks(trained, new.images, new.tags, out=tmp_path / "tagged")
+    segmenter.predict_folder(new.images, tmp_path / "tagged", tags=new.tags)
     tagged = evaluate(tmp_path / "tagged", new.masks, new.class_file)
     assert tagged.miou > trivial + 0.25
 

@@ -14,8 +14,8 @@ IMAGE_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "BMP", "GIF", "PPM")
 INSERTS = (b"\x00" * 40, b"\xff" * 40, b"\xef\xbb\xbf", b"\r\n\r\n", b'"', b"'", b"../../x", b"[" * 400, b"\xd8\x00")
 
 
-def picture(kind: str, seed: int = 0) -> bytes:
-    """A small photograph-like picture in a format of Pillow."""
+def encoded(kind: str, seed: int = 0) -> bytes:
+    """A small image with smooth colours in a format of Pillow."""
     rng = np.random.default_rng(seed)
     coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8)).resize((64, 48))
     stream = io.BytesIO()
@@ -33,8 +33,8 @@ def mutations(data: bytes, count: int, seed: int) -> Iterator[bytes]:
             yield data[: len(data) * (index // 6) // max(1, count // 6)]  # cut at every part
         elif kind == 1:
             flipped = bytearray(data)
-            for place in rng.integers(0, len(data), int(rng.integers(1, 9))):
-                flipped[place] ^= 1 << int(rng.integers(0, 8))
+            for position in rng.integers(0, len(data), int(rng.integers(1, 9))):
+                flipped[position] ^= 1 << int(rng.integers(0, 8))
             yield bytes(flipped)
         elif kind == 2:
             yield data[:at] + data[to:]

@@ -20,7 +20,7 @@ COMMAND = [sys.executable, "-m", "tag2mask"]
 
 
 @pytest.fixture(scope="module")
-def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_shapes(tmp_path_factory.mktemp("many"), COUNT, seed=900).images
 
 
@@ -52,7 +52,7 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     ("how", "status"),
     [
@@ -62,16 +62,16 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_predict_goes_on_after_it_was_stopped(
-    trained: Path, photographs: Path, tmp_path: Path, how: signal.Signals, status: int | None
+    trained: Path, images: Path, tmp_path: Path, how: signal.Signals, status: int | None
 ) -> None:
     out = tmp_path / "masks"
-    arguments = ["predict", str(trained), str(photographs), "--out", str(out)]
+    arguments = ["predict", str(trained), str(images), "--out", str(out)]
     process = subprocess.Popen([*COMMAND, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 120
+    deadline = time.monotonic() + 300  # taken for hung then
     while len(list(out.glob("[!.]*.png"))) < 5 and time.monotonic() < deadline and process.poll() is None:
         time.sleep(0.002)
     process.send_signal(how)
-    code = process.wait(60)
+    code = process.wait(300)
     if code == 0:
         pytest.skip("too fast to be interrupted here")
     assert status is None or code == status
@@ -81,16 +81,16 @@ def test_predict_goes_on_after_it_was_stopped(
     assert again.returncode == 0, again.stderr
     after = whole(out)
     assert len(after) == COUNT
-    assert {name: after[name] for name in before} == before, "what was done is not done again"
+    assert {name: after[name] for name in before} == before, "masks that were there are kept"
     exported = run("export", str(out), "--to", "coco", "--out", str(tmp_path / "all.json"))
     assert exported.returncode == 0, exported.stderr
     assert len(json.loads((tmp_path / "all.json").read_text())["images"]) == COUNT
 
 
-@pytest.mark.timeout(400)
-def test_a_full_disk_is_said_and_costs_nothing(trained: Path, photographs: Path, small_disk: Path) -> None:
+@pytest.mark.timeout(600)
+def test_a_full_disk_is_said_and_costs_nothing(trained: Path, images: Path, small_disk: Path) -> None:
     out = small_disk / "masks"
-    arguments = ["predict", str(trained), str(photographs), "--out", str(out)]
+    arguments = ["predict", str(trained), str(images), "--out", str(out)]
     full = run(*arguments)
     assert full.returncode == 1
     assert "No space left" in full.stderr

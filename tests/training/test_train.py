@@ -48,6 +48,7 @@ def test_corrected_masks_are_copied_and_left_out_of_the_score(tmp_path: Path, ca
     expected = evaluate(tmp_path / "preds", tmp_path / "gt", tiny.class_file)
     assert expected.images == 10
     assert result["score"] == json.loads(json.dumps(expected.to_dict()))
+    assert any(line.startswith("12 images, 2 classes, 2 epochs on ") for line in caplog.messages)
     assert any("2 corrected masks copied" in line for line in caplog.messages)
     assert any("against the ground truth, corrected masks left out: " in line for line in caplog.messages)
 
