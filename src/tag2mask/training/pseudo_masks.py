@@ -144,7 +144,7 @@ class PseudoMaskFiles:
         data, masks = backend.config.data, backend.config.masks
         views = run_views(backend, image, side=data.image_size, scales=masks.scales, flip=masks.flip)
         size = scaled_size((image.shape[0], image.shape[1]), data.image_size / masks.stride)
-        return views, resize_image(image, size)
+        return views, resize_image(image, size, exact=True)
 
     def _write(
         self,
