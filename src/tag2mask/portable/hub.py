@@ -71,11 +71,10 @@ def push_to_hub(
     if not folder.model.is_file() or not folder.weights.is_file():
         raise DataError(f"{run}: there is no trained network here; give the folder that `train` wrote")
     tree = _without_paths(load_yaml(folder.model))
-    config = parse_stored_config(tree["config"], source=str(folder.model))
     card = model_card(
         name,
         tree["classes"],
-        config,
+        parse_stored_config(tree["config"], source=str(folder.model)),
         tags=_read_tags(folder.collection),
         scores=None if scores is None else _read_scores(Path(scores)),
         description=description,
@@ -84,17 +83,13 @@ def push_to_hub(
     content = {
         "README.md": card.encode(),
         "model.yaml": yaml.safe_dump(tree, sort_keys=False, allow_unicode=True).encode(),
-        "model.safetensors": folder.weights,
+        "model.safetensors": str(folder.weights),
     }
-    operations = [
-        hub.CommitOperationAdd(path_in_repo=path, path_or_fileobj=data if isinstance(data, bytes) else str(data))
-        for path, data in content.items()
-    ]
+    operations = [hub.CommitOperationAdd(path_in_repo=path, path_or_fileobj=data) for path, data in content.items()]
     api = hub.HfApi(endpoint=endpoint, token=token, library_name="tag2mask")
     with _explained(hub, name):
         api.create_repo(name, private=private, exist_ok=True)
-        commit = api.create_commit(name, operations, commit_message="Network trained with tag2mask")
-    return str(commit.commit_url)
+        return str(api.create_commit(name, operations, commit_message="Network trained with tag2mask").commit_url)
 
 
 def fetch(name: str, *, revision: str | None = None, endpoint: str | None = None, token: str | None = None) -> Path:

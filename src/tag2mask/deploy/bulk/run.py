@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.extras import require
@@ -49,34 +49,28 @@ def bulk_predict(
         tags: False: the network decides on all classes. A file of tags, local or an address, with names below
             `source` (`SHARD/MEMBER` in shards): only tagged classes get pixels, and images without tags no mask.
             True: the tags are in the shards, as the list `tags` of the `.json` beside each image.
-        device: 'auto', 'cpu', 'cuda', ... of each worker. With Ray, 'cuda' and 'auto' share the GPUs of the cluster
-            among the workers.
+        device: 'auto', 'cpu', 'cuda', ... With Ray, 'cuda' and 'auto' share out the GPUs of the cluster.
         workers: with Ray, the number of processes; None: one for each GPU that is used, else for each core.
         part_size: images whose results are written at once: the most that an interruption loses, for each worker.
         progress: show a progress bar.
 
     Returns:
-        Counts of masks written now, and of images (or shards) that had their results before; the failures are those
-        of earlier calls, too.
+        Masks written now, images (or shards) that had their results before, and failures, also of earlier calls.
 
     Raises:
-        ConfigError: `out` holds results of another network, or with tags where these are without; or an argument
-            cannot be used.
+        ConfigError: `out` holds other results (of another network, or with tags where these are without).
         DataError: there is no image, the file of tags makes no sense, or the storage fails.
     """
-    if engine not in ("local", "ray"):
-        raise ConfigError(f"`engine` {engine}: expected local or ray")
-    if to not in ("parquet", "png"):
-        raise ConfigError(f"`to` {to}: expected parquet or png")
-    store = Store(out)
+    _check("engine", engine, get_args(Engine))
+    _check("to", to, get_args(Target))
     onnx = Path(model).suffix.lower() == ".onnx"
     if onnx and device == "auto":
         device = "cpu"
     # With Ray, this process needs only the classes and the fingerprint; its machine may have no GPU.
     segmenter = Segmenter.from_pretrained(model, device=device if engine == "local" or onnx else "cpu")
+    store = Store(out)
     parts, kept = _parts(source, tags, segmenter.classes, store, to, part_size)
     claim(store, segmenter, tagged=bool(tags))
-    outcome = Outcome(out, kept=kept)
     _log.info("%d parts to do, %d images or shards are done already", len(parts), kept)
     rows = [{"part": part.to_json()} for part in parts]
     options: dict[str, Any] = {"to": to, "tagged": bool(tags)}
@@ -84,18 +78,29 @@ def bulk_predict(
         results: Iterator[dict[str, Any]] = map(Worker(segmenter, out, **options), rows)
     else:
         results = _on_ray(rows, workers, {"model": str(model), "out": out, "device": device, **options})
+    outcome = Outcome(out, kept=kept)
+    _collect(results, outcome, len(parts), progress=progress)
+    outcome.failures = write_failures(store, to)
+    if outcome.failures:
+        outcome.notes.append(f"failures are listed in {FAILURES}")
+    return outcome
+
+
+def _check(name: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ConfigError(f"`{name}` {value}: expected {' or '.join(known)}")
+
+
+def _collect(results: Iterator[dict[str, Any]], outcome: Outcome, total: int, *, progress: bool) -> None:
+    """Count the masks of all parts as they are done."""
     seconds = 0.0
-    with progress_bar("parts", len(parts), shown=progress) as advance:
+    with progress_bar("parts", total, shown=progress) as advance:
         for result in results:
             outcome.written += int(result["written"])
             seconds += float(result["seconds"])
             advance()
     if outcome.written:
         outcome.notes.append(f"{seconds:.0f} s of work")
-    outcome.failures = write_failures(store, to)
-    if outcome.failures:
-        outcome.notes.append(f"failures are listed in {FAILURES}")
-    return outcome
 
 
 def _parts(
