@@ -7,11 +7,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tag2mask import cli
 from tag2mask.masks import read_mask
 from tests.helpers import write_shapes
 
@@ -48,8 +49,17 @@ def whole(folder: Path) -> dict[str, int]:
     return found
 
 
-def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, check=False)
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str]]:
+    """Runs a command in this process; returns its exit status and what it wrote on standard error."""
+
+    def call(*words: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["tag2mask", *map(str, words)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+        return int(stop.value.code or 0), capfd.readouterr().err
+
+    return call
 
 
 @pytest.mark.timeout(600)
@@ -62,7 +72,12 @@ def run(*arguments: str) -> subprocess.CompletedProcess[str]:
     ],
 )
 def test_predict_goes_on_after_it_was_stopped(
-    trained: Path, images: Path, tmp_path: Path, how: signal.Signals, status: int | None
+    trained: Path,
+    images: Path,
+    tmp_path: Path,
+    run: Callable[..., tuple[int, str]],
+    how: signal.Signals,
+    status: int | None,
 ) -> None:
     out = tmp_path / "masks"
     arguments = ["predict", str(trained), str(images), "--out", str(out)]
@@ -77,33 +92,32 @@ def test_predict_goes_on_after_it_was_stopped(
     assert status is None or code == status
     before = whole(out)
     assert 5 <= len(before) < COUNT
-    again = run(*arguments)
-    assert again.returncode == 0, again.stderr
+    assert run(*arguments)[0] == 0
     after = whole(out)
     assert len(after) == COUNT
     assert {name: after[name] for name in before} == before, "masks that were there are kept"
-    exported = run("export", str(out), "--to", "coco", "--out", str(tmp_path / "all.json"))
-    assert exported.returncode == 0, exported.stderr
+    assert run("export", out, "--to", "coco", "--out", tmp_path / "all.json")[0] == 0
     assert len(json.loads((tmp_path / "all.json").read_text())["images"]) == COUNT
 
 
 @pytest.mark.timeout(600)
-def test_a_full_disk_is_said_and_costs_nothing(trained: Path, images: Path, small_disk: Path) -> None:
+def test_a_full_disk_is_named_and_costs_nothing(
+    trained: Path, images: Path, small_disk: Path, run: Callable[..., tuple[int, str]]
+) -> None:
     out = small_disk / "masks"
-    arguments = ["predict", str(trained), str(images), "--out", str(out)]
-    full = run(*arguments)
-    assert full.returncode == 1
-    assert "No space left" in full.stderr
-    assert "check space" in full.stderr
-    assert "Traceback" not in full.stderr
+    status, said = run("predict", trained, images, "--out", out)
+    assert status == 1
+    assert "No space left" in said
+    assert "check space" in said
+    assert "Traceback" not in said
     before = whole(out)
     assert 0 < len(before) < COUNT
-    export = run("export", str(out), "--to", "coco", "--out", str(small_disk / "all.json"))
-    assert export.returncode == 1
-    assert "Traceback" not in export.stderr
+    status, said = run("export", out, "--to", "coco", "--out", small_disk / "all.json")
+    assert status == 1
+    assert "Traceback" not in said
     assert not (small_disk / "all.json").exists()
     subprocess.run(["mount", "-o", "remount,size=4m", str(small_disk)], check=True)
-    assert run(*arguments).returncode == 0
+    assert run("predict", trained, images, "--out", out)[0] == 0
     after = whole(out)
     assert len(after) == COUNT
     assert {name: after[name] for name in before} == before
