@@ -55,12 +55,14 @@ def test_the_paper_from_xml_to_a_score(tmp_path: Path) -> None:
         "model.head_channels": 16,
         "training.epochs": 2,
         "training.batch_size": 8,
+        "prediction.scales": [1.0],
+        "prediction.flip": False,
     }
     config = load_config(CONFIG)
     assert (config.model.backbone, config.paper.shared_stages, config.paper.every_step) == ("vgg16", 4, True)
     dataset = Dataset.load(devkit, split="train_aug")
     assert (len(dataset), len(dataset.classes)) == (40, 20)
-    segmenter = train(dataset, tmp_path / "run", config=config, options=small)
+    segmenter = train(dataset, tmp_path / "run", config=config, options=small, make_report=False)
     assert len(list((tmp_path / "run" / "masks").glob("*.png"))) == 40
     segmenter.predict_folder(devkit / "JPEGImages", tmp_path / "predictions")
     score = evaluate(tmp_path / "predictions", devkit / "SegmentationClass", tmp_path / "run" / "masks" / "classes.txt")

@@ -165,7 +165,7 @@ def test_nothing_to_resume(dataset: Dataset, tmp_path: Path) -> None:
 
 def test_output_that_cannot_be_written(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match="cannot create this folder .* choose another"):
+    with pytest.raises(DataError, match="cannot create this folder .* choose another `out`"):
         fit(dataset, config(), tmp_path / "file" / "run")
 
 
