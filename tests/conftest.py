@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.helpers import TinyCollection, write_shapes
+from tests.helpers import TinyDataset, write_shapes
 
 TINY_OPTIONS = {
     "data.image_size": 64,
@@ -32,13 +32,13 @@ TINY_OPTIONS = {
 
 
 @pytest.fixture(scope="session")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> TinyCollection:
+def shapes(tmp_path_factory: pytest.TempPathFactory) -> TinyDataset:
     """48 images of discs and squares with tags and exact masks."""
     return write_shapes(tmp_path_factory.mktemp("shapes"), 48)
 
 
 @pytest.fixture(scope="session")
-def trained(shapes: TinyCollection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(shapes: TinyDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a run trained on the tags of `shapes`."""
     from tag2mask import Dataset, train
 

@@ -17,7 +17,7 @@ _COLOURS = {"disc": (210, 60, 50), "square": (50, 90, 210)}
 
 
 @dataclass(frozen=True)
-class TinyCollection:
+class TinyDataset:
     """Files of a generated collection: `images/`, `tags.csv`, `masks/`, `classes.txt` below `root`."""
 
     root: Path
@@ -68,7 +68,7 @@ def draw_shapes(
     return image, mask
 
 
-def write_shapes(root: Path, count: int = 12, *, size: tuple[int, int] = (48, 64), seed: int = 0) -> TinyCollection:
+def write_shapes(root: Path, count: int = 12, *, size: tuple[int, int] = (48, 64), seed: int = 0) -> TinyDataset:
     """Write `count` pictures of shapes: in turn a disc, a square, both, none."""
     rows: dict[str, str] = {}
     for k in range(count):
@@ -79,7 +79,7 @@ def write_shapes(root: Path, count: int = 12, *, size: tuple[int, int] = (48, 64
         rows[f"shape_{k:03d}.png"] = " ".join(tags) or "none"
     write_tags(root / "tags.csv", rows)
     (root / "classes.txt").write_text("".join(f"{name}\n" for name in SHAPES))
-    return TinyCollection(root, SHAPES)
+    return TinyDataset(root, SHAPES)
 
 
 def write_image(path: Path, image: NDArray[np.uint8] | None = None, *, seed: int = 0) -> Path:

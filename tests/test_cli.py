@@ -14,7 +14,7 @@ from PIL import Image
 from tag2mask import cli
 from tag2mask.masks import read_mask
 from tests.conftest import TINY_OPTIONS
-from tests.helpers import TinyCollection, draw_shapes, write_shapes
+from tests.helpers import TinyDataset, draw_shapes, write_shapes
 
 SETTINGS = [word for name, value in TINY_OPTIONS.items() for word in ("--set", f"{name}={json.dumps(value)}")]
 
@@ -99,7 +99,7 @@ def test_training_skips_bad_images_and_says_so(run: object, tmp_path: Path) -> N
 
 
 def test_done_masks_are_kept_and_redone_on_request(
-    run: object, trained: Path, shapes: TinyCollection, tmp_path: Path
+    run: object, trained: Path, shapes: TinyDataset, tmp_path: Path
 ) -> None:
     call(run, "predict", trained, shapes.images, "--out", tmp_path)
     mine = np.zeros((48, 64), dtype=np.uint8)
@@ -114,7 +114,7 @@ def test_done_masks_are_kept_and_redone_on_request(
 
 
 def test_masks_of_another_network_are_not_mixed_in(
-    run: object, trained: Path, shapes: TinyCollection, tmp_path: Path
+    run: object, trained: Path, shapes: TinyDataset, tmp_path: Path
 ) -> None:
     (tmp_path / "mine").mkdir()
     Image.fromarray(np.zeros((4, 4), dtype=np.uint8)).save(tmp_path / "mine" / "hand_made.png")
@@ -154,7 +154,7 @@ def test_tags_that_the_network_does_not_know(run: object, trained: Path, tmp_pat
     ],
 )
 def test_mistakes_end_in_one_clear_message(
-    run: object, trained: Path, shapes: TinyCollection, tmp_path: Path, words: list[str], message: str
+    run: object, trained: Path, shapes: TinyDataset, tmp_path: Path, words: list[str], message: str
 ) -> None:
     places = {
         "images": shapes.images, "tags": shapes.tags, "masks": shapes.masks, "classes": shapes.class_file,
@@ -169,7 +169,7 @@ def test_mistakes_end_in_one_clear_message(
 
 
 def test_an_interrupted_training_is_resumed_by_the_same_command(
-    run: object, shapes: TinyCollection, tmp_path: Path
+    run: object, shapes: TinyDataset, tmp_path: Path
 ) -> None:
     arguments = ["train", shapes.images, "--tags", shapes.tags, "--out", tmp_path / "run", "--epochs", 3, *SETTINGS]
     call(run, *arguments)

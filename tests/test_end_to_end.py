@@ -7,10 +7,10 @@ from pathlib import Path
 
 from tag2mask import Dataset, Segmenter, evaluate
 from tag2mask.evaluation.baselines import all_background
-from tests.helpers import TinyCollection, write_shapes
+from tests.helpers import TinyDataset, write_shapes
 
 
-def test_masks_learned_from_tags_beat_trivial_answers(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:
+def test_masks_learned_from_tags_beat_trivial_answers(shapes: TinyDataset, trained: Path, tmp_path: Path) -> None:
     dataset = Dataset.load(shapes.images, shapes.tags, classes=shapes.class_file, masks=shapes.masks)
     trivial = all_background(dataset)
     pseudo = evaluate(trained / "masks", shapes.masks, shapes.class_file)

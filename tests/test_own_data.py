@@ -18,7 +18,7 @@ from tag2mask import cli
 from tag2mask.data import UNPACKED
 from tag2mask.masks import read_mask
 from tests.conftest import TINY_OPTIONS
-from tests.helpers import TinyCollection, write_shapes
+from tests.helpers import TinyDataset, write_shapes
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "own-data.md"
 SETTINGS = [word for name, value in TINY_OPTIONS.items() for word in ("--set", f"{name}={json.dumps(value)}")]
@@ -34,19 +34,19 @@ def recipes() -> dict[str, list[str]]:
     return found
 
 
-def tags_of(tiny: TinyCollection) -> dict[str, list[str]]:
+def tags_of(tiny: TinyDataset) -> dict[str, list[str]]:
     """Tags of each image, by its name; an empty list where no class is present."""
     with tiny.tags.open() as stream:
         rows = {row["image"]: row["tags"].split() for row in csv.DictReader(stream)}
     return {name: [tag for tag in tags if tag != "none"] for name, tags in rows.items()}
 
 
-def copied(tiny: TinyCollection, folder: str) -> Path:
+def copied(tiny: TinyDataset, folder: str) -> Path:
     shutil.copytree(tiny.images, tiny.root / folder)
     return tiny.root / folder
 
 
-def by_class(tiny: TinyCollection, folder_of: Callable[[int, str], str]) -> None:
+def by_class(tiny: TinyDataset, folder_of: Callable[[int, str], str]) -> None:
     """Copy each image of exactly one class into the folder `folder_of(k, tag)`."""
     for k, (name, tags) in enumerate(tags_of(tiny).items()):
         if len(tags) == 1:
@@ -55,23 +55,23 @@ def by_class(tiny: TinyCollection, folder_of: Callable[[int, str], str]) -> None
             shutil.copy(tiny.images / name, target)
 
 
-def table(tiny: TinyCollection) -> None:
+def table(tiny: TinyDataset) -> None:
     copied(tiny, "photos")
 
 
-def columns(tiny: TinyCollection) -> None:
+def columns(tiny: TinyDataset) -> None:
     lines = [f"{name},{int('disc' in tags)},{int('square' in tags)}" for name, tags in tags_of(tiny).items()]
     copied(tiny, "photos")
     (tiny.root / "table.csv").write_text("image,disc,square\n" + "\n".join(lines))
 
 
-def json_lines(tiny: TinyCollection) -> None:
+def json_lines(tiny: TinyDataset) -> None:
     copied(tiny, "photos")
     lines = [json.dumps({"image": name, "tags": tags}) for name, tags in tags_of(tiny).items()]
     (tiny.root / "tags.jsonl").write_text("\n".join(lines))
 
 
-def coco(tiny: TinyCollection) -> None:
+def coco(tiny: TinyDataset) -> None:
     copied(tiny, "train2017")
     tags = tags_of(tiny)
     document = {
@@ -86,7 +86,7 @@ def coco(tiny: TinyCollection) -> None:
     (tiny.root / "instances_train2017.json").write_text(json.dumps(document))
 
 
-def cvat(tiny: TinyCollection) -> None:
+def cvat(tiny: TinyDataset) -> None:
     copied(tiny, "task/images")
     images = "".join(
         f'<image id="{k}" name="{name}">' + "".join(f'<tag label="{tag}"/>' for tag in tags or ["none"]) + "</image>"
@@ -95,7 +95,7 @@ def cvat(tiny: TinyCollection) -> None:
     (tiny.root / "task" / "annotations.xml").write_text(f"<annotations><version>1.1</version>{images}</annotations>")
 
 
-def label_studio(tiny: TinyCollection) -> None:
+def label_studio(tiny: TinyDataset) -> None:
     copied(tiny, "photos")
     tasks = [
         {
@@ -107,15 +107,15 @@ def label_studio(tiny: TinyCollection) -> None:
     (tiny.root / "export.json").write_text(json.dumps(tasks))
 
 
-def folders(tiny: TinyCollection) -> None:
+def folders(tiny: TinyDataset) -> None:
     by_class(tiny, lambda k, tag: f"photos/{tag}")
 
 
-def yolo(tiny: TinyCollection) -> None:
+def yolo(tiny: TinyDataset) -> None:
     by_class(tiny, lambda k, tag: f"data/{'val' if k >= 12 else 'train'}/{tag}")
 
 
-def voc(tiny: TinyCollection) -> None:
+def voc(tiny: TinyDataset) -> None:
     devkit = tiny.root / "VOCdevkit" / "VOC2012"
     copied(tiny, "VOCdevkit/VOC2012/JPEGImages")
     (devkit / "Annotations").mkdir()
@@ -127,13 +127,13 @@ def voc(tiny: TinyCollection) -> None:
     (devkit / "ImageSets" / "Segmentation" / "train.txt").write_text(names)
 
 
-def image_folder(tiny: TinyCollection) -> None:
+def image_folder(tiny: TinyDataset) -> None:
     folder = copied(tiny, "pets/train")
     lines = [json.dumps({"file_name": name, "labels": tags}) for name, tags in tags_of(tiny).items()]
     (folder / "metadata.jsonl").write_text("\n".join(lines))
 
 
-def parquet(tiny: TinyCollection) -> None:
+def parquet(tiny: TinyDataset) -> None:
     pa = pytest.importorskip("pyarrow")
     import pyarrow.parquet as pq
 
@@ -150,7 +150,7 @@ def parquet(tiny: TinyCollection) -> None:
         pq.write_table(contents, tiny.root / "beans" / "data" / f"{part}-00000-of-00001.parquet")
 
 
-SOURCES: dict[str, Callable[[TinyCollection], None]] = {
+SOURCES: dict[str, Callable[[TinyDataset], None]] = {
     "CSV: a table of tags": table,
     "CSV: a column per class": columns,
     "JSON Lines": json_lines,
@@ -194,7 +194,7 @@ def test_recipe(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capf
         _check_outputs(words, tiny)
 
 
-def _check_outputs(words: list[str], tiny: TinyCollection) -> None:
+def _check_outputs(words: list[str], tiny: TinyDataset) -> None:
     out = Path(words[words.index("--out") + 1]) if "--out" in words else None
     if words[1] == "train":
         assert out is not None

@@ -15,7 +15,7 @@ import pytest
 import tag2mask
 from tag2mask.config.schema import Config
 from tests.conftest import TINY_OPTIONS
-from tests.helpers import TinyCollection
+from tests.helpers import TinyDataset
 
 PUBLIC = {"Dataset", "Segmenter", "dense_crf", "evaluate", "train"}
 MOST_NAMES = 10
@@ -28,7 +28,7 @@ WITH_EXAMPLES = [
 
 
 @pytest.fixture
-def workplace(shapes: TinyCollection, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyCollection:
+def workplace(shapes: TinyDataset, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TinyDataset:
     """The folder that examples run in.
 
     It has `photos/`, `tags.csv`, `classes.txt` (disc, square), ground truth in `gt/`, a trained network in `runs/mine`,
@@ -76,7 +76,7 @@ def test_no_torch_before_a_network_is_loaded(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted({*tag2mask.__all__} | PUBLIC))
-def test_every_public_name_has_an_example_that_runs(name: str, workplace: TinyCollection) -> None:
+def test_every_public_name_has_an_example_that_runs(name: str, workplace: TinyDataset) -> None:
     thing = getattr(tag2mask, name)
     tests = examples_of(thing, name, importlib.import_module(thing.__module__))
     assert tests, f"the docstring of tag2mask.{name} has no example"
@@ -87,7 +87,7 @@ def test_every_public_name_has_an_example_that_runs(name: str, workplace: TinyCo
 
 
 @pytest.mark.parametrize("module", WITH_EXAMPLES)
-def test_examples_in_the_code(module: str, workplace: TinyCollection) -> None:
+def test_examples_in_the_code(module: str, workplace: TinyDataset) -> None:
     found = importlib.import_module(module)
     for test in examples_of(found, module, found):
         assert not failures(test)

@@ -18,11 +18,11 @@ from tag2mask.cli import app
 from tag2mask.cli.common import SKIPPED
 from tag2mask.core.errors import ConfigError
 from tests.conftest import TINY_OPTIONS
-from tests.helpers import TinyCollection, write_shapes
+from tests.helpers import TinyDataset, write_shapes
 
 
 @pytest.fixture
-def file(shapes: TinyCollection, tmp_path: Path) -> Path:
+def file(shapes: TinyDataset, tmp_path: Path) -> Path:
     val = write_shapes(tmp_path / "val", 8, seed=500)
     tree = {
         "train": {"images": "${ROOT}/images", "tags": "${ROOT}/tags.csv", "masks": "${ROOT}/masks"},
@@ -47,7 +47,7 @@ def file(shapes: TinyCollection, tmp_path: Path) -> Path:
 
 
 def test_ablation_writes_tables_and_is_continued(
-    file: Path, shapes: TinyCollection, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    file: Path, shapes: TinyDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "tag2mask")
     ablation = load_ablation(file, {"ROOT": str(shapes.root)})
@@ -88,7 +88,7 @@ def test_ablation_writes_tables_and_is_continued(
 
 
 def test_without_ground_truth_the_vote_ranks_and_a_damaged_image_is_skipped(
-    file: Path, shapes: TinyCollection, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    file: Path, shapes: TinyDataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tree = yaml.safe_load(file.read_text())
     del tree["train"]["masks"], tree["val"]["masks"]
@@ -109,7 +109,7 @@ def test_without_ground_truth_the_vote_ranks_and_a_damaged_image_is_skipped(
     assert CliRunner().invoke(app, command).exit_code == SKIPPED
 
 
-def test_mistakes_in_the_file(file: Path, shapes: TinyCollection, tmp_path: Path) -> None:
+def test_mistakes_in_the_file(file: Path, shapes: TinyDataset, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the variable ROOT has no value; add `define=ROOT=VALUE`"):
         load_ablation(file)
     tree = yaml.safe_load(file.read_text())

@@ -15,10 +15,10 @@ from tag2mask.evaluation.label_free import label_free_score
 from tag2mask.inference.backends.torch import TorchBackend
 from tag2mask.inference.segmenter import Segmenter
 from tag2mask.models.checkpoint import RunFolder, load_model, save_model
-from tests.helpers import TinyCollection
+from tests.helpers import TinyDataset
 
 
-def test_a_trained_network_scores_above_a_spoilt_one(shapes: TinyCollection, trained: Path) -> None:
+def test_a_trained_network_scores_above_a_spoilt_one(shapes: TinyDataset, trained: Path) -> None:
     dataset = Dataset.load(shapes.images, shapes.tags, classes=shapes.class_file)
     segmenter = Segmenter.from_pretrained(trained, device="cpu")
     good = label_free_score(segmenter, dataset, limit=24)
@@ -35,20 +35,20 @@ def test_a_trained_network_scores_above_a_spoilt_one(shapes: TinyCollection, tra
     assert label_free_score(segmenter, dataset, limit=24).score < good.score - 0.1
 
 
-def test_other_classes_are_refused(shapes: TinyCollection, trained: Path) -> None:
+def test_other_classes_are_refused(shapes: TinyDataset, trained: Path) -> None:
     other = Dataset.load(shapes.images, shapes.tags, classes=("square", "disc"))
     with pytest.raises(DataError, match="needs images with tags of the classes disc, square"):
         label_free_score(Segmenter.from_pretrained(trained, device="cpu"), other)
 
 
-def test_the_command(shapes: TinyCollection, trained: Path) -> None:
+def test_the_command(shapes: TinyDataset, trained: Path) -> None:
     words = ["score", str(trained), str(shapes.images), "--tags", str(shapes.tags), "--limit", "8", "--json"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0
     assert '"consistency"' in result.stdout
 
 
-def test_a_damaged_image_is_skipped(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:
+def test_a_damaged_image_is_skipped(shapes: TinyDataset, trained: Path, tmp_path: Path) -> None:
     shutil.copytree(shapes.images, tmp_path / "images")
     damaged = sorted((tmp_path / "images").iterdir())[0]
     damaged.write_bytes(damaged.read_bytes()[:200])
@@ -59,7 +59,7 @@ def test_a_damaged_image_is_skipped(shapes: TinyCollection, trained: Path, tmp_p
     assert json.loads(result.stdout)["images"] == 7
 
 
-def test_runs_are_ranked_by_each_other_s_vote(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:
+def test_runs_are_ranked_by_each_other_s_vote(shapes: TinyDataset, trained: Path, tmp_path: Path) -> None:
     spoilt = tmp_path / "spoilt"
     shutil.copytree(trained, spoilt)
     network, classes, config = load_model(RunFolder(trained))

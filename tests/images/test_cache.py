@@ -12,21 +12,21 @@ from tag2mask.data import Dataset
 from tag2mask.images.cache import ImageCache, image_reader
 from tag2mask.images.decode import read_image
 from tests.conftest import TINY_OPTIONS
-from tests.helpers import TinyCollection
+from tests.helpers import TinyDataset
 
 
-def first(shapes: TinyCollection) -> Path:
+def first(shapes: TinyDataset) -> Path:
     return sorted(shapes.images.iterdir())[0]
 
 
-def test_small_images_stay_as_they_are(shapes: TinyCollection, tmp_path: Path) -> None:
+def test_small_images_stay_as_they_are(shapes: TinyDataset, tmp_path: Path) -> None:
     cache = ImageCache(tmp_path / "cache", 1000)
     for _ in range(2):
         np.testing.assert_array_equal(cache.read(first(shapes)), read_image(first(shapes)))
     assert len(list(tmp_path.rglob("*.npy"))) == 1
 
 
-def test_it_is_read_from_the_cache_until_the_image_changes(shapes: TinyCollection, tmp_path: Path) -> None:
+def test_it_is_read_from_the_cache_until_the_image_changes(shapes: TinyDataset, tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(first(shapes).read_bytes())
     cache = ImageCache(tmp_path / "cache", 32)
@@ -41,7 +41,7 @@ def test_it_is_read_from_the_cache_until_the_image_changes(shapes: TinyCollectio
 
 
 @pytest.mark.parametrize("damage", [b"", b"\x93NUMPY\x01\x00", b"PK\x03\x04rubbish", b"no array at all"])
-def test_a_damaged_entry_is_written_again(shapes: TinyCollection, tmp_path: Path, damage: bytes) -> None:
+def test_a_damaged_entry_is_written_again(shapes: TinyDataset, tmp_path: Path, damage: bytes) -> None:
     cache = ImageCache(tmp_path / "cache", 32)
     small = cache.read(first(shapes))
     (kept,) = tmp_path.rglob("*.npy")
@@ -50,7 +50,7 @@ def test_a_damaged_entry_is_written_again(shapes: TinyCollection, tmp_path: Path
     np.testing.assert_array_equal(np.load(kept), small)
 
 
-def test_nothing_is_unpickled(shapes: TinyCollection, tmp_path: Path) -> None:
+def test_nothing_is_unpickled(shapes: TinyDataset, tmp_path: Path) -> None:
     cache = ImageCache(tmp_path / "cache", 32)
     small = cache.read(first(shapes))
     (kept,) = tmp_path.rglob("*.npy")
@@ -71,7 +71,7 @@ def test_a_missing_image(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("supervision", ["tags", "masks"])
-def test_training_with_a_cache(shapes: TinyCollection, tmp_path: Path, supervision: str) -> None:
+def test_training_with_a_cache(shapes: TinyDataset, tmp_path: Path, supervision: str) -> None:
     from tag2mask.training.train import train
 
     options = {**TINY_OPTIONS, "training.epochs": 2, "data.cache": str(tmp_path / "cache"), "data.image_size": 48}

@@ -14,7 +14,7 @@ from tag2mask.data import Dataset
 from tag2mask.inference import Prediction, Segmenter
 from tag2mask.inference.review import read_review
 from tag2mask.masks import read_mask
-from tests.helpers import TinyCollection, draw_shapes, write_image
+from tests.helpers import TinyDataset, draw_shapes, write_image
 
 COUNT = 6
 
@@ -96,7 +96,7 @@ def test_what_is_written_beside(segmenter: Segmenter, images: Path, tmp_path: Pa
         segmenter.predict_folder(images, tmp_path / "out", confidence=tmp_path / "out" / "sure")
 
 
-def test_tags_of_a_file_or_a_dataset(segmenter: Segmenter, shapes: TinyCollection, tmp_path: Path) -> None:
+def test_tags_of_a_file_or_a_dataset(segmenter: Segmenter, shapes: TinyDataset, tmp_path: Path) -> None:
     dataset = Dataset.load(shapes.images, shapes.tags, classes=shapes.class_file)
     segmenter.predict_folder(dataset, tmp_path / "dataset")
     segmenter.predict_folder(shapes.images, tmp_path / "file", tags=shapes.tags)

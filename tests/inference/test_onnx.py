@@ -17,7 +17,7 @@ from tag2mask.inference.backends.onnx import OnnxBackend
 from tag2mask.inference.backends.torch import TorchBackend
 from tag2mask.masks import read_mask
 from tag2mask.models import TagSegmenter
-from tests.helpers import TinyCollection, draw_shapes, write_image
+from tests.helpers import TinyDataset, draw_shapes, write_image
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -128,7 +128,7 @@ def test_the_file_says_what_it_is(exported: Path, on_torch: Segmenter) -> None:
 
 
 def test_the_command_line_without_torch(
-    exported: Path, portable: Segmenter, shapes: TinyCollection, tmp_path: Path
+    exported: Path, portable: Segmenter, shapes: TinyDataset, tmp_path: Path
 ) -> None:
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-W", "error", "-c", NO_TORCH, *arguments]
@@ -149,7 +149,7 @@ def test_the_command_line_without_torch(
     assert "pip install 'tag2mask[train]'" in folder.stderr
 
 
-def test_eight_bits(exported: Path, portable: Segmenter, shapes: TinyCollection, tmp_path: Path) -> None:
+def test_eight_bits(exported: Path, portable: Segmenter, shapes: TinyDataset, tmp_path: Path) -> None:
     metadata = quantise(exported, tmp_path / "int8.onnx", shapes.images, limit=8)
     assert metadata.precision == "int8"
     small = Segmenter.from_pretrained(tmp_path / "int8.onnx")

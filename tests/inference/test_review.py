@@ -19,7 +19,7 @@ from tag2mask.masks.export_folder import export_masks
 from tag2mask.method.uncertainty import Uncertainty, disagreement, tag_uncertainty, with_missing
 from tag2mask.training.losses import pixel_loss
 from tests.conftest import TINY_OPTIONS
-from tests.helpers import TinyCollection
+from tests.helpers import TinyDataset
 
 
 def test_disagreement() -> None:
@@ -72,14 +72,14 @@ def test_no_table(tmp_path: Path) -> None:
         least_certain(tmp_path, 1)
 
 
-def corrected_half(shapes: TinyCollection, folder: Path, count: int = 10) -> list[str]:
+def corrected_half(shapes: TinyDataset, folder: Path, count: int = 10) -> list[str]:
     names = sorted(path.name for path in shapes.masks.iterdir())[:count]
     for name in names:
         write_mask(folder / name, read_mask(shapes.masks / name))
     return names
 
 
-def test_corrections_come_back(shapes: TinyCollection, trained: Path, tmp_path: Path) -> None:
+def test_corrections_come_back(shapes: TinyDataset, trained: Path, tmp_path: Path) -> None:
     segmenter = Segmenter.from_pretrained(trained)
     segmenter.predict_folder(Dataset.load(shapes.images, shapes.tags), tmp_path / "masks")
     chosen = least_certain(tmp_path / "masks", 6)
@@ -103,7 +103,7 @@ def test_corrections_come_back(shapes: TinyCollection, trained: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("when", [{"paper.every_step": True}, {"masks.refresh": 2}], ids=str)
-def test_training_believes_corrected_masks(shapes: TinyCollection, tmp_path: Path, when: dict[str, object]) -> None:
+def test_training_believes_corrected_masks(shapes: TinyDataset, tmp_path: Path, when: dict[str, object]) -> None:
     """Masks that swap the classes teach the network to swap them."""
     for path in shapes.masks.iterdir():
         mask = read_mask(path)
@@ -132,12 +132,12 @@ def test_corrected_masks_have_full_weight() -> None:
     assert pixel_loss(logits, masks, tags, background_weight=0.2) < both
 
 
-def problems_of(shapes: TinyCollection, source: Path, unpack: Path | None = None) -> dict[str, str]:
+def problems_of(shapes: TinyDataset, source: Path, unpack: Path | None = None) -> dict[str, str]:
     collection = load_dataset(shapes.images, shapes.tags, corrected=source, unpack=unpack)
     return {problem.kind: problem.message for problem in collection.problems}
 
 
-def test_what_is_wrong_with_corrections_is_said(shapes: TinyCollection, tmp_path: Path) -> None:
+def test_what_is_wrong_with_corrections_is_said(shapes: TinyDataset, tmp_path: Path) -> None:
     names = corrected_half(shapes, tmp_path / "good", 3)
     first, second = names[:2]
     write_mask(tmp_path / "good" / first, np.zeros((5, 5), np.uint8))
@@ -154,7 +154,7 @@ def test_what_is_wrong_with_corrections_is_said(shapes: TinyCollection, tmp_path
             problems_of(shapes, tmp_path / source)
 
 
-def test_a_class_that_a_correction_shows_is_tagged(shapes: TinyCollection, tmp_path: Path) -> None:
+def test_a_class_that_a_correction_shows_is_tagged(shapes: TinyDataset, tmp_path: Path) -> None:
     collection = load_dataset(shapes.images, shapes.tags)
     item = next(item for item in collection.records if item.present == {"disc"})
     mask: NDArray[np.uint8] = read_mask(shapes.masks / Path(item.name).with_suffix(".png"))
@@ -165,7 +165,7 @@ def test_a_class_that_a_correction_shows_is_tagged(shapes: TinyCollection, tmp_p
     assert type(again).from_dict(json.loads(json.dumps(again.to_dict()))) == again
 
 
-def test_coco_that_is_not_usable(shapes: TinyCollection, tmp_path: Path) -> None:
+def test_coco_that_is_not_usable(shapes: TinyDataset, tmp_path: Path) -> None:
     name = sorted(path.name for path in shapes.images.iterdir())[0]
     image = {"id": 1, "file_name": name}
     path = tmp_path / "a.json"

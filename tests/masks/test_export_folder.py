@@ -22,7 +22,7 @@ from tag2mask.images.decode import read_image
 from tag2mask.masks import read_confidence, write_label_map, write_mask
 from tag2mask.masks.export_folder import export_masks
 from tag2mask.masks.polygons import TOLERANCE
-from tests.helpers import TinyCollection
+from tests.helpers import TinyDataset
 
 DOCS = Path(__file__).parents[2] / "docs/export.md"
 NAMES = ("a b.png", "sub/ünï.webp", "sub/c.JPG")
@@ -130,7 +130,7 @@ def test_recipes_of_the_documentation(masks: Path, tmp_path: Path, monkeypatch: 
         exec(compile(program, "docs/export.md", "exec"), {"mask": np.ones((4, 5), np.uint8), "masks": masks})
 
 
-def test_predict_writes_confidence_maps(trained: Path, shapes: TinyCollection, tmp_path: Path) -> None:
+def test_predict_writes_confidence_maps(trained: Path, shapes: TinyDataset, tmp_path: Path) -> None:
     segmenter = Segmenter.from_pretrained(trained)
     (tmp_path / "photos/sub").mkdir(parents=True)
     for source, name in zip(sorted(shapes.images.iterdir())[:2], ("a", "sub/b c"), strict=True):

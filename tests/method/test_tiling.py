@@ -21,11 +21,11 @@ from tag2mask.method.resize import resize_maps, resize_window
 from tag2mask.method.tiling import blocks_of, crf_size, stitch, tiles_of, windowed_tag_logits
 from tag2mask.training.train import train
 from tests.conftest import TINY_OPTIONS
-from tests.helpers import TinyCollection, draw_shapes
+from tests.helpers import TinyDataset, draw_shapes
 
 
 @pytest.fixture(scope="module")
-def surface_run(shapes: TinyCollection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def surface_run(shapes: TinyDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run whose pseudo masks come from a contrast head."""
     out = tmp_path_factory.mktemp("surfaces") / "run"
     deep = ("masks.soft_prior", "masks.soft_threshold")  # of no effect here

@@ -20,7 +20,7 @@ from tag2mask.inference import Segmenter
 from tag2mask.masks import read_mask
 from tag2mask.portable.hub import _check_settings, _without_paths, fetch, is_hub_name, push_to_hub
 from tag2mask.portable.model_card import model_card
-from tests.helpers import TinyCollection, draw_shapes, write_image
+from tests.helpers import TinyDataset, draw_shapes, write_image
 from tests.portable.fake_hub import TOKEN, FakeHub, fake_hub
 
 pytest.importorskip("huggingface_hub")
@@ -45,7 +45,7 @@ def tag2mask(hub: FakeHub, cache: Path, *arguments: str) -> subprocess.Completed
     )
 
 
-def test_push_and_fetch(hub: FakeHub, trained: Path, shapes: TinyCollection, tmp_path: Path) -> None:
+def test_push_and_fetch(hub: FakeHub, trained: Path, shapes: TinyDataset, tmp_path: Path) -> None:
     scores = tmp_path / "scores.json"
     scores.write_text(json.dumps(evaluate(trained / "masks", shapes.masks, shapes.class_file).to_dict()))
     about = ("--description", "Discs and squares, drawn by a test.", "--licence", "apache-2.0")

@@ -21,11 +21,11 @@ from tag2mask.report.facts import gather
 from tag2mask.training.train import train
 from tests.browser import chromium
 from tests.conftest import TINY_OPTIONS
-from tests.helpers import TinyCollection
+from tests.helpers import TinyDataset
 
 
 @pytest.fixture(scope="module")
-def scored(shapes: TinyCollection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def scored(shapes: TinyDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with ground truth to compare with, and its report."""
     out = tmp_path_factory.mktemp("report") / "my <run> & co"
     dataset = Dataset.load(shapes.images, shapes.tags, masks=shapes.masks)
@@ -121,7 +121,7 @@ def test_the_command(scored: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         write_report(tmp_path / "none")
 
 
-def test_images_that_are_gone_are_named(shapes: TinyCollection, tmp_path: Path) -> None:
+def test_images_that_are_gone_are_named(shapes: TinyDataset, tmp_path: Path) -> None:
     shutil.copytree(shapes.images, tmp_path / "images")
     options = {**TINY_OPTIONS, "training.epochs": 2}
     run = tmp_path / "run"

@@ -20,7 +20,7 @@ from tag2mask.inference import Segmenter
 from tag2mask.masks import read_mask
 from tag2mask.models.checkpoint import RunFolder
 from tests.browser import chromium
-from tests.helpers import TinyCollection
+from tests.helpers import TinyDataset
 
 pytest.importorskip("gradio", reason="Gradio is not installed")
 from tag2mask.studio import Workbench, open_page
@@ -71,7 +71,7 @@ def page(browser: Any, address: str) -> Iterator[Any]:
     assert [url for url in foreign if not url.startswith((address, "data:", "blob:"))] == []
 
 
-def images_of(shapes: TinyCollection) -> list[Path]:
+def images_of(shapes: TinyDataset) -> list[Path]:
     return sorted(shapes.images.iterdir())
 
 
@@ -99,7 +99,7 @@ def wait_for_mask(page: Any, expected: NDArray[np.uint8]) -> None:
     pytest.fail("the mask on the page is not that of `predict`")
 
 
-def test_upload_tag_setting(page: Any, run: Path, shapes: TinyCollection) -> None:
+def test_upload_tag_setting(page: Any, run: Path, shapes: TinyDataset) -> None:
     segmenter = Segmenter.from_pretrained(run)
     image = read_image(images_of(shapes)[0])
     upload(page, images_of(shapes)[0])
@@ -134,7 +134,7 @@ def paint(page: Any, start: tuple[float, float], end: tuple[float, float]) -> No
     page.mouse.up()
 
 
-def test_paint_and_download(page: Any, run: Path, shapes: TinyCollection, tmp_path: Path) -> None:
+def test_paint_and_download(page: Any, run: Path, shapes: TinyDataset, tmp_path: Path) -> None:
     decoder = pytest.importorskip("pycocotools.mask")
     upload(page, images_of(shapes)[1])
     before = Segmenter.from_pretrained(run).predict(read_image(images_of(shapes)[1])).mask
@@ -208,7 +208,7 @@ def test_the_queue_with_keys(page: Any, run: Path) -> None:
     wait_for_mask(page, painted)  # what was kept is shown again
 
 
-def test_unusable_files_are_reported(page: Any, tmp_path: Path, shapes: TinyCollection, run: Path) -> None:
+def test_unusable_files_are_reported(page: Any, tmp_path: Path, shapes: TinyDataset, run: Path) -> None:
     (tmp_path / "text.jpg").write_text("this is no image")
     Image.new("1", (20_000, 10_000)).save(tmp_path / "huge.png")
     for name, message in (("text.jpg", "not an image"), ("huge.png", "20000 x 10000 pixels")):
@@ -221,7 +221,7 @@ def test_unusable_files_are_reported(page: Any, tmp_path: Path, shapes: TinyColl
     assert page.locator("#message").inner_text().strip() == ""
 
 
-def test_eight_at_once(browser: Any, address: str, run: Path, shapes: TinyCollection) -> None:
+def test_eight_at_once(browser: Any, address: str, run: Path, shapes: TinyDataset) -> None:
     segmenter = Segmenter.from_pretrained(run)
     pages = [new_page(browser) for _ in range(8)]
     try:
@@ -237,7 +237,7 @@ def test_eight_at_once(browser: Any, address: str, run: Path, shapes: TinyCollec
             opened.close()
 
 
-def test_a_small_window(browser: Any, address: str, shapes: TinyCollection) -> None:
+def test_a_small_window(browser: Any, address: str, shapes: TinyDataset) -> None:
     opened = new_page(browser, viewport={"width": 390, "height": 844})
     opened.goto(address)
     opened.wait_for_selector("#upload input[type=file]", state="attached")

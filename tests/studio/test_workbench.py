@@ -14,7 +14,7 @@ from tag2mask.inference import Segmenter
 from tag2mask.masks import read_mask
 from tag2mask.models.checkpoint import RunFolder
 from tag2mask.studio.workbench import FORMATS, SIDE, Choice, Workbench
-from tests.helpers import TinyCollection, draw_shapes, write_image
+from tests.helpers import TinyDataset, draw_shapes, write_image
 
 
 @pytest.fixture(scope="module")
@@ -22,11 +22,11 @@ def bench(trained: Path) -> Workbench:
     return Workbench(Segmenter.from_pretrained(trained), RunFolder(trained))
 
 
-def first_image(shapes: TinyCollection) -> Path:
+def first_image(shapes: TinyDataset) -> Path:
     return sorted(shapes.images.iterdir())[0]
 
 
-def test_painted_masks_round_trip(bench: Workbench, shapes: TinyCollection) -> None:
+def test_painted_masks_round_trip(bench: Workbench, shapes: TinyDataset) -> None:
     image = bench.open(first_image(shapes))
     size = (image.pixels.shape[0], image.pixels.shape[1])
     mask = np.random.default_rng(0).integers(0, 3, size).astype(np.uint8)
@@ -58,7 +58,7 @@ def test_large_images_are_scaled_down(bench: Workbench, tmp_path: Path) -> None:
         bench.opened("unknown")
 
 
-def test_the_mask_is_that_of_predict(bench: Workbench, shapes: TinyCollection) -> None:
+def test_the_mask_is_that_of_predict(bench: Workbench, shapes: TinyDataset) -> None:
     image = bench.open(first_image(shapes))
     settings = bench.segmenter.config.prediction
     for tags in (None, ("disc",), ()):
@@ -90,7 +90,7 @@ def test_the_mask_is_that_of_predict_at_any_size(trained: Path, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("to", FORMATS.values())
-def test_every_format(bench: Workbench, shapes: TinyCollection, tmp_path: Path, to: str) -> None:
+def test_every_format(bench: Workbench, shapes: TinyDataset, tmp_path: Path, to: str) -> None:
     image = bench.open(first_image(shapes))
     mask = np.zeros(image.pixels.shape[:2], np.uint8)
     mask[10:30, 10:30] = 2

@@ -22,16 +22,16 @@ from tag2mask.data import Dataset
 from tag2mask.models.checkpoint import RunFolder
 from tag2mask.training.fit import fit
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
-from tests.helpers import TinyCollection, write_shapes
+from tests.helpers import TinyDataset, write_shapes
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyCollection:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyDataset:
     return write_shapes(tmp_path_factory.mktemp("shapes"), 24)
 
 
 @pytest.fixture(scope="module")
-def dataset(tiny: TinyCollection) -> Dataset:
+def dataset(tiny: TinyDataset) -> Dataset:
     return Dataset.load(tiny.images, tiny.tags, classes=tiny.class_file, masks=tiny.masks)
 
 
@@ -78,7 +78,7 @@ def same(one: Path, other: Path) -> bool:
     return first.keys() == second.keys() and all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_the_folder_of_a_run(finished: RunFolder, tiny: TinyCollection) -> None:
+def test_the_folder_of_a_run(finished: RunFolder, tiny: TinyDataset) -> None:
     assert {path.name for path in finished.root.iterdir()} == {
         "config.yaml",
         "config.given.yaml",
@@ -134,7 +134,7 @@ def test_a_folder_with_a_run_is_not_overwritten(finished: RunFolder, dataset: Da
 
 
 def test_resuming_with_other_classes_images_or_settings(
-    finished: RunFolder, dataset: Dataset, tiny: TinyCollection
+    finished: RunFolder, dataset: Dataset, tiny: TinyDataset
 ) -> None:
     other = Dataset.load(tiny.images, tiny.tags, classes=("square", "disc"), masks=tiny.masks)
     with pytest.raises(DataError, match=r"has the classes \['disc', 'square'\], the dataset has \['square', 'disc'\]"):

@@ -11,12 +11,12 @@ from tag2mask.data import Dataset
 from tag2mask.training.fit import fit
 from tag2mask.training.loggers import make_loggers
 from tests.conftest import TINY_OPTIONS
-from tests.helpers import TinyCollection
+from tests.helpers import TinyDataset
 
 events = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
 
 
-def test_curves_and_masks_of_examples(shapes: TinyCollection, tmp_path: Path) -> None:
+def test_curves_and_masks_of_examples(shapes: TinyDataset, tmp_path: Path) -> None:
     options = {**TINY_OPTIONS, "training.epochs": 3, "training.loggers": ["tensorboard", "csv"]}
     dataset = Dataset.load(shapes.images, shapes.tags, classes=shapes.class_file).subset(range(12))
     fit(dataset, Config().override(options), tmp_path / "run")

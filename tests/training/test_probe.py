@@ -18,11 +18,11 @@ from tag2mask.models.inputs import normalise
 from tag2mask.training.fit import fit
 from tag2mask.training.losses import tag_loss
 from tag2mask.training.probe import fit_classifier, is_probed, start_classifier
-from tests.helpers import TinyCollection, write_shapes
+from tests.helpers import TinyDataset, write_shapes
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyCollection:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyDataset:
     return write_shapes(tmp_path_factory.mktemp("shapes"), 24)
 
 
@@ -54,7 +54,7 @@ def config(weights: Path | str, **options: object) -> Config:
 
 
 @pytest.fixture(scope="module")
-def dataset(tiny: TinyCollection) -> Dataset:
+def dataset(tiny: TinyDataset) -> Dataset:
     return Dataset.load(tiny.images, tiny.tags, classes=tiny.class_file)
 
 

@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 
 from tag2mask import Dataset, train
 from tests.conftest import TINY_OPTIONS
-from tests.helpers import TinyCollection, write_shapes
+from tests.helpers import TinyDataset, write_shapes
 
 COMMAND = [sys.executable, "-m", "tag2mask", "train"]
 LONGEST = 300.0
@@ -25,7 +25,7 @@ LONGEST = 300.0
 
 
 @pytest.fixture(scope="module")
-def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyCollection:
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> TinyDataset:
     return write_shapes(tmp_path_factory.mktemp("processes"), 33)
 
 
@@ -34,12 +34,12 @@ def settings(epochs: int, **options: object) -> dict[str, object]:
     return {**TINY_OPTIONS, **fixed, **options}
 
 
-def command(tiny: TinyCollection, out: Path, options: dict[str, object], *words: str) -> list[str]:
+def command(tiny: TinyDataset, out: Path, options: dict[str, object], *words: str) -> list[str]:
     given = [word for name, value in options.items() for word in ("--set", f"{name}={json.dumps(value)}")]
     return [*COMMAND, str(tiny.images), "--tags", str(tiny.tags), "--no-masks", "--out", str(out), *given, *words]
 
 
-def train_here(tiny: TinyCollection, out: Path, options: dict[str, object], *, resume: bool = False) -> Path:
+def train_here(tiny: TinyDataset, out: Path, options: dict[str, object], *, resume: bool = False) -> Path:
     """Train as the command does, in this process."""
     train(Dataset.load(tiny.images, tiny.tags), out, options=options, make_masks=False, resume=resume)
     return out
@@ -57,7 +57,7 @@ def wait_for_epochs(count: int, out: Path, process: subprocess.Popen[str]) -> No
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tiny: TinyCollection, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
+def uninterrupted(tiny: TinyDataset, tmp_path_factory: pytest.TempPathFactory) -> dict[str, torch.Tensor]:
     out = tmp_path_factory.mktemp("whole") / "run"
     return load_file(train_here(tiny, out, settings(8)) / "model.safetensors")
 
@@ -73,7 +73,7 @@ def uninterrupted(tiny: TinyCollection, tmp_path_factory: pytest.TempPathFactory
     ids=["term", "int", "kill"],
 )
 def test_a_stopped_training_goes_on_bit_for_bit(
-    tiny: TinyCollection, tmp_path: Path, uninterrupted: dict[str, torch.Tensor], how: signal.Signals, status: int
+    tiny: TinyDataset, tmp_path: Path, uninterrupted: dict[str, torch.Tensor], how: signal.Signals, status: int
 ) -> None:
     out = tmp_path / "run"
     process = subprocess.Popen(
@@ -93,7 +93,7 @@ def test_a_stopped_training_goes_on_bit_for_bit(
 
 
 @pytest.mark.timeout(600)
-def test_two_processes_train_one_network(tiny: TinyCollection, tmp_path: Path) -> None:
+def test_two_processes_train_one_network(tiny: TinyDataset, tmp_path: Path) -> None:
     """The same batches dealt out to two processes give the losses of one, until rounding adds up."""
     calm = settings(
         3,
@@ -132,7 +132,7 @@ def test_two_processes_train_one_network(tiny: TinyCollection, tmp_path: Path) -
 
 @pytest.mark.thorough
 @pytest.mark.timeout(600)
-def test_two_processes_are_killed_and_one_goes_on_to_the_end(tiny: TinyCollection, tmp_path: Path) -> None:
+def test_two_processes_are_killed_and_one_goes_on_to_the_end(tiny: TinyDataset, tmp_path: Path) -> None:
     out = tmp_path / "run"
     process = subprocess.Popen(
         command(tiny, out, settings(6), "--devices", "2"),

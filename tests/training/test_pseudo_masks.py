@@ -18,7 +18,7 @@ from tag2mask.models.checkpoint import RunFolder, load_model
 from tag2mask.training.augment import TrainTransform
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
 from tag2mask.training.samples import TrainDataset
-from tests.helpers import TinyCollection
+from tests.helpers import TinyDataset
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def backend(trained: Path) -> TorchBackend:
 
 
 @pytest.fixture(scope="module")
-def dataset(shapes: TinyCollection) -> Dataset:
+def dataset(shapes: TinyDataset) -> Dataset:
     return Dataset.load(shapes.images, shapes.tags, classes=shapes.class_file, masks=shapes.masks)
 
 

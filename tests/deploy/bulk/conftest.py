@@ -10,13 +10,13 @@ from uuid import uuid4
 
 import pytest
 
-from tests.helpers import TinyCollection
+from tests.helpers import TinyDataset
 
 COUNT = 10
 
 
 @pytest.fixture(scope="module")
-def images(shapes: TinyCollection, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def images(shapes: TinyDataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten images, one of them damaged."""
     folder = tmp_path_factory.mktemp("bulk") / "images"
     (folder / "sub").mkdir(parents=True)
