@@ -10,8 +10,10 @@ BENCH ?= ../shared/bench
 WEIGHTS ?= ../shared/weights
 
 export PYTHONWARNINGS ?= default
+# Tests start many processes; each would compile every library that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-all tools browser screenshots check lowest format wheel-test bench-crf bench-check bench-animals bench-steel bench-onnx bench-serve clean
+.PHONY: help setup demo test test-all tools browser screenshots check generated lowest format wheel-test bench-crf bench-check bench-animals bench-steel bench-onnx bench-serve clean
 
 help:
 	@echo "make demo | test | test-all | check | lowest | format | bench-check | bench-crf | bench-animals | bench-steel | bench-onnx | bench-serve | clean"
@@ -83,6 +85,11 @@ lowest: $(STAMP)
 	  tests/evaluation tests/masks/test_palette_png.py tests/models tests/inference/test_onnx.py \
 	  --deselect tests/inference/test_onnx.py::test_the_command_line_without_torch
 	rm -rf $(LOWEST_VENV)
+
+# Files that are made from the code: tests hold them equal to it.
+generated: $(STAMP)
+	$(BIN)/python -m tag2mask.config.schema_json
+	$(BIN)/python -m tag2mask.config.settings_page docs/settings.md
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix-only --quiet .

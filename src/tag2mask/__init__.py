@@ -1,10 +1,10 @@
 """Semantic segmentation learned from image tags alone.
 
-    from tag2mask import Dataset, Segmenter, train, evaluate
+from tag2mask import Dataset, Segmenter, train, evaluate
 
-    dataset = Dataset.load("photos", "tags.csv")
-    segmenter = train(dataset, "runs/mine")
-    prediction = segmenter.predict("photos/street.jpg", tags=["dog"])
+dataset = Dataset.load("photos", "tags.csv")
+segmenter = train(dataset, "runs/mine")
+prediction = segmenter.predict("photos/street.jpg", tags=["dog"])
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def test_the_recipes_of_onnx(
     Path("runs").mkdir()
     Path("runs/mine").symlink_to(trained)
     for index in range(4):
-        write_image(tmp_path / "photographs" / f"{index}.png", draw_shapes(("disc", "square"), seed=index)[0])
+        write_image(tmp_path / "images" / f"{index}.png", draw_shapes(("disc", "square"), seed=index)[0])
     for line in blocks("sh", "ONNX")[0].strip().splitlines():
         command = shlex.split(line, comments=True)
         assert command[0] == "tag2mask"

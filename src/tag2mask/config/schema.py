@@ -310,7 +310,13 @@ class PaperConfig(Section):
 
 
 class Config(Section):
-    """Everything that a run depends on besides the dataset."""
+    """Everything that a run depends on besides the dataset.
+
+    Example:
+        >>> config = Config().override({"training.epochs": 20, "model.backbone": "resnet50"})
+        >>> config.training.epochs, config.model.backbone, config.data.image_size
+        (20, 'resnet50', 320)
+    """
 
     data: DataConfig = DataConfig()
     model: ModelConfig = ModelConfig()

@@ -22,6 +22,7 @@ def json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **Config.model_json_schema(),
         "title": "tag2mask configuration",
+        "description": "Everything that a run depends on besides the dataset.",
     }
 
 

@@ -25,6 +25,15 @@ if TYPE_CHECKING:
 class Prediction:
     """The mask of one image, and what led to it. In a notebook it shows itself.
 
+    Example, with a network that knows discs and squares:
+        >>> from tag2mask import Segmenter
+        >>> prediction = Segmenter.from_pretrained("runs/mine").predict("photos/shape_000.png", tags=["disc"])
+        >>> prediction.mask.shape, prediction.probs.shape, prediction.found
+        ((48, 64), (3, 48, 64), ('disc',))
+        >>> prediction.save("shape_000.png")
+        >>> prediction.overlay(legend=False).shape
+        (48, 64, 3)
+
     Attributes:
         mask: (H, W) uint8 class indices at the image's size, 0 background; class index k is `classes[k - 1]`.
         probs: (C + 1, H, W) float32 in [0, 1], summing to 1 over the first axis, background first; of an image with

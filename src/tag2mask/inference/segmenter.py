@@ -48,10 +48,14 @@ _MOST_THREADS = 8
 class Segmenter:
     """A trained network with its classes and settings.
 
-    Example:
-        >>> segmenter = Segmenter.from_pretrained(run)                      # doctest: +SKIP
-        >>> prediction = segmenter.predict("street.jpg", tags=["dog"])      # doctest: +SKIP
-        >>> prediction.save("street.png")                                   # doctest: +SKIP
+    Example, in a folder with a trained network and images of discs and squares:
+        >>> segmenter = Segmenter.from_pretrained("runs/mine")
+        >>> segmenter.classes
+        ('disc', 'square')
+        >>> segmenter.predict("photos/shape_000.png", tags="disc").found
+        ('disc',)
+        >>> print(segmenter.predict_folder("photos", "masks", tags="tags.csv", progress=False).summary())
+        48 masks written to masks
     """
 
     def __init__(self, backend: Backend, *, threads: int | None = None):
@@ -71,7 +75,7 @@ class Segmenter:
         """Load a trained network.
 
         Args:
-            source: folder that `train` or `save_pretrained` wrote, 'user/name' on the Hugging Face Hub, or an ONNX file.
+            source: folder that `train` or `save_pretrained` wrote, 'user/name' on the Hugging Face Hub, or ONNX file.
             device: 'auto', 'cpu', 'cuda', 'cuda:1', ...; an ONNX file runs on the CPU.
             threads: cores to use; None: all that the process may use.
 

@@ -71,9 +71,11 @@ def train(
     Raises:
         Tag2MaskError: input that cannot be used; the message says what to do.
 
-    Example:
-        >>> dataset = Dataset.load("photos", "tags.csv")               # doctest: +SKIP
-        >>> segmenter = train(dataset, "runs/mine")                    # doctest: +SKIP
+    Example, with a configuration that trains in seconds:
+        >>> dataset = Dataset.load("photos", "tags.csv")
+        >>> segmenter = train(dataset, "runs/new", config="tiny.yaml", make_report=False, progress=False)
+        >>> segmenter.classes, Path("runs/new/masks/shape_000.png").is_file()
+        (('disc', 'square'), True)
     """
     require("train", "training")
     from tag2mask.inference.backends.torch import choose_device
