@@ -1,10 +1,7 @@
 """Semantic segmentation learned from image tags alone.
 
-from tag2mask import Dataset, Segmenter, train, evaluate
-
-dataset = Dataset.load("photos", "tags.csv")
-segmenter = train(dataset, "runs/mine")
-prediction = segmenter.predict("photos/street.jpg", tags=["dog"])
+`Dataset.load` reads images and tags, `train` turns them into a `Segmenter`, whose `predict` gives a `Prediction`;
+`evaluate` scores masks, `dense_crf` stands on its own, `Config` holds every setting.
 """
 
 from __future__ import annotations
