@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -16,13 +17,15 @@ def progress_bar(what: str, total: int, *, shown: bool = True) -> Iterator[Calla
     Args:
         what: what is counted, e.g. 'masks'.
         total: how many steps there are.
-        shown: False shows nothing. Where standard error is neither a terminal nor a notebook, nothing is shown either.
+        shown: False shows nothing. Nothing is shown either where standard error is no terminal, or in a
+            notebook without ipywidgets.
 
     Yields:
         A function to call after each step.
     """
     console = Console(stderr=True)
-    visible = shown and (console.is_terminal or console.is_jupyter)
+    in_notebook = console.is_jupyter and find_spec("ipywidgets") is not None  # Rich needs them to draw there
+    visible = shown and (in_notebook or (console.is_terminal and not console.is_jupyter))
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not visible) as progress:
         task = progress.add_task(what, total=total)

@@ -108,10 +108,18 @@ def contrast_stages(stages: Sequence[int], available: int) -> tuple[int, ...]:
 
 def _without_edge(maps: Tensor) -> Tensor:
     """The outermost pixels replaced by their neighbours: padding makes them stand out in every image."""
-    edge = EDGE
-    if min(maps.shape[-2:]) <= 4 * edge:
-        return maps
-    return F.pad(maps[..., edge:-edge, edge:-edge], (edge, edge, edge, edge), mode="replicate")
+    return maps if min(maps.shape[-2:]) <= 4 * EDGE else replicate_edge(maps)
+
+
+def replicate_edge(maps: Tensor) -> Tensor:
+    """Maps (B, C, h, w) whose `EDGE` outermost pixels on each side repeat the pixels next to them.
+
+    Without `torch.nn.functional.pad`, which some versions of PyTorch cannot export to ONNX for sizes that vary.
+    """
+    rows = maps[..., EDGE:-EDGE, :]
+    rows = torch.cat([*[rows[..., :1, :]] * EDGE, rows, *[rows[..., -1:, :]] * EDGE], dim=-2)
+    inner = rows[..., EDGE:-EDGE]
+    return torch.cat([*[inner[..., :1]] * EDGE, inner, *[inner[..., -1:]] * EDGE], dim=-1)
 
 
 def _touched(ignored: Tensor, size: tuple[int, int]) -> Tensor:

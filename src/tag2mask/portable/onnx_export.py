@@ -144,11 +144,10 @@ class _Graph(nn.Module):
         return {"contrast_logits": logits, "contrast_prior": prior.clamp_min(0), CONTRAST_FEATURES: joined}
 
 
-def _without_edge(maps: Tensor, edge: int = contrast.EDGE) -> Tensor:
-    """As in `tag2mask.models.contrast`, but whether the maps are large enough is asked in the graph."""
-    inner = F.pad(maps[..., edge:-edge, edge:-edge], (edge, edge, edge, edge), mode="replicate")
+def _without_edge(maps: Tensor) -> Tensor:
+    """As in `tag2mask.models.contrast`, but the graph decides whether the maps are large enough."""
     rows, columns = (torch.ones_like(line).sum() for line in (maps[0, 0, :, 0], maps[0, 0, 0]))
-    return torch.where(torch.minimum(rows, columns) > 4 * edge, inner, maps)
+    return torch.where(torch.minimum(rows, columns) > 4 * contrast.EDGE, contrast.replicate_edge(maps), maps)
 
 
 @contextmanager
