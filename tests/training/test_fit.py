@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from tag2mask import Segmenter
 from tag2mask.config.load import load_config
 from tag2mask.config.schema import Config
-from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.core.errors import ConfigError, DataError, WeightsError
 from tag2mask.data import Dataset
 from tag2mask.models.checkpoint import RunFolder
 from tag2mask.training.fit import fit
@@ -161,6 +161,14 @@ def test_nothing_to_resume(dataset: Dataset, tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(ConfigError, match="nothing to resume here"):
         fit(dataset, config(), tmp_path, resume=True)
+
+
+def test_a_network_that_cannot_be_built_leaves_no_run_behind(dataset: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="unknown backbone 'resnet181'; near: resnet18"):
+        fit(dataset, config(**{"model.backbone": "resnet181"}), tmp_path / "run")
+    with pytest.raises(WeightsError, match="no such weights file"):
+        fit(dataset, config(**{"model.weights": str(tmp_path / "none.safetensors")}), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def test_output_that_cannot_be_written(dataset: Dataset, tmp_path: Path) -> None:

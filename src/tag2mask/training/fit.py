@@ -89,14 +89,16 @@ def fit(
     devices = devices or Devices()
     batch_size = devices.batch_of_each(config.training.batch_size)
     epochs = choose_epochs(config, len(dataset.records))
-    if rank_here() == 0:
-        prepare_folder(run, dataset, config, given=given, resume=resume)
     if devices.total > 1:
         torch.set_num_threads(usable_cores(devices.count))
     lightning.seed_everything(config.training.seed, verbose=False)
+    network = build_network(config, len(dataset.classes))  # before anything is written: it may be refused
+    if rank_here() == 0:
+        prepare_folder(run, dataset, config, given=given, resume=resume)
     last = str(run.last_checkpoint) if resume and run.last_checkpoint.is_file() else None
     read = image_reader(config)
-    network = _network(dataset, config, read, device=device, probe=last is None)
+    if last is None and is_probed(config):
+        _probe(network, dataset, config, read, device=device)
     files = PseudoMaskFiles(dataset, run.training_masks, read=read, processes=devices.count)
     loader = _loader(dataset, config, network, files, read, devices=devices, batch_size=batch_size)
     module = JointTraining(
@@ -133,14 +135,11 @@ def fit(
     return run
 
 
-def _network(dataset: Dataset, config: Config, read: Reader, *, device: torch.device, probe: bool) -> TagSegmenter:
-    """The network before training; with `probe` its tag classifier is fitted to the pretrained features."""
-    network = build_network(config, len(dataset.classes))
-    if probe and is_probed(config):
-        if rank_here() == 0:
-            _log.info("fitting the tag classifier to the pretrained features")
-        start_classifier(TorchBackend(network, dataset.classes, config, device=device), dataset, read)
-    return network
+def _probe(network: TagSegmenter, dataset: Dataset, config: Config, read: Reader, *, device: torch.device) -> None:
+    """Fit the tag classifier to the pretrained features."""
+    if rank_here() == 0:
+        _log.info("fitting the tag classifier to the pretrained features")
+    start_classifier(TorchBackend(network, dataset.classes, config, device=device), dataset, read)
 
 
 def _loader(
