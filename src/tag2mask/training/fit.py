@@ -13,6 +13,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
@@ -41,13 +42,11 @@ from tag2mask.training.module import JointTraining
 from tag2mask.training.probe import is_probed, start_classifier
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
 from tag2mask.training.ranks import Devices, rank_here
-from tag2mask.training.run_folder import prepare_folder
+from tag2mask.training.run_folder import check_folder, describe_run
 from tag2mask.training.samples import Batch, EpochSampler, TrainDataset, make_loader
 from tag2mask.training.schedule import choose_epochs
 
 Reader = Callable[[Path], NDArray[np.uint8]]
-
-_MOST_THREADS = 8
 
 _log = logging.getLogger(__name__)
 
@@ -89,12 +88,14 @@ def fit(
     devices = devices or Devices()
     batch_size = devices.batch_of_each(config.training.batch_size)
     epochs = choose_epochs(config, len(dataset.records))
+    if rank_here() == 0:
+        check_folder(run, dataset, config, resume=resume)
     if devices.total > 1:
         torch.set_num_threads(usable_cores(devices.count))
     lightning.seed_everything(config.training.seed, verbose=False)
     network = build_network(config, len(dataset.classes))  # before anything is written: it may be refused
     if rank_here() == 0:
-        prepare_folder(run, dataset, config, given=given, resume=resume)
+        describe_run(run, dataset, config, given=given)
     last = str(run.last_checkpoint) if resume and run.last_checkpoint.is_file() else None
     read = image_reader(config)
     if last is None and is_probed(config):
@@ -108,31 +109,38 @@ def fit(
         names=[record.name for record in dataset.records],
         epochs=epochs,
         steps_per_epoch=len(loader),
-        threads=min(_MOST_THREADS, usable_cores(devices.count)),
+        threads=files.threads,
     )
-    loggers = make_loggers(config, out)
     shown = progress and sys.stdout.isatty()
-    own = _callbacks(run, dataset, config, files, epochs=epochs, loggers=loggers, shown=shown)
     with _quiet_lightning():
+        loggers = make_loggers(config, out)
+        own = _callbacks(run, dataset, config, files, epochs=epochs, loggers=loggers, shown=shown)
         trainer = lightning.Trainer(
-            accelerator="gpu" if device.type == "cuda" else "cpu",
             **devices.trainer_options(device),
+            **_trainer_options(config, out, device, shown=shown),
             max_epochs=epochs,
-            precision=resolve_precision(config.training.precision, device),
             callbacks=[*own, *callbacks],
             logger=loggers or False,
-            log_every_n_steps=10,
-            enable_progress_bar=shown,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-            gradient_clip_val=5.0,
-            default_root_dir=out,
         )
         _run(trainer, module, loader, last)
     if trainer.is_global_zero:
         save_model(run, module.teacher, dataset.classes, module.config)
         shutil.rmtree(run.training_masks, ignore_errors=True)
     return run
+
+
+def _trainer_options(config: Config, out: Path, device: torch.device, *, shown: bool) -> dict[str, Any]:
+    """Arguments of Lightning's Trainer that do not depend on the run."""
+    return {
+        "accelerator": "gpu" if device.type == "cuda" else "cpu",
+        "precision": resolve_precision(config.training.precision, device),
+        "log_every_n_steps": 10,
+        "enable_progress_bar": shown,
+        "enable_model_summary": False,
+        "use_distributed_sampler": False,
+        "gradient_clip_val": 5.0,
+        "default_root_dir": out,
+    }
 
 
 def _probe(network: TagSegmenter, dataset: Dataset, config: Config, read: Reader, *, device: torch.device) -> None:

@@ -1,4 +1,4 @@
-"""The folder of a run before training: is it free, or the same run to resume?"""
+"""The folder of a run before training: is it free, or does it hold the same run to resume?"""
 
 from __future__ import annotations
 
@@ -13,19 +13,18 @@ from tag2mask.data import UNPACKED, Dataset
 from tag2mask.models.checkpoint import RunFolder
 
 
-def prepare_folder(run: RunFolder, dataset: Dataset, config: Config, *, given: str, resume: bool) -> None:
-    """Check the folder against the request, then describe the run in it.
+def check_folder(run: RunFolder, dataset: Dataset, config: Config, *, resume: bool) -> None:
+    """Check the folder against the request; make it where there is none.
 
     Args:
         run: the folder.
         dataset: what is to be trained on.
         config: as resolved.
-        given: YAML of the configuration as the user gave it.
         resume: go on with an interrupted run there.
 
     Raises:
         ConfigError: there is a run already (and `resume` is off), or none to resume, or it had other settings.
-        DataError: the run to resume had other images, tags or classes.
+        DataError: the run to resume had other images, tags or classes, or the folder cannot be written to.
     """
     if run.config.is_file():  # written last, so the folder is described in full
         if not resume:
@@ -38,6 +37,19 @@ def prepare_folder(run: RunFolder, dataset: Dataset, config: Config, *, given: s
     if resume and run.root.is_dir() and {path.name for path in run.root.iterdir()} - begun:
         raise ConfigError(f"{run.root}: nothing to resume here (no config.yaml); leave out `resume=True`")
     make_folder(run.root)
+
+
+def describe_run(run: RunFolder, dataset: Dataset, config: Config, *, given: str) -> None:
+    """Write into the folder of a new run what it is; a run to resume has this already.
+
+    Args:
+        run: the folder.
+        dataset: what is to be trained on.
+        config: as resolved.
+        given: YAML of the configuration as the user gave it.
+    """
+    if run.config.is_file():
+        return
     write_text(run.collection, json.dumps(dataset.to_dict(), ensure_ascii=False, indent=1))
     write_text(run.given, given or "{}\n")
     write_text(run.config, config.to_yaml())
