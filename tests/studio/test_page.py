@@ -76,7 +76,14 @@ def images_of(shapes: TinyDataset) -> list[Path]:
 
 
 def upload(page: Any, path: Path) -> None:
-    page.set_input_files("#upload input[type=file]", str(path))
+    """Choose a file, again where the page was not listening yet, as on a busy machine."""
+    for _ in range(10):
+        page.set_input_files("#upload input[type=file]", str(path))
+        for _ in range(60):
+            if page.query_selector("#upload [class*=file-preview]") is not None:
+                return
+            page.wait_for_timeout(250)
+    pytest.fail("the page does not take the file")
 
 
 def mask_on(page: Any) -> NDArray[np.uint8] | None:
