@@ -39,8 +39,8 @@ def main() -> int:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
         page = browser.new_page(viewport={"width": 1100, "height": 1500})
         page.goto((run.root / "report.html").resolve().as_uri())
-        page.locator("#pictures").scroll_into_view_if_needed()
-        page.evaluate("document.getElementById('pictures').scrollIntoView()")
+        page.locator("#images").scroll_into_view_if_needed()
+        page.evaluate("document.getElementById('images').scrollIntoView()")
         save(page, args.out / "report.jpg", clip={"x": 0, "y": 0, "width": 1100, "height": 1000})
         for width, name in ((1200, "app.jpg"), (390, "app-small.jpg")):
             page = browser.new_page(viewport={"width": width, "height": 1000})
