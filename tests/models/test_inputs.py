@@ -4,9 +4,15 @@ import pytest
 import torch
 
 from tag2mask.models import Preprocessing
-from tag2mask.models.inputs import denormalise, network_input, normalise
+from tag2mask.models.inputs import network_input, normalise
 
 PREPROCESSING = Preprocessing((0.4, 0.5, 0.6), (0.2, 0.25, 0.3))
+
+
+def denormalise(floats: torch.Tensor, preprocessing: Preprocessing) -> torch.Tensor:
+    """The uint8 images that normalised ones were."""
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (preprocessing.mean, preprocessing.std))
+    return ((floats * std + mean) * 255).round().to(torch.uint8)
 
 
 def test_normalise_and_back() -> None:

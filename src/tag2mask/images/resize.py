@@ -21,7 +21,7 @@ def resize_image(image: NDArray[np.uint8], size: tuple[int, int], *, exact: bool
         image: RGB.
         size: (H, W) of the result.
         exact: compute in floating point and round once, which takes longer; else rows and columns are rounded in turn,
-            and about every twentieth value is off by one.
+            and some values are off by one.
     """
     if image.shape[:2] == size:
         return image

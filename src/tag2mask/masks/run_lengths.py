@@ -2,7 +2,7 @@
 
 Our own NumPy, not pycocotools, for these reasons (pycocotools 2.0.11; the tests compare with it):
 
-- It is not faster: both encode 1000 x 1500 pixels in about 2 ms.
+- It is not faster.
 - It encodes to compressed text only. Files, tables and answers here hold lists of numbers, which every reader knows.
 - It trusts its input. Text that is cut off is read beyond its end, and counts that cover too few pixels leave
   uninitialised memory in the mask. Checking them takes the lengths, and with these the mask is one `np.repeat`.

@@ -1,4 +1,4 @@
-"""From uint8 images to what a network takes, and back."""
+"""From uint8 images to what a network takes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,3 @@ def normalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
 def network_input(images: Tensor, preprocessing: Preprocessing) -> Tensor:
     """Float input, channels last, of uint8 images (B, 3, H, W)."""
     return normalise(images, preprocessing).contiguous(memory_format=torch.channels_last)
-
-
-def denormalise(images: Tensor, preprocessing: Preprocessing) -> Tensor:
-    """Turn network input (..., 3, H, W) back into uint8."""
-    mean = torch.tensor(preprocessing.mean, device=images.device).view(3, 1, 1)
-    std = torch.tensor(preprocessing.std, device=images.device).view(3, 1, 1)
-    return ((images.float() * std + mean) * 255).round().clamp(0, 255).to(torch.uint8)

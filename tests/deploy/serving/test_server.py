@@ -177,6 +177,12 @@ def test_bad_requests(port: int, body: bytes, query: str, kind: str, status: int
     assert ask(port, png(IMAGE))[0] == 200
 
 
+def test_a_parameter_that_would_be_ignored_is_refused(port: int) -> None:
+    status, _, body = ask(port, png(IMAGE), "?tag=disc")
+    assert status == 422
+    assert b"unknown parameter 'tag'; expected format, tags, unknown" in body
+
+
 def test_slow_and_aborted_uploads(port: int) -> None:
     head = b"POST /v1/mask HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nContent-Length: 5000\r\n\r\n"
     with (

@@ -27,6 +27,7 @@ _Tags = Annotated[
 ]
 _Unknown = Annotated[list[str] | None, Query(description="Beside `tags`: classes that are left to the network.")]
 _Format = Annotated[MaskFormat, Query(description="A palette PNG of class indices, or COCO run lengths.")]
+_PARAMETERS = {"tags", "unknown", "format"}
 _BODY = {"requestBody": {"required": True, "content": dict.fromkeys(IMAGE_TYPES, BINARY)}}
 
 
@@ -60,6 +61,7 @@ def _add_mask(app: FastAPI, segmenter: Segmenter, pool: BoundedPool, limits: Lim
         """Segment the image in the body."""
         started = time.perf_counter()
         try:
+            _refuse_unknown(request)
             wanted = MaskRequest(tags, unknown or [], format)
             found = await segment_upload(request, wanted, segmenter, pool, limits)
             response = Response(found.content, media_type=found.media_type, headers=found.headers)
@@ -71,6 +73,13 @@ def _add_mask(app: FastAPI, segmenter: Segmenter, pool: BoundedPool, limits: Lim
             return Response(status_code=CLOSED_BY_CLIENT)
         metrics.count(200, time.perf_counter() - started)
         return response
+
+
+def _refuse_unknown(request: Request) -> None:
+    """Refuse parameters that would be ignored: a misspelt `tags` would give a mask of whatever the network finds."""
+    if strange := sorted(set(request.query_params) - _PARAMETERS):
+        known = ", ".join(sorted(_PARAMETERS))
+        raise HTTPException(422, f"unknown parameter '{strange[0]}'; expected {known}")
 
 
 def _add_status(app: FastAPI, segmenter: Segmenter, pool: BoundedPool, metrics: Metrics) -> None:
