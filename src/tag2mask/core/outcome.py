@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
+import csv
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+from tag2mask.core.text import counted, printable
+
+FAILURES = "failures.csv"
+"""File, in a folder of results, of the images that have none, with the reasons."""
 
 
 @dataclass(slots=True)
@@ -29,12 +37,30 @@ class Outcome:
     notes: list[str] = field(default_factory=list)
     what: str = "masks"
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether images failed and there is no result at all, neither from this call nor from an earlier one."""
+        return bool(self.failures) and not self.written and not self.kept
+
     def summary(self) -> str:
         """The counts and the notes in one line, for people."""
-        parts = [f"{self.written} {self.what} written to {self.out}"]
+        parts = [f"{counted(self.written, self.what)} written to {printable(self.out)}"]
         if self.kept:
-            parts.append(f"{self.kept} were already there")
+            parts.append(f"{self.kept} {'was' if self.kept == 1 else 'were'} already there")
         parts += self.notes
         if self.failures:
-            parts.append(f"{len(self.failures)} images skipped")
+            parts.append(f"{counted(len(self.failures), 'images')} skipped")
         return ", ".join(parts)
+
+
+def failures_table(failures: Sequence[tuple[str, str]]) -> str:
+    r"""The content of `FAILURES`: a line for each image with its name and reason; control characters are escaped.
+
+    >>> print(failures_table([("a\nb.jpg", "the file is empty")]), end="")
+    image,reason
+    a\nb.jpg,the file is empty
+    """
+    stream = io.StringIO()
+    rows = [("image", "reason"), *((printable(name), printable(reason)) for name, reason in failures)]
+    csv.writer(stream, lineterminator="\n").writerows(rows)
+    return stream.getvalue()

@@ -1,0 +1,52 @@
+"""A folder has one writer at a time; the lock of a dead one does not count."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tag2mask.core.errors import DataError
+from tag2mask.core.lock import LOCK, locked
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from tag2mask.core.lock import locked
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_second_process_is_refused_until_the_first_one_ends_or_dies(tmp_path: Path) -> None:
+    for stop in (signal.SIGKILL, None):
+        with subprocess.Popen(
+            [sys.executable, "-c", HOLDER, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as holder:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            refusal = rf"process {holder.pid} on .*wait.*choose another `out`"
+            with pytest.raises(DataError, match=refusal), locked(tmp_path):
+                pass
+            if stop is not None:
+                holder.send_signal(stop)
+            holder.communicate()
+        assert (tmp_path / LOCK).exists() == (stop is not None)
+        with locked(tmp_path):
+            pass
+        assert not (tmp_path / LOCK).exists()
+
+
+def test_two_calls_in_one_process(tmp_path: Path) -> None:
+    with locked(tmp_path):
+        with pytest.raises(DataError, match=f"process {os.getpid()} on"), locked(tmp_path):
+            pass
+        with locked(tmp_path / "other"):
+            pass
+    with locked(tmp_path):
+        pass
