@@ -13,10 +13,10 @@ export PYTHONWARNINGS ?= default
 # Tests start many processes; each would compile every library that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-all tools browser screenshots check generated lowest format wheel-test bench-crf bench-check bench-animals bench-steel bench-onnx bench-serve clean
+.PHONY: help setup demo test test-all tools browser screenshots check generated lowest format wheel-test bench-crf bench-check bench-animals bench-steel bench-onnx bench-serve bench-slow-clients fuzz clean
 
 help:
-	@echo "make demo | test | test-all | check | lowest | format | bench-check | bench-crf | bench-animals | bench-steel | bench-onnx | bench-serve | clean"
+	@echo "make demo | test | test-all | fuzz | check | lowest | format | bench-check | bench-crf | bench-animals | bench-steel | bench-onnx | bench-serve | bench-slow-clients | clean"
 
 setup: $(STAMP)
 
@@ -43,6 +43,11 @@ test: $(STAMP)
 # With further cases of what other tests check: some two minutes more.
 test-all: test
 	$(BIN)/python -m pytest -m thorough
+
+# Damaged files of every reader and image kind, 2,000 each; the seed of the random numbers is printed. SEED= repeats one.
+FUZZ_COUNT ?= 2000
+fuzz: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.hostile.fuzz --count $(FUZZ_COUNT) $(if $(SEED),--seed $(SEED))
 
 # Annotation tools that read what `tag2mask export` writes; they pin older libraries than ours.
 tools: $(TOOLS_VENV)/.installed

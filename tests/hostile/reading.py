@@ -1,8 +1,8 @@
-"""Reads thousands of damaged files in this process and prints, as JSON, how each kind ended.
+"""Reads files that are hostile on purpose in this process and prints, as JSON, how each kind ended.
 
     python -m tests.hostile.reading FOLDER
 
-Run by `test_hostile.py` in a process of its own, whose memory can be measured.
+Run by `test_hostile.py` in a process of its own, whose memory can be measured. `fuzz.py` damages files at random.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from tag2mask.core.errors import DataError
 from tag2mask.data import Dataset
 from tag2mask.images.decode import image_size, read_image
 from tag2mask.masks import read_mask
-from tests.hostile.mutate import IMAGE_FORMATS, encoded, mutations, png
+from tests.hostile.fuzz import peak_memory
+from tests.hostile.mutate import IMAGE_FORMATS, encoded, png
 
 
 def main(folder: Path) -> None:
@@ -41,12 +42,6 @@ def main(folder: Path) -> None:
     print(json.dumps({"counts": counts, "before_mb": before, "peak_mb": peak}))
 
 
-def peak_memory() -> float:
-    """MB; not `ru_maxrss`, in which a process begins with the peak of the one that started it."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM")) / 1024
-
-
 def cases(folder: Path) -> Any:
     """Kind, file name, content and reader of each damaged file."""
 
@@ -54,15 +49,9 @@ def cases(folder: Path) -> Any:
         image_size(path)
         read_image(path)
 
-    suffix = {"JPEG": "jpg", "WEBP": "webp", "TIFF": "tif"}
-    for number, kind in enumerate(IMAGE_FORMATS):
-        for index, content in enumerate(mutations(encoded(kind), 150, number)):
-            yield kind, f"m{index}.{suffix.get(kind, kind.lower())}", content, both
     for number, kind in enumerate(IMAGE_FORMATS):
         yield "wrong suffix", f"w{number}.png", encoded(kind), both
         yield "wrong suffix", f"w{number}.jpg", b"no image at all", both
-    for index, content in enumerate(mutations(png(40, 30, 3, rows=True), 250, 50)):
-        yield "mask", f"mask{index}.png", content, read_mask
     for side in (65_535, 2**31 - 1, 100_000):
         yield "header", f"huge{side}.png", png(side, side), both
         yield "header", f"hugemask{side}.png", png(side, side, 3), read_mask
@@ -84,13 +73,6 @@ def tables(folder: Path) -> Any:
     read: Callable[[Path], Any] = lambda path: Dataset.load(images, path)  # noqa: E731
     rows = "\n".join(f"{name},{'cat' if index % 2 else 'dog cat'}" for index, name in enumerate(names))
     plain = f"image,tags\n{rows}\n"
-    matrix = "image,cat,dog\n" + "\n".join(f"{name},{index % 2},{1 - index % 2}" for index, name in enumerate(names))
-    for number, text in enumerate((plain, matrix)):
-        for index, content in enumerate(mutations(text.encode(), 350, 100 + number)):
-            yield "table", f"t{number}-{index}.csv", content, read
-    for number, (suffix, text) in enumerate(sources(names)):
-        for index, content in enumerate(mutations(text.encode(), 150, 200 + number)):
-            yield suffix, f"s{number}-{index}.{suffix}", content, read
     deep = b"[" * 200_000 + b"]" * 200_000
     lolz = "".join(f'<!ENTITY l{n} "{f"&l{n - 1};" * 10}">' for n in range(1, 12))
     for name, content in {
@@ -121,43 +103,6 @@ def tables(folder: Path) -> Any:
     }
     for name, content in special.items():
         yield "table", f"{name}.csv", content, read
-
-
-def sources(names: list[str]) -> list[tuple[str, str]]:
-    """Right files of each format of tags: suffix and text."""
-    tags = [["cat"] if index % 2 else ["dog", "cat"] for index in range(len(names))]
-    coco = {
-        "images": [{"id": i, "file_name": name, "width": 64, "height": 48} for i, name in enumerate(names)],
-        "categories": [{"id": 1, "name": "cat"}, {"id": 2, "name": "dog"}],
-        "annotations": [
-            {"id": 10 * i + k, "image_id": i, "category_id": 1 + (tag == "dog"), "bbox": [1, 2, 3, 4]}
-            for i, both in enumerate(tags)
-            for k, tag in enumerate(both)
-        ],
-    }
-    cvat = "".join(
-        f'<image id="{i}" name="{name}" width="64" height="48">'
-        + "".join(f'<tag label="{tag}" source="manual"></tag>' for tag in tags[i])
-        + "</image>"
-        for i, name in enumerate(names)
-    )
-    studio = [
-        {
-            "id": i,
-            "data": {"image": f"/data/upload/1/{name}"},
-            "annotations": [
-                {"result": [{"type": "choices", "from_name": "t", "to_name": "i", "value": {"choices": tags[i]}}]}
-            ],
-        }
-        for i, name in enumerate(names)
-    ]
-    lines = "".join(json.dumps({"image": name, "tags": tags[i]}) + "\n" for i, name in enumerate(names))
-    return [
-        ("json", json.dumps(coco)),
-        ("json", json.dumps(studio)),
-        ("xml", f'<?xml version="1.0" encoding="utf-8"?><annotations><version>1.1</version>{cvat}</annotations>'),
-        ("jsonl", lines),
-    ]
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.timeout(300)
-def test_thousands_of_damaged_files_are_read_or_refused(tmp_path: Path) -> None:
+def test_files_hostile_on_purpose_are_read_or_refused(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.hostile.reading", str(tmp_path)],
         cwd=ROOT, capture_output=True, text=True, check=False,
@@ -24,8 +24,7 @@ def test_thousands_of_damaged_files_are_read_or_refused(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr[-2000:]
     result = json.loads(done.stdout)
     counts = result["counts"]
-    assert sum(sum(ends.values()) for ends in counts.values()) > 2500
-    for kind in ("JPEG", "WEBP", "TIFF", "BMP", "mask", "table", "bomb", "json", "jsonl", "xml"):
+    for kind in ("wrong suffix", "table", "bomb", "special"):
         assert counts[kind]["read"] and counts[kind]["refused"], (kind, counts[kind])
     assert counts["header"]["read"] == 0
     assert result["peak_mb"] < 1024, result
