@@ -76,7 +76,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="folder of the dataset inside --bench")
     parser.add_argument("--bench", type=Path, required=True)
-    parser.add_argument("--weights", required=True, help="safetensors file, 'hub' or 'none'")
+    parser.add_argument("--weights", required=True, help="safetensors file, 'hub', 'package' or 'none'")
     parser.add_argument("--limit", type=int, help="train on the first so many images after a shuffle with seed 0")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--config", help="YAML file or preset")

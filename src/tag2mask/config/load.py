@@ -56,6 +56,8 @@ def override(config: Config, changes: Mapping[str, Any]) -> Config:
     tree = config.model_dump(mode="json")
     for name, value in changes.items():
         _set(tree, name, value)
+    if "backbone" not in config.model.model_fields_set and "model.backbone" not in changes:
+        del tree["model"]["backbone"]  # not chosen, so that its default may follow the weights
     return parse_config(tree)
 
 

@@ -30,6 +30,9 @@ from tag2mask.config.options import (
 _FILE_ARGUMENTS = ("checkpoint_path", "cache_dir")
 """Besides `pretrained*`, the arguments of `timm.create_model` that make it read files of its own choice."""
 
+DEFAULT_PACKAGED_BACKBONE = "tf_efficientnet_lite2"
+"""The backbone where `model.weights` is 'package' and none is named: there is no package for resnet18."""
+
 _SOFT = one_of("soft")
 _WHOLE_IMAGES = needs({"paper.every_step": one_of(False)})
 _HIDDEN = needs({"paper.hide_image_probability": above(0)})
@@ -62,8 +65,17 @@ class DataConfig(Section):
 class ModelConfig(Section):
     """The network: one timm backbone under a recognition and a segmentation stream."""
 
-    backbone: str = Field("resnet18", min_length=1, description="a timm model with `features_only`")
-    weights: str = Field("hub", min_length=1, description="'hub', 'none' (random), or a safetensors file")
+    backbone: str = Field(
+        "resnet18",
+        min_length=1,
+        description=f"a timm model with `features_only`; left out with `weights: package`: {DEFAULT_PACKAGED_BACKBONE}",
+    )
+    weights: str = Field(
+        "hub",
+        min_length=1,
+        description="'hub', 'package' (from the extra `tag2mask[weights]`, without a hub), 'none' (random), or a "
+        "safetensors file",
+    )
     backbone_args: dict[str, Any] = Field(
         default_factory=dict, description="further arguments of `timm.create_model`, e.g. `pad_type: same`"
     )
@@ -79,6 +91,13 @@ class ModelConfig(Section):
     )
     head_channels: int = Field(256, ge=8, le=8192, description="channels of the segmentation head")
     head_dropout: Dropout = Field(0.1, description="dropout before the pixel classifier")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _packaged_backbone(cls, tree: Any) -> Any:
+        if isinstance(tree, Mapping) and tree.get("weights") == "package" and "backbone" not in tree:
+            return {**tree, "backbone": DEFAULT_PACKAGED_BACKBONE}
+        return tree
 
     @field_validator("backbone_args")
     @classmethod

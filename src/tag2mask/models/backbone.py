@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tag2mask.core.errors import ConfigError, WeightsError
+from tag2mask.models.packaged_weights import INSTALL, packaged_instead, packaged_state
 
 _NORMS = (nn.modules.batchnorm._BatchNorm,)
 
@@ -135,15 +136,22 @@ def load_backbone_weights(backbone: Backbone, weights: str) -> None:
 
     Args:
         backbone: the network to fill.
-        weights: 'hub' (timm downloads them), 'none' (stay random), or a safetensors file whose keys
-            are timm's; a classifier in the file is left out, half precision is widened.
+        weights: 'hub' (timm downloads them), 'package' (in an installed Python package, see
+            `tag2mask.models.packaged_weights`), 'none' (stay random), or a safetensors file whose keys are timm's; a
+            classifier is left out, half precision is widened.
 
     Raises:
-        WeightsError: no such file, damaged file, or weights of another network.
+        ConfigError: no package has weights of this backbone.
+        WeightsError: no such file, damaged file, weights of another network, or the hub cannot be reached.
     """
     if weights == "none":
         return
-    state = _hub_state(backbone.name) if weights == "hub" else read_safetensors(Path(weights))
+    if weights == "hub":
+        state = _hub_state(backbone.name)
+    elif weights == "package":
+        state = packaged_state(backbone.name)
+    else:
+        state = read_safetensors(Path(weights))
     own = backbone.net.state_dict()
     # timm renames some modules in its feature networks: `a.0.b` may become `a_0.b`.
     given = {key.replace(".", "_"): key for key in state}
@@ -174,7 +182,10 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
         WeightsError: no such file, or it is damaged or of another format.
     """
     if not path.is_file():
-        raise WeightsError(f"{path}: no such weights file; give a safetensors file, 'hub' or 'none'")
+        raise WeightsError(
+            f"{path}: no such weights file; give a safetensors file, 'hub' or 'none', or 'package' for weights from "
+            "the Python index"
+        )
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
@@ -188,9 +199,15 @@ def _hub_state(name: str) -> dict[str, Tensor]:
     try:
         return dict(timm.create_model(name, pretrained=True).state_dict())
     except Exception as error:  # timm and the hub raise many kinds; all mean the same to the user
+        reason = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
+        settings = " ".join(f"`{setting}`" for setting in packaged_instead(name))
+        config = timm.get_pretrained_cfg(name)
+        known_as = f" (on the hub: model.safetensors of {config.hf_hub_id})" if config and config.hf_hub_id else ""
         raise WeightsError(
-            f"cannot get the pretrained weights of '{name}' from the hub ({type(error).__name__}: {error}); "
-            "check the network connection, or download them once and give the safetensors file as model.weights"
+            f"cannot get the pretrained weights of '{name}' from the hub ({reason}); choose one of:\n"
+            f"1. a safetensors file of them{known_as}: `model.weights=FILE`\n"
+            f"2. ImageNet weights from the Python index: {INSTALL}, then {settings}\n"
+            "3. a mirror of the hub: set the environment variable HF_ENDPOINT to its address"
         ) from error
 
 

@@ -156,7 +156,7 @@ def _explained(hub: Any, name: str) -> Iterator[None]:
 def _without_paths(tree: dict[str, Any]) -> dict[str, Any]:
     """The content of model.yaml without the path of the weights that training began from."""
     model = dict(tree["config"]["model"])
-    if model.get("weights") not in ("hub", "none"):
+    if model.get("weights") not in ("hub", "package", "none"):
         model["weights"] = "none"
     return {**tree, "config": {**tree["config"], "model": model}}
 

@@ -32,6 +32,7 @@ from tag2mask.images.cache import image_reader
 from tag2mask.inference.backends.torch import TorchBackend
 from tag2mask.models.checkpoint import RunFolder, save_model
 from tag2mask.models.network import TagSegmenter, build_network
+from tag2mask.models.packaged_weights import packaged
 from tag2mask.models.precision import resolve_precision
 from tag2mask.training.augment import TrainTransform
 from tag2mask.training.callbacks.epoch_record import EpochRecord
@@ -95,6 +96,8 @@ def fit(
     lightning.seed_everything(config.training.seed, verbose=False)
     network = build_network(config, len(dataset.classes))  # before anything is written: it may be refused
     if rank_here() == 0:
+        if config.model.weights == "package":
+            _log.info("backbone %s, weights of %s", config.model.backbone, packaged(config.model.backbone).origin())
         describe_run(run, dataset, config, given=given)
     last = str(run.last_checkpoint) if resume and run.last_checkpoint.is_file() else None
     read = image_reader(config)
