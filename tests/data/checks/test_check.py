@@ -186,6 +186,9 @@ def tagged(root: Path, *groups: tuple[str, int]) -> Report:
             {"classes-never-alone", "classes-never-together"},
         ),
         ([("cat", 30), ("dog", 30), ("none", 9)], {"one-tag-per-image"}),
+        ([("cat dog", 60), ("dog", 5), ("none", 22)], {"classes-never-alone", "classes-nearly-always-together"}),
+        ([("cat", 30), ("dog", 30)], {"classes-one-or-other", "one-tag-per-image", "no-image-without-class"}),
+        ([("cat", 8), ("none", 9)], {"rare-classes", "few-different-images"}),
         ([("cat", 30), ("dog", 30), ("cat dog", 9)], {"no-image-without-class"}),
     ],
 )

@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.progress import progress_bar
 from tag2mask.core.record import ImageRecord
-from tag2mask.data.checks.duplicates import check_duplicates
+from tag2mask.data.checks.duplicates import check_duplicates, check_number
 from tag2mask.data.checks.finding import Finding, Report, ranked
 from tag2mask.data.checks.images import inspect_images
 from tag2mask.data.checks.masks import check_masks
@@ -109,6 +109,7 @@ def _image_findings(records: Sequence[ImageRecord], against: str | Path | None, 
         *check_readable([*unreadable, *unreadable_there]),
         *check_duplicates([*seen, *(replace(one, against=True) for one in seen_there)]),
         *check_sizes(seen),
+        *check_number(seen),
     ]
 
 

@@ -17,6 +17,12 @@ from tag2mask.images.decode import read_image
 FLAT = 2.0
 """Images with a smaller standard deviation of grey levels are empty; they all look alike."""
 
+MIN_DIFFERENT = 10
+"""With fewer different images nothing can be learned that holds for others."""
+
+ADVISED_DIFFERENT = 25
+"""Fewer different images are reported."""
+
 Kind = Literal["bytes", "pixels", "near"]
 _WORDS = {"bytes": "are the same file", "pixels": "have the same pixels", "near": "look nearly the same"}
 _CODES = {"bytes": "duplicate-files", "pixels": "duplicate-pixels", "near": "near-duplicates"}
@@ -24,13 +30,7 @@ _CODES = {"bytes": "duplicate-files", "pixels": "duplicate-pixels", "near": "nea
 
 def check_duplicates(seen: Sequence[InspectedImage]) -> list[Finding]:
     """Findings on images that occur more than once; each group is reported under its strongest similarity."""
-    by_bytes = _same(seen, lambda s: s.file_hash)
-    by_pixels = _same(seen, _confirmed_pixels(seen))
-    solid = [k for k, s in enumerate(seen) if s.spread >= FLAT]
-    near: list[tuple[int, int]] = []
-    if solid:
-        first = near_groups(np.stack([seen[k].hash for k in solid])).tolist()
-        near = [(solid[i], solid[j]) for j, i in enumerate(first) if i != j]
+    by_bytes, by_pixels, near = _pairs(seen)
     findings: list[Finding] = []
     known: set[frozenset[int]] = set()
     pairs: list[tuple[int, int]] = []
@@ -45,6 +45,43 @@ def check_duplicates(seen: Sequence[InspectedImage]) -> list[Finding]:
     if contradictory:
         findings.append(_contradictory([[seen[k] for k in group] for group in contradictory]))
     return findings
+
+
+def groups_of(seen: Sequence[InspectedImage]) -> list[int]:
+    """For each image the position of the first that is a copy or a near duplicate of it, its own if there is none."""
+    first = list(range(len(seen)))
+    for group in grouped(len(seen), [pair for pairs in _pairs(seen) for pair in pairs]):
+        for k in group:
+            first[k] = group[0]
+    return first
+
+
+def check_number(seen: Sequence[InspectedImage]) -> list[Finding]:
+    """A finding where too few of the images are different from each other, copies and near duplicates counted once."""
+    different = len({first for first, s in zip(groups_of(seen), seen, strict=True) if s.spread >= FLAT})
+    if not seen or different >= ADVISED_DIFFERENT:
+        return []
+    some = different >= MIN_DIFFERENT
+    return [
+        Finding(
+            "warning" if some else "error",
+            "few-different-images",
+            f"{different} different image{'s' * (different != 1)} among {len(seen)}, copies and near duplicates "
+            "counted once, empty ones not at all",
+            "the network learns them badly" if some else "the network learns these by heart: its masks mean nothing",
+            f"add images; {ADVISED_DIFFERENT} different ones are the least that is worth a try, some hundred are usual",
+        )
+    ]
+
+
+def _pairs(seen: Sequence[InspectedImage]) -> tuple[list[tuple[int, int]], list[tuple[int, int]], list[tuple[int, int]]]:
+    """Pairs that are the same file, that have the same pixels, and that look nearly the same."""
+    solid = [k for k, s in enumerate(seen) if s.spread >= FLAT]
+    near: list[tuple[int, int]] = []
+    if solid:
+        first = near_groups(np.stack([seen[k].hash for k in solid])).tolist()
+        near = [(solid[i], solid[j]) for j, i in enumerate(first) if i != j]
+    return _same(seen, lambda s: s.file_hash), _same(seen, _confirmed_pixels(seen)), near
 
 
 def _same(seen: Sequence[InspectedImage], key: Callable[[InspectedImage], Hashable]) -> list[tuple[int, int]]:

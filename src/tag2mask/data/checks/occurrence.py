@@ -16,6 +16,12 @@ from tag2mask.data.dataset import Dataset
 ENOUGH = 10
 """A class in fewer images says nothing about what it occurs with."""
 
+NEARLY = 0.9
+"""Share of the images from which on a class is in nearly all, and two classes are nearly always together."""
+
+EITHER = 0.95
+"""Share of the images that show one of two classes and not the other, from which on each is only "not the other"."""
+
 EXPECTED = 10.0
 """Two classes that never occur together are reported if chance would give so many images with both."""
 
@@ -35,6 +41,8 @@ def check_tags(dataset: Dataset) -> list[Finding]:
         *_rare(counts),
         *_everywhere(names, present, absent),
         *_always(names, present, absent, both),
+        *_nearly_always(names, present, absent, both),
+        *_either(names, present, absent),
         *_never(names, present, both, known),
         *_no_background(present),
     ]
@@ -76,7 +84,12 @@ def _everywhere(names: tuple[str, ...], present: NDArray[np.bool_], absent: NDAr
     without = dict(zip(names, absent.sum(0).tolist(), strict=True))
     usual = {name: n for name, n in zip(names, present.sum(0).tolist(), strict=True) if n >= MIN_IMAGES}
     everywhere = [name for name in usual if without[name] == 0]
-    nearly = {name: without[name] for name in usual if 0 < without[name] < min(ADVISED_IMAGES, usual[name] // 5)}
+    nearly = {
+        name: without[name]
+        for name in usual
+        if 0 < without[name]
+        and (without[name] < min(ADVISED_IMAGES, usual[name] // 5) or usual[name] >= NEARLY * (usual[name] + without[name]))
+    }
     if everywhere:
         findings.append(
             Finding(
@@ -94,11 +107,12 @@ def _everywhere(names: tuple[str, ...], present: NDArray[np.bool_], absent: NDAr
             Finding(
                 "warning",
                 "few-counterexamples",
-                f"{_classes(len(nearly))} that fewer than {ADVISED_IMAGES} images are without",
-                "the network hardly learns to tell the class from its surroundings",
+                f"{_classes(len(nearly))} that few images are without: fewer than {ADVISED_IMAGES}, or "
+                f"{100 - 100 * NEARLY:.0f} %",
+                "the network hardly learns to tell the class from its surroundings, and gives it the pixels of others",
                 "add images of the same surroundings without it",
                 classes=tuple(nearly),
-                details=tuple(f"{name} (absent from {_images(n)})" for name, n in nearly.items()),
+                details=tuple(f"{name} (in {usual[name]}, absent from {_images(n)})" for name, n in nearly.items()),
             )
         )
     return findings
@@ -147,6 +161,59 @@ def _always(
             )
         )
     return findings
+
+
+def _nearly_always(
+    names: tuple[str, ...], present: NDArray[np.bool_], absent: NDArray[np.bool_], both: NDArray[np.int64]
+) -> list[Finding]:
+    """Pairs that are together in nearly all images with one of them, of those where both are known."""
+    alone = present.astype(np.int64).T @ absent.astype(np.int64)
+    pairs = []
+    for i, j in combinations(range(len(names)), 2):
+        apart = int(alone[i, j] + alone[j, i])
+        if both[i, j] >= ENOUGH and 0 < apart and both[i, j] >= NEARLY * (both[i, j] + apart):
+            pairs.append((names[i], names[j], int(both[i, j]), apart))
+    if not pairs:
+        return []
+    groups = tuple((a, b) for a, b, _, _ in pairs)
+    return [
+        Finding(
+            "warning",
+            "classes-nearly-always-together",
+            f"{len(pairs)} pair{'s' * (len(pairs) != 1)} of classes that nearly always occur together",
+            "the tags hardly tell them apart: masks of one cover the other",
+            "add images with one of them alone, or make them one class",
+            classes=_unique(groups),
+            groups=groups,
+            details=tuple(f"{a} and {b} (together in {_images(n)}, apart in {apart})" for a, b, n, apart in pairs),
+        )
+    ]
+
+
+def _either(names: tuple[str, ...], present: NDArray[np.bool_], absent: NDArray[np.bool_]) -> list[Finding]:
+    """Pairs of classes of which nearly every image shows exactly one: a class is then "not the other" to the network."""
+    alone = present.astype(np.int64).T @ absent.astype(np.int64)
+    groups = tuple(
+        (names[i], names[j])
+        for i, j in combinations(range(len(names)), 2)
+        if min(alone[i, j], alone[j, i]) >= MIN_IMAGES and alone[i, j] + alone[j, i] >= EITHER * len(present)
+    )
+    if not groups:
+        return []
+    return [
+        Finding(
+            "warning",
+            "classes-one-or-other",
+            f"{len(groups)} pair{'s' * (len(groups) != 1)} of classes of which nearly every image shows exactly one",
+            "to tell the two apart one sign of either is enough, so the network need not find both: the masks of one "
+            "may show what the other lacks, and what both stand on is never seen without them",
+            "add images of the same surroundings with neither, tagged `none`; "
+            f"{ADVISED_IMAGES} help, as many as with one of them are better",
+            classes=_unique(groups),
+            groups=groups,
+            details=tuple(f"{a} or {b}" for a, b in groups),
+        )
+    ]
 
 
 def _never(
