@@ -19,7 +19,7 @@ _KEPT_SECONDS = 24 * 3600
 """Age from which a temporary file is left over, where nobody can say whether its process still runs."""
 
 _TEMPORARY = re.compile(r"\..*\.(?:(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-)?[a-z0-9_]{8}\.tmp(?:\.\w+)?", re.DOTALL)
-"""Names that `atomic_path` gives, with this machine's number and the process: the next run finds out whether it lives."""
+"""Names that `atomic_path` gives, with this machine and the process: the next run finds out whether it lives."""
 
 
 def make_folder(folder: Path) -> Path:

@@ -8,7 +8,9 @@ What "as displayed" means here:
 - 16-bit grey is scaled from its whole range (0..65535, or 0..4095 for 12-bit TIFF), not from the
   values that happen to occur; a TIFF that says "white is zero" is inverted;
 - 32-bit integer and floating point images have no agreed white: see `_scale_free_range`;
-- of an animation or a multi-page file, the first image.
+- of an animation, a multi-page file or a phone's file with several images (MPO), the first image;
+- HEIC is read where pi-heif or pillow-heif is installed;
+- a JPEG that lacks its end marker and nothing else is read (`note` says so); a truncated one is an error.
 
 All functions are safe to call from several threads: no global setting of Pillow is changed. (A
 program that sets Pillow's own `LOAD_TRUNCATED_IMAGES` gets what it asked for: truncated images
@@ -17,26 +19,26 @@ are then filled instead of refused.)
 
 from __future__ import annotations
 
+import io
 import math
 import os
 import re
-import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageFile, TiffImagePlugin
+from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
 from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.core.text import printable
+from tag2mask.images.exif import orientation_of
+from tag2mask.images.jpeg_end import stream_is_whole, with_end
+from tag2mask.images.kinds import HEIC, IMAGE_SUFFIXES, heic_plugin, kind_of_content, special_file
 
-IMAGE_SUFFIXES = frozenset(
-    {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".tif", ".tiff", ".gif"}
-    | {".ppm", ".pgm", ".pbm", ".pnm", ".avif"}
-)
-"""Suffixes, in lower case, of the files that count as images when a folder is listed."""
+__all__ = ["IMAGE_SUFFIXES", "image_size", "load_pixels", "max_pixels", "open_image", "read_image"]
 
 MAX_PIXELS_VARIABLE = "TAG2MASK_MAX_PIXELS"
 """Environment variable that sets another limit than `DEFAULT_MAX_PIXELS`."""
@@ -48,21 +50,30 @@ _TOO_LARGE_FOR_PILLOW = (
     "Pillow refuses an image of this format and size; make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
 )
 
-_FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "HEIF")
 
-_ORIENTATION_TAG = 274
 _PHOTOMETRIC_TAG = 262
 _BACK = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # orientation that undoes another
 _STRIP = 512
 _WIDTH_TAG, _HEIGHT_TAG, _BITS_TAG = 256, 257, 258
 
-_LOOKS_LIKE = (
+_DAMAGED = "the image is truncated or damaged"
+_AGAIN = "copy or download it again"
+
+_NO_IMAGE = (
     (re.compile(rb"\s*<(!doctype|html|head)", re.IGNORECASE), "a web page: the download failed"),
     (re.compile(rb"version https://git-lfs"), "a Git LFS pointer: run `git lfs pull`"),
-    (re.compile(rb"....ftyp(heic|heix|mif1|msf1)", re.DOTALL), "HEIC: convert it to JPEG"),
-    (re.compile(rb"%PDF"), "a PDF: export its pages as PNG"),
-    (re.compile(rb"\s*<(\?xml|svg)", re.IGNORECASE), "XML or SVG: export it as PNG"),
+    (re.compile(rb"\x00\x05\x16\x07"), "what macOS keeps beside a file: it is no image"),
 )
+
+
+def _said(error: object) -> str:
+    """What a library says, in one line without control characters."""
+    return printable(" ".join(str(error).split()))
+
+
+def _nobody(_: str) -> None:
+    """What is noted is dropped."""
 
 
 def max_pixels() -> int:
@@ -90,8 +101,12 @@ def max_pixels() -> int:
     return int(value)
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Path, *, note: Callable[[str], None] = _nobody) -> NDArray[np.uint8]:
     """Decode `path` as it is displayed.
+
+    Args:
+        path: the file.
+        note: called with what is odd about the file, in a sentence that names it, although it can be read.
 
     Returns:
         uint8 (H, W, 3), RGB, own memory, C-contiguous and writable.
@@ -100,13 +115,15 @@ def read_image(path: Path) -> NDArray[np.uint8]:
         DataError: the file is missing, a directory, empty, truncated or damaged, not an image, or
             larger than `max_pixels()`.
     """
-    with open_image(path) as image:
-        orientation = _orientation(image)
+    with open_image(path, whole=True, note=note) as image:
+        orientation = orientation_of(image)
         load_pixels(image, path)
         if isinstance(image, TiffImagePlugin.TiffImageFile):  # Pillow turns TIFF while loading
             orientation = 1
         if image.mode == "LAB":
-            raise DataError(f"{path}: colours are stored as CIE Lab, which cannot be read; convert it to RGB")
+            raise DataError(
+                f"{printable(path)}: colours are stored as CIE Lab, which cannot be read; convert it to RGB"
+            )
         if _is_deep(image):
             return np.ascontiguousarray(_turned(_deep_grey(image, path), _BACK[orientation]))
         return _to_rgb(image, orientation)
@@ -122,12 +139,17 @@ def image_size(path: Path) -> tuple[int, int]:
         width, height = image.size
         if isinstance(image, TiffImagePlugin.TiffImageFile):
             width, height = int(image.tag_v2[_WIDTH_TAG]), int(image.tag_v2[_HEIGHT_TAG])
-        return (width, height) if _orientation(image) >= 5 else (height, width)
+        return (width, height) if orientation_of(image) >= 5 else (height, width)
 
 
 @contextmanager
 def open_image(
-    path: Path, *, formats: tuple[str, ...] = _FORMATS, remedy: str = "convert it to JPEG or PNG"
+    path: Path,
+    *,
+    formats: tuple[str, ...] = _FORMATS,
+    remedy: str = "convert it to JPEG or PNG",
+    whole: bool = False,
+    note: Callable[[str], None] = _nobody,
 ) -> Iterator[ImageFile.ImageFile]:
     """Open the image `path` without decoding its pixels; it closes with the context.
 
@@ -135,34 +157,71 @@ def open_image(
         path: the file.
         formats: Pillow's names of the formats that may be read.
         remedy: what to do with a file in another format.
+        whole: check that a JPEG has its end marker, or supply it where nothing else is missing.
+        note: as in `read_image`; needs `whole`.
 
     Raises:
-        DataError: the file is missing, a directory, empty, not an image, or above `max_pixels()`.
+        DataError: the file is missing, a directory, a named pipe or a device, empty, not an image, above
+            `max_pixels()`, or (`whole`) a truncated JPEG.
     """
-    try:
-        stream = path.open("rb")
-    except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; check its name and folder") from error
-    except IsADirectoryError as error:
-        raise DataError(f"{path}: this is a folder, an image file was expected") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise DataError(f"{path}: cannot be read ({reason}); check its name and permissions") from error
-    with stream:
-        image = _identify(stream, path, formats, remedy)
+    shown = printable(path)
+    with _opened(path) as stream:
+        image = _identify(stream, shown, formats, remedy)
         try:
             width, height = image.size
             if width <= 0 or height <= 0:
-                raise DataError(f"{path}: the image is {width} x {height} pixels; replace the file")
+                raise DataError(f"{shown}: the image is {width} x {height} pixels; replace the file")
             limit = max_pixels() // (4 if _is_deep(image) else 1)
             if width * height > limit:
                 raise DataError(
-                    f"{path}: the image claims {width} x {height} pixels, the limit is {limit:,} pixels for its kind; "
+                    f"{shown}: the image claims {width} x {height} pixels, the limit is {limit:,} pixels for its kind; "
                     f"make it smaller, cut it into pieces, or set {MAX_PIXELS_VARIABLE} higher if you trust the file"
                 )
+            if whole and image.format == "JPEG" and not ImageFile.LOAD_TRUNCATED_IMAGES and not stream_is_whole(stream):
+                image = _ended(stream, shown)
+                note(f"{shown}: this JPEG lacks its end marker and nothing else, it is read")
             yield image
         finally:
             image.close()
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    """The file, open for reading; what is no file is not even opened, which may wait forever."""
+    shown = printable(path)
+    try:
+        if (what := special_file(path.stat().st_mode)) is not None:
+            raise DataError(f"{shown}: this is {what}, an image file was expected")
+        stream = path.open("rb")
+    except FileNotFoundError as error:
+        if path.is_symlink():
+            raise DataError(f"{shown}: a broken link; put the file itself there") from error
+        raise DataError(f"{shown}: no such file; check its name and folder") from error
+    except IsADirectoryError as error:
+        raise DataError(f"{shown}: this is a folder, an image file was expected") from error
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{shown}: cannot be read ({reason}); check its name and permissions") from error
+    with stream:
+        yield stream
+
+
+def _ended(stream: IO[bytes], shown: str) -> ImageFile.ImageFile:
+    """The JPEG in a file that lacks its end marker, opened with one.
+
+    Raises:
+        DataError: part of the image is missing, too.
+    """
+    stream.seek(0)
+    try:
+        data = with_end(stream.read())
+        if data is not None:
+            return JpegImagePlugin.JpegImageFile(io.BytesIO(data), shown)
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise DataError(f"{shown}: {_DAMAGED} ({_said(error)}); {_AGAIN}") from error
+    raise DataError(f"{shown}: {_DAMAGED} (the file ends before the image does); {_AGAIN}")
 
 
 def load_pixels(image: ImageFile.ImageFile, path: Path) -> None:
@@ -176,101 +235,59 @@ def load_pixels(image: ImageFile.ImageFile, path: Path) -> None:
     except MemoryError:
         raise
     except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: {_TOO_LARGE_FOR_PILLOW} ({error})") from error
+        raise DataError(f"{printable(path)}: {_TOO_LARGE_FOR_PILLOW} ({_said(error)})") from error
     except Exception as error:  # decoders raise nearly anything: OSError, ValueError, struct.error, ...
-        raise DataError(f"{path}: the image is truncated or damaged ({error}); copy or download it again") from error
+        raise DataError(f"{printable(path)}: {_DAMAGED} ({_said(error)}); {_AGAIN}") from error
 
 
-def _identify(stream: IO[bytes], path: Path, formats: tuple[str, ...], remedy: str) -> ImageFile.ImageFile:
+def _identify(stream: IO[bytes], shown: str, formats: tuple[str, ...], remedy: str) -> ImageFile.ImageFile:
     # Image.open would do, but for its limit of pixels, which is a global setting of the process.
     prefix = stream.read(512)
     if not prefix:
-        raise DataError(f"{path}: the file is empty (0 bytes); copy or download it again")
+        raise DataError(f"{shown}: the file is empty (0 bytes); {_AGAIN}")
     Image.init()
     damage: Exception | str | None = None
     for name in formats:
-        if name not in Image.OPEN:
-            continue
-        factory, accept = Image.OPEN[name]
         try:
-            accepted = accept is None or accept(prefix[:16])
+            factory, accepted = _factory(name, prefix)
             if isinstance(accepted, str):  # why this installation of Pillow cannot read the format
                 damage = accepted
             if isinstance(accepted, str) or not accepted:
                 continue
             stream.seek(0)
-            return factory(stream, str(path))
+            image: ImageFile.ImageFile = factory(stream, shown)
+            return image
         except MemoryError:
             raise
         except Image.DecompressionBombError as error:
-            raise DataError(f"{path}: {_TOO_LARGE_FOR_PILLOW} ({error})") from error
+            raise DataError(f"{shown}: {_TOO_LARGE_FOR_PILLOW} ({_said(error)})") from error
         except Exception as error:
             damage = error
-    likeness = next((what for pattern, what in _LOOKS_LIKE if pattern.match(prefix)), None)
-    if damage is not None and likeness is None:
+    kind = kind_of_content(prefix)
+    if damage is not None and (kind is None or (kind is HEIC and heic_plugin() is not None)):
         raise DataError(
-            f"{path}: the header is truncated, damaged or of a kind that cannot be read ({damage}); copy or "
-            f"download it again, or {remedy}"
+            f"{shown}: the header is truncated, damaged or of a kind that cannot be read ({_said(damage)}); {_AGAIN}, "
+            f"or {remedy}"
         )
+    if kind is not None:
+        raise DataError(
+            f"{shown}: not an image in a format that can be read (it looks like {kind.what}: {kind.remedy})"
+        )
+    likeness = next((what for pattern, what in _NO_IMAGE if pattern.match(prefix)), None)
     seen = f"it looks like {likeness}" if likeness else f"it starts with {prefix[:8]!r}"
-    raise DataError(f"{path}: not an image in a format that can be read ({seen}); {remedy}")
+    raise DataError(f"{shown}: not an image in a format that can be read ({seen}); {remedy}")
 
 
-def _orientation(image: ImageFile.ImageFile) -> int:
-    """EXIF orientation, 1 to 8; 1 if there is none or it cannot be read. Call before decoding."""
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        value = image.tag_v2.get(_ORIENTATION_TAG, 1)
-        return value if isinstance(value, int) and 1 <= value <= 8 else 1
-    exif = image.info.get("exif")
-    if exif is None and image.format == "PNG":
-        exif = _raw_profile(image) or _late_png_exif(image)
-    return _exif_orientation(exif) if isinstance(exif, bytes) else 1
-
-
-def _exif_orientation(exif: bytes) -> int:
-    # The first directory of a TIFF header, read here: Pillow warns of damaged EXIF or fails on it.
-    data = exif.removeprefix(b"Exif\x00\x00")
-    order = {b"II": "<", b"MM": ">"}.get(data[:2])
-    if order is None:
-        return 1
-    try:
-        (start,) = struct.unpack_from(order + "I", data, 4)
-        (count,) = struct.unpack_from(order + "H", data, start)
-        for entry in range(count):
-            tag, kind, _, value = struct.unpack_from(order + "HHIH", data, start + 2 + 12 * entry)
-            if tag == _ORIENTATION_TAG:
-                return value if kind == 3 and 1 <= value <= 8 else 1
-    except struct.error:
-        return 1
-    return 1
-
-
-def _raw_profile(image: ImageFile.ImageFile) -> bytes | None:
-    text = image.info.get("Raw profile type exif")
-    if not isinstance(text, str):
-        return None
-    try:
-        return bytes.fromhex("".join(text.split("\n")[3:]))
-    except ValueError:
-        return None
-
-
-def _late_png_exif(image: ImageFile.ImageFile) -> bytes | None:
-    """The eXIf chunk of a PNG at any position: behind the pixels, Pillow reads it only after decoding."""
-    stream = image.fp
-    if stream is None:
-        return None
-    position = stream.tell()
-    try:
-        stream.seek(8)
-        while len(head := stream.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", head)
-            if kind == b"eXIf":
-                return stream.read(length)
-            stream.seek(length + 4, 1)
-    finally:
-        stream.seek(position)
-    return None
+def _factory(name: str, prefix: bytes) -> tuple[Any, bool | str]:
+    """Pillow's class for a format, and whether it accepts a file that begins so, or why it cannot read it."""
+    if name == "HEIF":  # not registered with Pillow, whose list of formats belongs to the whole process
+        return heic_plugin(), heic_plugin() is not None and kind_of_content(prefix) is HEIC
+    if name not in Image.OPEN:
+        return None, False
+    factory, accept = Image.OPEN[name]
+    if name == "JPEG":  # not Pillow's factory, which looks for further images: in a damaged table, too
+        factory = JpegImagePlugin.JpegImageFile
+    return factory, True if accept is None else accept(prefix[:16])
 
 
 def _is_deep(image: Image.Image) -> bool:
@@ -341,7 +358,7 @@ def _scale_free_range(values: NDArray[Any], path: Path) -> NDArray[np.uint8]:
     else the image's own minimum to maximum.
     """
     if not np.isfinite(values).all():
-        raise DataError(f"{path}: pixels that are not finite numbers (nan, inf); save it as 8-bit or 16-bit")
+        raise DataError(f"{printable(path)}: pixels that are not finite numbers (nan, inf); save it as 8-bit or 16-bit")
     low, high = float(values.min()), float(values.max())
     ranges = [1.0] * (values.dtype.kind == "f") + [255.0, 65535.0]
     white = next((limit for limit in ranges if low >= 0 and high <= limit), None)

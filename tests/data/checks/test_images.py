@@ -13,7 +13,7 @@ from PIL import Image
 from tag2mask.core.record import ImageRecord
 from tag2mask.data.checks import images
 from tag2mask.data.checks.images import InspectedImage, UnreadableImage, inspect_image, inspect_images
-from tag2mask.data.checks.jpeg_end import jpeg_is_whole
+from tag2mask.images.jpeg_end import jpeg_is_whole
 from tests.data.checks.generated import clouds
 
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -62,6 +62,39 @@ def test_download_padded_with_zeros_is_truncated(name: str, tmp_path: Path) -> N
     broken = look(tmp_path / "a.jpg", data[:cut] + bytes(len(data) - cut))
     assert isinstance(broken, UnreadableImage)
     assert broken.truncated
+
+
+@pytest.mark.parametrize("name", ["baseline", "progressive", "restarts"])
+@pytest.mark.parametrize("padding", [0, 3000])
+@pytest.mark.parametrize("reduced", [False, True])
+def test_a_jpeg_that_lacks_its_end_marker_alone_is_read(
+    name: str, padding: int, reduced: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if reduced:
+        monkeypatch.setattr(images, "REDUCED_ABOVE", 1)
+    data = encoded(FORMATS[name][1])
+    whole = look(tmp_path / "a.jpg", data)
+    ended = look(tmp_path / "a.jpg", data[:-2] + bytes(padding))
+    assert isinstance(whole, InspectedImage)
+    assert isinstance(ended, InspectedImage)
+    assert not whole.notes
+    [note] = ended.notes
+    assert "a.jpg: this JPEG lacks its end marker and nothing else" in note
+    assert ended.pixel_hash == whole.pixel_hash
+    for missing in range(3, 40):
+        cut = look(tmp_path / "a.jpg", data[:-missing] + bytes(padding))
+        assert isinstance(cut, UnreadableImage), f"{missing} bytes are missing"
+        assert "the file ends before the image does" in cut.reason or "truncated" in cut.reason
+
+
+def test_a_progressive_jpeg_cut_between_scans_is_truncated(tmp_path: Path) -> None:
+    data = encoded(FORMATS["progressive"][1])
+    scans = [k for k in range(len(data) - 1) if data[k : k + 2] == b"\xff\xda"]
+    tables = [max(data.rfind(b"\xff\xc4", 0, k), 0) for k in scans]
+    assert len(scans) > 3
+    for scan, table in list(zip(scans, tables, strict=True))[1:]:
+        for end in (scan, table):
+            assert isinstance(look(tmp_path / "a.jpg", data[:end] + bytes(99)), UnreadableImage)
 
 
 def test_end_of_a_preview_is_not_the_end_of_the_file() -> None:

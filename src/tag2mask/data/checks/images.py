@@ -16,7 +16,7 @@ from PIL import Image
 from tag2mask.core.errors import DataError
 from tag2mask.core.machine import usable_cores
 from tag2mask.core.record import ImageRecord
-from tag2mask.data.checks.jpeg_end import jpeg_is_whole
+from tag2mask.core.text import printable
 from tag2mask.data.checks.perceptual import perceptual_hash
 from tag2mask.images.decode import image_size, load_pixels, open_image, read_image
 
@@ -24,8 +24,6 @@ REDUCED_ABOVE = 3_000_000
 """JPEGs with more pixels are decoded at 1/2 to 1/8 of their size; all their data is still read."""
 
 REDUCED_SIDE = 512
-
-_BROKEN_OFF = "the file ends before the image does; copy or download it again"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +39,7 @@ class InspectedImage:
         reduced: the pixels were decoded at a reduced size.
         spread: standard deviation of its grey levels.
         hash: int8 (255,), see `perceptual_hash`.
+        notes: what is odd about the file, although it can be read.
         against: it is not of the dataset, but of the folder that this is checked against.
     """
 
@@ -52,6 +51,7 @@ class InspectedImage:
     reduced: bool
     spread: float
     hash: NDArray[np.int8]
+    notes: tuple[str, ...] = ()
     against: bool = False
 
     @property
@@ -110,6 +110,7 @@ def inspect_images(
 def inspect_image(record: ImageRecord) -> InspectedImage | UnreadableImage:
     """Decode one image."""
     path = record.path
+    notes: list[str] = []
     try:
         with open_image(path) as image:
             kind, stored = image.format, (image.height, image.width)
@@ -118,17 +119,19 @@ def inspect_image(record: ImageRecord) -> InspectedImage | UnreadableImage:
         return UnreadableImage(record, False, str(error))
     try:
         data = path.read_bytes()
-        if kind in {"JPEG", "MPO"} and not jpeg_is_whole(data):
-            return UnreadableImage(record, True, f"{path}: {_BROKEN_OFF}")
         turned = size != stored
         reduced = kind == "JPEG" and size[0] * size[1] > REDUCED_ABOVE and not turned
-        pixels = _reduced(path) if reduced else read_image(path)
+        pixels = _reduced(path, notes) if reduced else read_image(path, note=notes.append)
     except OSError as error:
-        return UnreadableImage(record, False, f"{path}: cannot be read ({error.strerror}); check its permissions")
+        return UnreadableImage(
+            record, False, f"{printable(path)}: cannot be read ({error.strerror}); check its permissions"
+        )
     except DataError as error:
         return UnreadableImage(record, True, str(error))
     except MemoryError:
-        return UnreadableImage(record, False, f"{path}: too large for the memory of this machine; make it smaller")
+        return UnreadableImage(
+            record, False, f"{printable(path)}: too large for the memory of this machine; make it smaller"
+        )
     grey = np.asarray(cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY), np.uint8)
     return InspectedImage(
         record=record,
@@ -139,6 +142,7 @@ def inspect_image(record: ImageRecord) -> InspectedImage | UnreadableImage:
         reduced=reduced,
         spread=float(cv2.meanStdDev(grey)[1][0, 0]),
         hash=perceptual_hash(grey),
+        notes=tuple(notes),
     )
 
 
@@ -149,9 +153,9 @@ def pixel_hash(pixels: NDArray[np.uint8]) -> bytes:
     return digest.digest()
 
 
-def _reduced(path: Path) -> NDArray[np.uint8]:
+def _reduced(path: Path, notes: list[str]) -> NDArray[np.uint8]:
     """A JPEG at the smallest scale that its format gives with both sides at least `REDUCED_SIDE`."""
-    with open_image(path) as image:
+    with open_image(path, whole=True, note=notes.append) as image:
         image.draft(None, (REDUCED_SIDE, REDUCED_SIDE))
         load_pixels(image, path)
         return np.array(Image.Image.convert(image, "RGB"))

@@ -1,4 +1,4 @@
-"""Images that are unlike the others in size, aspect ratio or content."""
+"""Images that cannot be read, or are unlike the others in size, aspect ratio, content or file."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from tag2mask.core.text import counted, printable
 from tag2mask.data.checks.duplicates import FLAT
 from tag2mask.data.checks.finding import Finding, Severity
 from tag2mask.data.checks.images import InspectedImage, UnreadableImage
@@ -45,6 +46,11 @@ _WORDS: dict[str, tuple[Severity, str, str, str]] = {
         "tag2mask uses them upright; masks or boxes drawn in a tool that ignores the entry do not fit",
         "nothing, if your other tools show them upright too; else store them upright",
     ),
+    "jpegs-without-end": (
+        "note", "JPEG without its end marker, and nothing else is missing",
+        "they are read; other programs may refuse them or warn",
+        "nothing, or store them again",
+    ),
 }  # fmt: skip
 
 
@@ -72,7 +78,7 @@ def check_readable(unreadable: Sequence[UnreadableImage]) -> list[Finding]:
 
 
 def check_sizes(seen: Sequence[InspectedImage]) -> list[Finding]:
-    """Findings on images that are tiny, empty, rotated by EXIF, or of an unusual size."""
+    """Findings on images that are tiny, empty, rotated by EXIF, of an unusual size, or without the end of a JPEG."""
     if not seen:
         return []
     sides = np.array([s.size for s in seen], float)
@@ -85,6 +91,7 @@ def check_sizes(seen: Sequence[InspectedImage]) -> list[Finding]:
         "size-outliers": ((long > SIZE_FACTOR * middle) | (long < middle / SIZE_FACTOR)) & ~tiny,
         "aspect-outliers": (long / short > ASPECT_FACTOR * usual) & ~tiny,
         "turned-by-exif": np.array([s.turned for s in seen]),
+        "jpegs-without-end": np.array([bool(s.notes) for s in seen]),
     }
     findings = []
     for code, (severity, what, consequence, remedy) in _WORDS.items():
@@ -94,15 +101,11 @@ def check_sizes(seen: Sequence[InspectedImage]) -> list[Finding]:
                 Finding(
                     severity,
                     code,
-                    f"{_images(len(those))}: {what.format(middle=middle, usual=usual)}",
+                    f"{counted(len(those), 'images')}: {what.format(middle=middle, usual=usual)}",
                     consequence,
                     remedy,
                     images=tuple(s.name for s in those),
-                    details=tuple(f"{s.name} ({s.size[1]} x {s.size[0]})" for s in those),
+                    details=tuple(f"{printable(s.name)} ({s.size[1]} x {s.size[0]})" for s in those),
                 )
             )
     return findings
-
-
-def _images(number: int) -> str:
-    return f"{number} image{'s' * (number != 1)}"
