@@ -31,6 +31,8 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps((estimated or result).to_dict(), ensure_ascii=False, indent=1))
         return
+    for note in result.notes:
+        say(note)
     width = max(len(name) for name, _ in result.table())
     for name, value in result.table():
         say(f"{name:<{width}}  {value:>5}")

@@ -9,19 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from tag2mask.core.constants import IGNORE_INDEX
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
+from tag2mask.data.image_masks import MaskOfImage, find_masks, read_all
 from tag2mask.data.problem import Problem
 from tag2mask.data.readers.json_file import read_json, shown
 from tag2mask.images.decode import image_size
-from tag2mask.images.folder import FolderIndex, without_suffix
-from tag2mask.masks import mask_path, read_mask, write_mask
+from tag2mask.images.folder import without_suffix
+from tag2mask.masks import mask_path, write_label_map, write_mask
 from tag2mask.masks.formats.coco import CocoMaskError, coco_mask
 
+_NOTHING = "no corrected mask is of any image here"
 _EXPECTED = "expected a folder of mask PNGs, or COCO JSON with `images`, `annotations` and `categories`"
 
 
@@ -38,11 +36,12 @@ def with_corrected(
         records: of the dataset.
         source: folder of mask PNGs named like their images, or a COCO JSON file.
         classes: names in the order of their indices.
-        problems: masks that cannot be used are added here.
+        problems: masks that cannot be used, and what was guessed, are added here.
         unpack: folder for the masks of a COCO file.
 
     Raises:
-        DataError: no mask belongs to any image, or the source cannot be read.
+        DataError: no mask belongs to any image, none can be used, all hold 0 and 255 alone, or the source cannot be
+            read.
     """
     if not source.exists():
         raise DataError(f"{source}: no such file or folder; {_EXPECTED}")
@@ -50,47 +49,36 @@ def with_corrected(
         if unpack is None:
             raise DataError(f"{source}: masks inside a file; name a folder to unpack them into as `unpack`")
         found = _from_coco(records, source, classes, problems, unpack)
+        by_name = {record.name: found[base] for record in records if (base := _base(record)) in found}
+        spare = sorted(set(found) - {_base(record) for record in records})
     else:
-        index = FolderIndex(source, follow_links=True)
-        found = {without_suffix(name): path for name, path in index.files.items() if name.lower().endswith(".png")}
-    known = {unicodedata.normalize("NFC", without_suffix(record.name)) for record in records}
-    if not known & set(found):
-        raise DataError(f"{source}: no corrected mask is of any image here; e.g. {next(iter(sorted(known)), '?')}.png")
-    spare = sorted(set(found) - known)
+        masks = find_masks(records, source, nothing=_NOTHING)
+        problems += [Problem("masks of another tool", note, level="note") for note in masks.notes]
+        refused = masks.files.refused.items()
+        problems += [Problem("corrected mask not usable", f"{source / name}: {why}") for name, why in refused]
+        by_name, spare = masks.paths, sorted(masks.spare)
+    if not by_name:
+        raise DataError(f"{source}: {_NOTHING}; its images are others")
     if spare:
         message = f"{source}: {len(spare)} masks are of no image here, such as {spare[0]}"
         problems.append(Problem("corrected mask without image", message))
-    result = []
-    for record in records:
-        path = found.get(unicodedata.normalize("NFC", without_suffix(record.name)))
-        result.append(record if path is None else _assigned(record, path, classes, problems))
-    return result
+    usable = read_all(records, by_name, classes, source, problems, kind="corrected mask not usable")
+    return [
+        _assigned(record, usable[record.name], classes, problems) if record.name in usable else record
+        for record in records
+    ]
 
 
-def _assigned(record: ImageRecord, path: Path, classes: Sequence[str], problems: list[Problem]) -> ImageRecord:
-    try:
-        mask = read_mask(path)
-        if mask.shape != (size := image_size(record.path)):
-            raise DataError(
-                f"{path}: the mask is {mask.shape[1]} x {mask.shape[0]}, its image {size[1]} x {size[0]}; "
-                "export it at the size of the image"
-            )
-        shows = shown_classes(mask)
-        if shows and max(shows) > len(classes):
-            raise DataError(f"{path}: class index {max(shows)}, but there are {len(classes)} classes")
-    except DataError as error:
-        problems.append(Problem("corrected mask not usable", str(error), record.name))
-        return record
-    names = {classes[index - 1] for index in shows}
+def _assigned(record: ImageRecord, mask: MaskOfImage, classes: Sequence[str], problems: list[Problem]) -> ImageRecord:
+    names = {classes[index - 1] for index in mask.shows}
     if extra := sorted(names - record.present - record.unknown):
         message = f"{record.name}: its corrected mask shows {', '.join(extra)}, its tags do not; the mask counts"
         problems.append(Problem("tag added from corrected mask", message, record.name, "note"))
-    return replace(record, corrected=path, tags=record.present | names, unknown=record.unknown - names)
+    return replace(record, corrected=mask.path, tags=record.present | names, unknown=record.unknown - names)
 
 
-def shown_classes(mask: NDArray[np.uint8]) -> list[int]:
-    """Class indices that occur in a mask, without background and `IGNORE_INDEX`."""
-    return [int(index) for index in np.unique(mask) if index not in (0, IGNORE_INDEX)]
+def _base(record: ImageRecord) -> str:
+    return unicodedata.normalize("NFC", without_suffix(record.name))
 
 
 def _from_coco(
@@ -105,7 +93,7 @@ def _from_coco(
         if isinstance(annotation, dict) and _is_id(annotation.get("image_id")):
             by_image.setdefault(annotation["image_id"], []).append(annotation)
     wanted = {unicodedata.normalize("NFC", without_suffix(record.name)): record for record in records}
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:12]
+    folder = unpack / f"corrected-{hashlib.sha256(path.read_bytes()).hexdigest()[:12]}"
     found: dict[str, Path] = {}
     for image in parts["images"]:
         name = image.get("file_name") if isinstance(image, dict) else None
@@ -127,9 +115,10 @@ def _from_coco(
             except CocoMaskError as error:
                 problems.append(Problem("corrected mask not usable", f"{path.name}, {name}: {error}", record.name))
                 continue
-            target = mask_path(unpack / f"corrected-{digest}", record.name)
-            write_mask(target, mask)
-            found[key] = target
+            found[key] = mask_path(folder, record.name)
+            write_mask(found[key], mask)
+    if folder.is_dir():
+        write_label_map(folder, classes)  # so that no label map above it counts
     return found
 
 

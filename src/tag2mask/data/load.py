@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -12,11 +11,12 @@ from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
 from tag2mask.data.corrected import with_corrected
 from tag2mask.data.dataset import Dataset
+from tag2mask.data.image_masks import with_gt_masks
 from tag2mask.data.problem import Problem, listed
 from tag2mask.data.readers.sources import FILES, read_source, recognise_file
 from tag2mask.data.resolve import class_names, resolved
 from tag2mask.images.decode import image_size, read_image
-from tag2mask.images.folder import FolderIndex, check_mask_names, is_image_name, without_suffix
+from tag2mask.images.folder import FolderIndex, check_mask_names
 from tag2mask.masks.class_names import read_classes
 
 _THREADS = 2
@@ -49,7 +49,7 @@ def load_dataset(
     check_mask_names(record.name for record in records)
     records = _readable(records, verify, problems)
     if masks is not None:
-        records = _with_masks(records, Path(masks), problems)
+        records = with_gt_masks(records, Path(masks), names, problems)
     if corrected is not None:
         records = with_corrected(records, Path(corrected), names, problems, unpack)
     dataset = Dataset(listing.index.root, names, tuple(records), tuple(problems), listing.source)
@@ -136,22 +136,6 @@ def _readable(records: Sequence[ImageRecord], verify: bool, problems: list[Probl
         if text is not None
     )
     return [record for record, text in zip(records, troubles, strict=True) if text is None]
-
-
-def _with_masks(records: list[ImageRecord], masks: Path, problems: list[Problem]) -> list[ImageRecord]:
-    index = FolderIndex(masks, follow_links=True)
-    by_name = {without_suffix(name): path for name, path in index.files.items() if is_image_name(name)}
-    paired = [
-        replace(record, gt_mask=by_name.get(unicodedata.normalize("NFC", without_suffix(record.name))))
-        for record in records
-    ]
-    missing = [record.name for record in paired if record.gt_mask is None]
-    if len(missing) == len(records) and records:
-        raise DataError(f"{masks}: no mask for any image; expected e.g. {without_suffix(records[0].name)}.png")
-    if missing:
-        message = f"{len(missing)} images have no mask in {masks}, such as {missing[0]}"
-        problems.append(Problem("missing mask", message, level="note"))
-    return paired
 
 
 def _path(value: str | Path | None) -> Path | None:

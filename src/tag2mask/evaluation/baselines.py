@@ -9,7 +9,7 @@ import numpy as np
 from tag2mask.data import Dataset
 from tag2mask.evaluation.metrics import confusion_matrix, mean_iou
 from tag2mask.inference.segmenter import Segmenter
-from tag2mask.masks import read_mask
+from tag2mask.masks.interpret import interpret_mask
 from tag2mask.method.class_scores import thresholded_cam as cam_mask
 
 THRESHOLDS = (0.2, 0.3, 0.4, 0.5, 0.6)
@@ -21,7 +21,7 @@ def all_background(dataset: Dataset) -> float:
     confusion = np.zeros((size, size), dtype=np.int64)
     for record in dataset.records:
         if record.gt_mask is not None:
-            target = read_mask(record.gt_mask)
+            target, _ = interpret_mask(record.gt_mask, dataset.classes)
             confusion += confusion_matrix(np.zeros_like(target), target, size)
     return mean_iou(confusion)
 
@@ -46,7 +46,7 @@ def thresholded_cam(
     for record in dataset.records:
         if record.gt_mask is None:
             continue
-        target = read_mask(record.gt_mask)
+        target, _ = interpret_mask(record.gt_mask, dataset.classes)
         steps, positions = segmenter.steps(record.path, record.present, deep=True)
         for threshold, confusion in confusions.items():
             confusion += confusion_matrix(cam_mask(steps, positions, threshold), target, size)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -16,15 +17,18 @@ from numpy.typing import NDArray
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
 from tag2mask.data.dataset import Dataset
-from tag2mask.evaluation.metrics import confusion_matrix, iou_per_class, mean_iou, pixel_accuracy
-from tag2mask.images.folder import FolderIndex, check_mask_names, without_suffix
-from tag2mask.masks import mask_path, read_mask
+from tag2mask.evaluation.metrics import iou_per_class, mean_iou, pixel_accuracy
+from tag2mask.evaluation.pairs import CountedPairs, MaskPairs, count_pairs, paired_masks
+from tag2mask.evaluation.worth import nothing_but_background, warnings_of
+from tag2mask.masks import mask_path
 from tag2mask.masks.class_names import read_classes
 
 Classes = str | PathLike[str] | Sequence[str]
 """Names without background in the order of their class indices, or a file of them."""
 
 _THREADS = 2
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +42,8 @@ class Evaluation:
         pixel_accuracy: share of scored pixels that are right, in [0, 1].
         confusion: int64 (C + 1, C + 1), rows target, columns preds, background first.
         extra: number of predicted masks without ground truth, which are not scored.
+        warnings: what makes the scores worth less than they look, such as classes that never occur.
+        notes: what was guessed or left out.
     """
 
     images: int
@@ -46,10 +52,12 @@ class Evaluation:
     pixel_accuracy: float
     confusion: NDArray[np.int64]
     extra: int = 0
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def summary(self) -> str:
-        """The result in one line: `mIoU 61.23 over 223 images`."""
-        return f"mIoU {100 * self.miou:.2f} over {self.images} images"
+        """The result in one line: `mIoU 61.23 over 223 images`; it says if that is the score of background alone."""
+        return f"mIoU {100 * self.miou:.2f} over {self.images} images{nothing_but_background(self.confusion)}"
 
     def table(self) -> list[tuple[str, str]]:
         """Rows (class, IoU times 100 with one decimal); `-` for a class absent from both sides."""
@@ -64,6 +72,8 @@ class Evaluation:
             "IoU": {name: None if math.isnan(iou) else iou for name, iou in self.iou.items()},
             "pixel_accuracy": self.pixel_accuracy,
             "confusion": self.confusion.tolist(),
+            "warnings": list(self.warnings),
+            "notes": list(self.notes),
         }
 
 
@@ -88,6 +98,7 @@ class Estimate:
         return (
             f"mIoU {100 * one.miou:.1f}, {100 * self.confidence:.0f} % interval "
             f"{100 * self.low:.1f} to {100 * self.high:.1f}, from {one.images} images"
+            f"{nothing_but_background(one.confusion)}"
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -102,17 +113,20 @@ def evaluate(
     """Score a folder of masks against a folder of ground truth.
 
     Masks are paired by name, in subfolders too, and scored at their size in one confusion matrix; see
-    `tag2mask.evaluation.metrics`.
+    `tag2mask.evaluation.metrics`. Masks of other tools are read by their label map and paired by similar names; the
+    result's `notes` say so.
 
     Args:
-        predicted: folder of predicted masks, palette or 8-bit grey PNGs of class indices.
+        predicted: folder of predicted masks: PNGs of class indices, or of colours with `labelmap.txt` beside them
+            (`tag2mask.masks.interpret`).
         ground_truth: folder of ground truth; each mask needs a prediction of its size. 255 is not scored.
         classes: names without background in the order of their class indices, or a file of them.
         threads: masks read at the same time.
 
     Raises:
         DataError: a prediction is missing, of another size or damaged, a class index is out of
-            range, or there is nothing to score; the message names the file.
+            range, a colour has no meaning, all ground truth is of 0 and 255 alone, or there is nothing to score; the
+            message names the file.
 
     >>> from tempfile import mkdtemp
     >>> from tag2mask.masks import write_mask
@@ -125,8 +139,11 @@ def evaluate(
     >>> result.iou["cat"] == 2 / 3
     True
     """
-    pairs, extra = _paired(Path(predicted), Path(ground_truth))
-    return evaluate_pairs(pairs, classes, threads=threads, extra=extra)
+    names = _names(classes)
+    found = paired_masks(Path(predicted), Path(ground_truth), names)
+    evaluation = _score(count_pairs(found.pairs, names, threads=threads), found, names)
+    _warn(evaluation)
+    return evaluation
 
 
 def estimate(
@@ -157,16 +174,17 @@ def estimate(
     Raises:
         DataError: as `evaluate`; or there are fewer than two images.
     """
-    pairs, extra = _paired(Path(predicted), Path(ground_truth))
-    if len(pairs) < 2:
-        raise DataError(f"{ground_truth}: one mask says nothing of the spread; draw at least 2 images, better 30")
     names = _names(classes)
-    with ThreadPoolExecutor(max(1, min(threads, len(pairs)))) as pool:
-        confusions = np.stack(list(pool.map(lambda pair: _sum([pair], len(names)), pairs)))
-    evaluation = _score(confusions, pairs, names, extra)
+    found = paired_masks(Path(predicted), Path(ground_truth), names)
+    count = len(found.pairs)
+    if count < 2:
+        raise DataError(f"{ground_truth}: one mask says nothing of the spread; draw at least 2 images, better 30")
+    counted = count_pairs(found.pairs, names, threads=threads, each=True)
+    evaluation = _score(counted, found, names)
+    _warn(evaluation)
     # Not scipy.stats.bootstrap: it would hold the matrices of every resample, instead of counts of images.
-    draws = np.random.default_rng(seed).multinomial(len(pairs), np.full(len(pairs), 1 / len(pairs)), resamples)
-    sums = np.tensordot(draws, confusions, axes=1)
+    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
+    sums = np.tensordot(draws, counted.confusions, axes=1)
     scores = [mean_iou(one) for one in sums]
     low, high = np.nanquantile(scores, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Estimate(evaluation, float(low), float(high), confidence)
@@ -189,10 +207,7 @@ def evaluate_pairs(
     if not pairs:
         raise DataError("no pair of a predicted mask and its ground truth, so there is nothing to score")
     names = _names(classes)
-    threads = max(1, min(threads, len(pairs)))
-    with ThreadPoolExecutor(threads) as pool:
-        parts = list(pool.map(lambda k: _sum(pairs[k::threads], len(names)), range(threads)))
-    return _score(np.stack(parts), pairs, names, extra)
+    return _score(count_pairs(pairs, names, threads=threads), MaskPairs(tuple(pairs), extra), names)
 
 
 def scored_records(predicted: Path, dataset: Dataset) -> list[tuple[ImageRecord, Path, Path]]:
@@ -229,62 +244,46 @@ def evaluate_dataset(predicted: str | PathLike[str], dataset: Dataset) -> Evalua
     return evaluate_pairs(pairs, dataset.classes) if pairs else None
 
 
+def _warn(evaluation: Evaluation) -> None:
+    for line in evaluation.warnings:
+        _log.warning("%s", line)
+
+
 def _names(classes: Classes) -> tuple[str, ...]:
-    """Names of the classes, background first."""
+    """Names of the classes, without background."""
     source = Path(classes) if isinstance(classes, str | PathLike) else classes
-    return "background", *read_classes(source)
+    return read_classes(source)
 
 
-def _paired(predicted_dir: Path, gt_dir: Path) -> tuple[list[tuple[Path, Path]], int]:
-    """Pairs of a predicted mask and its ground truth, and the number of predictions without one."""
-    target = _masks(gt_dir)
-    predicted = _masks(predicted_dir)
-    if not target:
-        raise DataError(f"{gt_dir}: no PNG mask in this folder; give the folder of ground truth")
-    missing = [name for name in target if name not in predicted]
-    if missing:
-        raise DataError(
-            f"{predicted_dir / missing[0]}.png: no prediction for this mask ({len(missing)} of {len(target)} are "
-            "missing); predict all images of the split"
-        )
-    pairs = [(predicted[name], path) for name, path in target.items()]
-    return pairs, len(predicted) - len(pairs)
-
-
-def _score(
-    confusions: NDArray[np.int64], pairs: Sequence[tuple[Path, Path]], names: Sequence[str], extra: int
-) -> Evaluation:
-    confusion: NDArray[np.int64] = confusions.sum(axis=0)
+def _score(counted: CountedPairs, found: MaskPairs, classes: Sequence[str]) -> Evaluation:
+    confusion: NDArray[np.int64] = counted.confusions.sum(axis=0)
+    predicted, ground_truth = (_common([pair[side] for pair in found.pairs]) for side in (0, 1))
     if not confusion.any():
-        folder = pairs[0][1].parent
-        raise DataError(f"{folder}: every pixel of every mask is 255 (ignore), so there is nothing to score")
-    iou = {name: float(value) for name, value in zip(names, iou_per_class(confusion), strict=True)}
-    return Evaluation(len(pairs), mean_iou(confusion), iou, pixel_accuracy(confusion), confusion, extra)
+        raise DataError(f"{ground_truth}: every pixel of every mask is 255 (ignore), so there is nothing to score")
+    counted.target.check(ground_truth, classes)
+    counted.preds.check(predicted, classes)
+    values = zip(("background", *classes), iou_per_class(confusion).tolist(), strict=True)
+    notes = (
+        *found.notes,
+        *counted.target.notes(ground_truth, what="ground truth mask"),
+        *counted.preds.notes(predicted, what="predicted mask"),
+    )
+    return Evaluation(
+        images=len(found.pairs),
+        miou=mean_iou(confusion),
+        iou=dict(values),
+        pixel_accuracy=pixel_accuracy(confusion),
+        confusion=confusion,
+        extra=found.extra,
+        warnings=tuple(warnings_of(confusion, classes)),
+        notes=notes,
+    )
 
 
-def _masks(folder: Path) -> dict[str, Path]:
-    """PNG files of a folder and its subfolders by their relative names without suffix."""
-    index = FolderIndex(folder, follow_links=True)
-    for name, why in index.refused.items():
-        raise DataError(f"{folder / name}: {why}")
-    names = [name for name in sorted(index.files) if name.lower().endswith(".png")]
-    check_mask_names(names)
-    return {without_suffix(name): index.files[name] for name in names}
-
-
-def _sum(pairs: Sequence[tuple[Path, Path]], num_classes: int) -> NDArray[np.int64]:
-    """Summed confusion matrices of pairs, (C, C)."""
-    total = np.zeros((num_classes, num_classes), np.int64)
-    for predicted, gt_mask in pairs:
-        preds, target = read_mask(predicted), read_mask(gt_mask)
-        if preds.shape != target.shape:
-            raise DataError(
-                f"{predicted}: prediction is {preds.shape[0]} x {preds.shape[1]} (height x width), its ground truth "
-                f"{target.shape[0]} x {target.shape[1]}; write masks at the size of the original image"
-            )
-        try:
-            total += confusion_matrix(preds, target, num_classes)
-        except ValueError as error:
-            wrong = gt_mask if str(error).startswith("target") else predicted
-            raise DataError(f"{wrong}: {error}; are the classes those of this mask?") from error
-    return total
+def _common(paths: Sequence[Path]) -> Path:
+    """The folder that all files lie in, for messages."""
+    folders = {str(path.parent) for path in paths}
+    try:
+        return Path(os.path.commonpath(folders))
+    except ValueError:  # on several drives, or some absolute and some not
+        return paths[0].parent

@@ -22,6 +22,8 @@ from numpy.typing import NDArray
 
 from tag2mask.core.constants import IGNORE_INDEX
 
+_PIECE = 1 << 22  # pixels counted together, which takes 8 bytes for each
+
 
 def confusion_matrix(preds: NDArray[Any], target: NDArray[Any], num_classes: int) -> NDArray[np.int64]:
     """Count pixels by their true and their predicted class.
@@ -42,9 +44,14 @@ def confusion_matrix(preds: NDArray[Any], target: NDArray[Any], num_classes: int
     [[1, 1], [0, 1]]
     """
     _validate(preds, target, num_classes)
-    keep = target != IGNORE_INDEX
-    pairs = target[keep].astype(np.int64) * num_classes + preds[keep]
-    return np.bincount(pairs, minlength=num_classes * num_classes).reshape(num_classes, num_classes)
+    total = np.zeros(num_classes * num_classes, np.int64)
+    flat_target, flat_preds = target.ravel(), preds.ravel()
+    for start in range(0, flat_target.size, _PIECE):
+        part = flat_target[start : start + _PIECE]
+        keep = part != IGNORE_INDEX
+        pairs = part[keep].astype(np.int64) * num_classes + flat_preds[start : start + _PIECE][keep]
+        total += np.bincount(pairs, minlength=num_classes * num_classes)
+    return total.reshape(num_classes, num_classes)
 
 
 def iou_per_class(confusion: NDArray[np.int64]) -> NDArray[np.float64]:

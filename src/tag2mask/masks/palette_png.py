@@ -97,7 +97,10 @@ def encode_mask(mask: NDArray[Any], *, classes: int | None = None) -> bytes:
 
 
 def read_mask(path: Path) -> NDArray[np.uint8]:
-    """Read a mask from a palette PNG or a single-channel PNG of class indices.
+    """Read a mask from a palette PNG or a single-channel PNG of class indices, such as this package writes.
+
+    Ground truth and corrected masks, which may come from other tools, are read by
+    `tag2mask.masks.interpret.interpret_mask`.
 
     Returns:
         uint8 (H, W): the pixel values as stored; for a palette PNG the indices, not the colours.
@@ -106,16 +109,22 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
         DataError: the file is missing, damaged, not a PNG, in colour, with transparency, or has 16 bits.
     """
     with open_image(path, formats=("PNG",), remedy="masks are PNGs of class indices") as image:
-        bits = _grey_bits(image)
+        bits = grey_bits(image)
         load_pixels(image, path)
         if image.mode not in {"P", "L", "1"}:
-            raise DataError(f"{path}: {_why_not(image.mode)}")
-        values = np.array(image, np.uint8)
-        # Pillow spreads grey of 2 and 4 bits over 0..255; class indices want the stored values.
-        return values // np.uint8({2: 85, 4: 17}[bits]) if image.mode == "L" and bits in {2, 4} else values
+            raise DataError(f"{path}: {why_no_mask(image.mode)}")
+        return stored_values(image, bits)
 
 
-def _grey_bits(image: ImageFile.ImageFile) -> int:
+def stored_values(image: Image.Image, bits: int) -> NDArray[np.uint8]:
+    """The values (H, W) of a decoded palette or grey image as stored; `bits` a pixel by `grey_bits`."""
+    values = np.array(image, np.uint8)
+    # Pillow spreads grey of 2 and 4 bits over 0..255; class indices want the stored values.
+    return values // np.uint8({2: 85, 4: 17}[bits]) if image.mode == "L" and bits in {2, 4} else values
+
+
+def grey_bits(image: ImageFile.ImageFile) -> int:
+    """Bits a sample of an opened PNG, by its header. Call before decoding."""
     stream = image.fp
     if stream is None:
         return 8
@@ -126,7 +135,8 @@ def _grey_bits(image: ImageFile.ImageFile) -> int:
     return bits
 
 
-def _why_not(mode: str) -> str:
+def why_no_mask(mode: str) -> str:
+    """Why an image in a mode of Pillow is no mask, with the remedy."""
     expected = "expected a palette or 8-bit grey PNG whose pixel values are class indices"
     if mode in {"RGB", "RGBA"}:
         return (

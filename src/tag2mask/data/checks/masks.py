@@ -7,16 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from tag2mask.core.constants import BACKGROUND, IGNORE_INDEX
 from tag2mask.core.errors import DataError
 from tag2mask.core.machine import usable_cores
 from tag2mask.core.record import ImageRecord
 from tag2mask.data.checks.finding import Finding, Severity
-from tag2mask.images.decode import image_size
-from tag2mask.images.folder import FolderIndex, is_image_name, without_suffix
-from tag2mask.masks import read_mask
+from tag2mask.data.image_masks import (
+    FoundMasks,
+    MaskIndexError,
+    MaskOfImage,
+    MaskSizeError,
+    find_masks,
+    read_mask_of,
+)
+from tag2mask.masks.tally import MaskTally
+
+_ENOUGH = 10  # masks; fewer may well lack a class
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +34,8 @@ class _Trouble:
 
 _WORDS: dict[str, tuple[Severity, str, str, str]] = {
     "unreadable-masks": (
-        "error", "masks that cannot be read", "they are not scored", "save them as PNGs of class indices",
+        "error", "masks that cannot be read", "they are not scored",
+        "save them as PNGs of class indices, or of colours with their labelmap.txt",
     ),
     "mask-size-differs": (
         "error", "masks not as large as their image", "they cannot be compared with it",
@@ -68,30 +74,85 @@ def check_masks(
     Raises:
         DataError: the folder cannot be read, or has no mask for any image.
     """
-    index = FolderIndex(masks, follow_links=True)
-    files = {without_suffix(name): path for name, path in index.files.items() if is_image_name(name)}
-    paired = [(record, files.get(without_suffix(record.name))) for record in records]
-    if records and all(path is None for _, path in paired):
-        raise DataError(f"{masks}: no mask for any image; expected e.g. {without_suffix(records[0].name)}.png")
+    found = find_masks(records, masks)
+    tally = MaskTally()
 
-    def one(pair: tuple[ImageRecord, Path | None]) -> list[_Trouble]:
+    def one(record: ImageRecord) -> tuple[MaskOfImage | None, list[_Trouble]]:
         try:
-            record, path = pair
-            return [] if path is None else _compare(record, classes, path)
+            path = found.paths.get(record.name)
+            return (None, []) if path is None else _compare(record, classes, path)
         finally:
             advance()
 
+    refused = found.files.refused.items()
+    troubles = [_Trouble("unreadable-masks", name, f"{masks / name}: {why}") for name, why in refused]
     with ThreadPoolExecutor(usable_cores()) as pool:
-        troubles = [trouble for found in pool.map(one, paired) for trouble in found]
+        for mask, more in pool.map(one, records):
+            troubles += more
+            if mask is not None:
+                tally.add(mask.path, mask.counts, mask.way)
+    if meaningless := _meaningless(tally, classes, masks):
+        troubles = [trouble for trouble in troubles if trouble.code != "mask-lacks-tagged-class"]  # all of them do
     findings = [_found(code, those) for code in _WORDS if (those := [t for t in troubles if t.code == code])]
-    missing = tuple(record.name for record, path in paired if path is None)
-    used = {without_suffix(record.name) for record in records}
-    spare = tuple(sorted(name for name in files if name not in used))
-    return findings + _unpaired(missing, spare)
+    return [*meaningless, *findings, *_never_shown(tally, classes), *_guessed(found, tally), *_unpaired(found)]
 
 
-def _unpaired(missing: tuple[str, ...], spare: tuple[str, ...]) -> list[Finding]:
+def _meaningless(tally: MaskTally, classes: Sequence[str], masks: Path) -> list[Finding]:
+    try:
+        tally.check(masks, classes)
+    except DataError as error:
+        what = "masks whose values cannot be class indices"
+        remedy = "write class indices; see each"
+        return [Finding("error", "masks-without-meaning", what, "they are refused", remedy, details=(str(error),))]
+    return []
+
+
+def _never_shown(tally: MaskTally, classes: Sequence[str]) -> list[Finding]:
+    never = tuple(tally.absent(classes))
+    if not never or tally.masks < _ENOUGH:
+        return []
+    return [
+        Finding(
+            "warning",
+            "classes-never-in-masks",
+            f"classes that no mask shows: {len(never)}",
+            "their IoU cannot be measured",
+            "check the order of the classes, or draw masks of them",
+            classes=never,
+        )
+    ]
+
+
+def _guessed(found: FoundMasks, tally: MaskTally) -> list[Finding]:
     findings = []
+    if notes := (*found.notes, *tally.notes(found.files.folder)):
+        findings.append(
+            Finding(
+                "note",
+                "masks-of-another-tool",
+                "masks that are not read as plain class indices of their image's name",
+                "what was guessed may be wrong",
+                "nothing, if it is right",
+                details=notes,
+            )
+        )
+    if left_out := found.files.left_out:
+        findings.append(
+            Finding(
+                "note",
+                "masks-not-png",
+                f"files in the folder of masks that are no PNG: {len(left_out)}",
+                "they are not read",
+                "save them as PNG, if they are masks",
+                images=left_out,
+            )
+        )
+    return findings
+
+
+def _unpaired(found: FoundMasks) -> list[Finding]:
+    findings = []
+    missing, spare = found.missing, found.spare
     if missing:
         findings.append(
             Finding(
@@ -117,21 +178,18 @@ def _unpaired(missing: tuple[str, ...], spare: tuple[str, ...]) -> list[Finding]
     return findings
 
 
-def _compare(record: ImageRecord, classes: Sequence[str], path: Path) -> list[_Trouble]:
+def _compare(record: ImageRecord, classes: Sequence[str], path: Path) -> tuple[MaskOfImage | None, list[_Trouble]]:
+    """The mask of an image, None where it cannot be used, and what is wrong with it."""
     try:
-        mask = read_mask(path)
-        size = image_size(record.path)
+        mask = read_mask_of(record, path, classes)
+    except MaskSizeError as error:
+        return None, [_Trouble("mask-size-differs", record.name, f"{record.name}: {error}")]
+    except MaskIndexError as error:
+        return None, [_Trouble("mask-index-too-large", record.name, f"{record.name}: {error}")]
     except DataError as error:
-        return [_Trouble("unreadable-masks", record.name, str(error))]
+        return None, [_Trouble("unreadable-masks", record.name, str(error))]
     troubles = []
-    if mask.shape != size:
-        sizes = f"mask {mask.shape[1]} x {mask.shape[0]}, image {size[1]} x {size[0]}"
-        troubles.append(_Trouble("mask-size-differs", record.name, f"{record.name}: {sizes}"))
-    found = set(np.flatnonzero(np.bincount(mask.ravel(), minlength=256)).tolist()) - {BACKGROUND, IGNORE_INDEX}
-    if max(found, default=0) > len(classes):
-        number = f"{record.name}: index {max(found)}, but {len(classes)} classes"
-        return [*troubles, _Trouble("mask-index-too-large", record.name, number)]
-    shown = {classes[k - 1] for k in found}
+    shown = {classes[k - 1] for k in mask.shows}
     extra = tuple(sorted(shown - record.present - record.unknown))
     lacking = tuple(sorted(record.present - shown))
     if extra:
@@ -140,7 +198,7 @@ def _compare(record: ImageRecord, classes: Sequence[str], path: Path) -> list[_T
     if lacking:
         detail = f"{record.name}: tagged {', '.join(lacking)}; mask shows {', '.join(sorted(shown)) or 'none'}"
         troubles.append(_Trouble("mask-lacks-tagged-class", record.name, detail, lacking))
-    return troubles
+    return mask, troubles
 
 
 def _found(code: str, troubles: list[_Trouble]) -> Finding:
