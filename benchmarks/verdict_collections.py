@@ -77,7 +77,9 @@ def mixed(rng: np.random.Generator, count: int, *, none: float = 0.2, names: Seq
     return tagged_scenes(rng, tags)
 
 
-def texture(rng: np.random.Generator, *, grain: float, hue: tuple[int, int, int], side: int = SIDE) -> NDArray[np.uint8]:
+def texture(
+    rng: np.random.Generator, *, grain: float, hue: tuple[int, int, int], side: int = SIDE
+) -> NDArray[np.uint8]:
     """A texture of one kind that fills the image."""
     y, x = np.mgrid[:side, :side].astype(np.float32) / side
     values = fractal_noise(rng, grain)(x * 12, y * 12)[..., None]
@@ -181,7 +183,9 @@ def rare(rng: np.random.Generator) -> Collection:
 def noise(rng: np.random.Generator) -> Collection:
     """White noise with random tags."""
     images = [rng.integers(0, 256, (SIDE, SIDE, 3)).astype(np.uint8) for _ in range(80)]
-    return Collection([(image, ("cat",) if rng.random() < 0.4 else ("fish",) * (rng.random() < 0.5)) for image in images])
+    return Collection(
+        [(image, ("cat",) if rng.random() < 0.4 else ("fish",) * (rng.random() < 0.5)) for image in images]
+    )
 
 
 def nothing_there(rng: np.random.Generator) -> Collection:

@@ -24,6 +24,7 @@ ADVISED_DIFFERENT = 25
 """Fewer different images are reported."""
 
 Kind = Literal["bytes", "pixels", "near"]
+_Pairs = list[tuple[int, int]]
 _WORDS = {"bytes": "are the same file", "pixels": "have the same pixels", "near": "look nearly the same"}
 _CODES = {"bytes": "duplicate-files", "pixels": "duplicate-pixels", "near": "near-duplicates"}
 
@@ -74,7 +75,9 @@ def check_number(seen: Sequence[InspectedImage]) -> list[Finding]:
     ]
 
 
-def _pairs(seen: Sequence[InspectedImage]) -> tuple[list[tuple[int, int]], list[tuple[int, int]], list[tuple[int, int]]]:
+def _pairs(
+    seen: Sequence[InspectedImage],
+) -> tuple[list[tuple[int, int]], list[tuple[int, int]], list[tuple[int, int]]]:
     """Pairs that are the same file, that have the same pixels, and that look nearly the same."""
     solid = [k for k, s in enumerate(seen) if s.spread >= FLAT]
     near: list[tuple[int, int]] = []

@@ -86,9 +86,8 @@ def _everywhere(names: tuple[str, ...], present: NDArray[np.bool_], absent: NDAr
     everywhere = [name for name in usual if without[name] == 0]
     nearly = {
         name: without[name]
-        for name in usual
-        if 0 < without[name]
-        and (without[name] < min(ADVISED_IMAGES, usual[name] // 5) or usual[name] >= NEARLY * (usual[name] + without[name]))
+        for name, n in usual.items()
+        if without[name] > 0 and (without[name] < min(ADVISED_IMAGES, n // 5) or n >= NEARLY * (n + without[name]))
     }
     if everywhere:
         findings.append(
@@ -171,7 +170,7 @@ def _nearly_always(
     pairs = []
     for i, j in combinations(range(len(names)), 2):
         apart = int(alone[i, j] + alone[j, i])
-        if both[i, j] >= ENOUGH and 0 < apart and both[i, j] >= NEARLY * (both[i, j] + apart):
+        if both[i, j] >= ENOUGH and apart > 0 and both[i, j] >= NEARLY * (both[i, j] + apart):
             pairs.append((names[i], names[j], int(both[i, j]), apart))
     if not pairs:
         return []
@@ -191,7 +190,7 @@ def _nearly_always(
 
 
 def _either(names: tuple[str, ...], present: NDArray[np.bool_], absent: NDArray[np.bool_]) -> list[Finding]:
-    """Pairs of classes of which nearly every image shows exactly one: a class is then "not the other" to the network."""
+    """Pairs of which nearly every image shows exactly one: to the network a class is then "not the other"."""
     alone = present.astype(np.int64).T @ absent.astype(np.int64)
     groups = tuple(
         (names[i], names[j])
