@@ -76,6 +76,10 @@ def _nobody(_: str) -> None:
     """What is noted is dropped."""
 
 
+class TooManyPixelsError(DataError):
+    """An image has more pixels than are read."""
+
+
 def max_pixels() -> int:
     """Pixels an image may have; larger ones are refused before they are decoded.
 
@@ -173,7 +177,7 @@ def open_image(
                 raise DataError(f"{shown}: the image is {width} x {height} pixels; replace the file")
             limit = max_pixels() // (4 if _is_deep(image) else 1)
             if width * height > limit:
-                raise DataError(
+                raise TooManyPixelsError(
                     f"{shown}: the image claims {width} x {height} pixels, the limit is {limit:,} pixels for its kind; "
                     f"make it smaller, cut it into pieces, or set {MAX_PIXELS_VARIABLE} higher if you trust the file"
                 )
@@ -235,7 +239,7 @@ def load_pixels(image: ImageFile.ImageFile, path: Path) -> None:
     except MemoryError:
         raise
     except Image.DecompressionBombError as error:
-        raise DataError(f"{printable(path)}: {_TOO_LARGE_FOR_PILLOW} ({_said(error)})") from error
+        raise TooManyPixelsError(f"{printable(path)}: {_TOO_LARGE_FOR_PILLOW} ({_said(error)})") from error
     except Exception as error:  # decoders raise nearly anything: OSError, ValueError, struct.error, ...
         raise DataError(f"{printable(path)}: {_DAMAGED} ({_said(error)}); {_AGAIN}") from error
 
@@ -260,7 +264,7 @@ def _identify(stream: IO[bytes], shown: str, formats: tuple[str, ...], remedy: s
         except MemoryError:
             raise
         except Image.DecompressionBombError as error:
-            raise DataError(f"{shown}: {_TOO_LARGE_FOR_PILLOW} ({_said(error)})") from error
+            raise TooManyPixelsError(f"{shown}: {_TOO_LARGE_FOR_PILLOW} ({_said(error)})") from error
         except Exception as error:
             damage = error
     kind = kind_of_content(prefix)
