@@ -7,7 +7,8 @@ import pytest
 
 from tag2mask.core.errors import DataError
 from tag2mask.data import check_classes, load_dataset
-from tag2mask.masks import read_mask
+from tag2mask.images.decode import image_size
+from tag2mask.masks import read_mask, write_mask
 from tests.helpers import bench_folder, draw_shapes, write_images, write_shapes, write_tags
 
 
@@ -96,7 +97,8 @@ def test_linked_images(tmp_path: Path) -> None:
 def test_masks(tmp_path: Path) -> None:
     images = write_images(tmp_path / "images", ["sub/ü.jpg", "b.png"])
     tags = write_tags(tmp_path / "tags.csv", {"sub/ü": "cat", "b": "cat"})
-    masks = write_images(tmp_path / "masks", ["sub/u\u0308.png"])
+    masks = tmp_path / "masks"
+    write_mask(masks / "sub" / "u\u0308.png", np.ones(image_size(images / "sub" / "ü.jpg"), np.uint8))
     dataset = load_dataset(images, tags, masks=masks)
     assert dataset.records[0].gt_mask is not None
     assert dataset.records[1].gt_mask is None

@@ -28,6 +28,7 @@ from tag2mask.images.decode import read_image
 from tag2mask.inference.backends.torch import TorchBackend
 from tag2mask.inference.segmenter import Segmenter
 from tag2mask.masks import mask_path, read_mask
+from tag2mask.masks.interpret import interpret_mask
 from tag2mask.models.checkpoint import RunFolder, load_model
 from tag2mask.training.train import train
 
@@ -114,7 +115,7 @@ def write_sheet(path: Path, jobs: list[_Job], val: Dataset, *, rows: int = 5) ->
         image = read_image(record.path)
         masks = [read_mask(mask_path(job.folder / "val", record.name)) for job in jobs]
         if record.gt_mask is not None:
-            masks.append(read_mask(record.gt_mask))
+            masks.append(interpret_mask(record.gt_mask, val.classes).mask)
         cells.append([image, *(overlay(image, mask) for mask in masks)])
     titles = ["image", *(job.part for job in jobs), "ground truth"]
     drawing = sheet(

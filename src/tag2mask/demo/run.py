@@ -24,6 +24,7 @@ from tag2mask.evaluation.folders import Evaluation, evaluate
 from tag2mask.images.decode import read_image
 from tag2mask.inference.segmenter import Segmenter
 from tag2mask.masks import mask_path, read_mask
+from tag2mask.masks.interpret import interpret_mask
 from tag2mask.training.train import train
 
 _COLUMNS = ("image", "class maps", "foreground prior", "pseudo mask", "prediction", "ground truth")
@@ -111,7 +112,7 @@ def write_sheet(path: Path, segmenter: Segmenter, dataset: Dataset, predictions:
         image = read_image(record.path)
         tags = sorted(record.present)
         steps, positions = segmenter.steps(image, tags)
-        target = read_mask(record.gt_mask) if record.gt_mask is not None else None
+        target = None if record.gt_mask is None else interpret_mask(record.gt_mask, dataset.classes).mask
         cells.append(
             [
                 image,

@@ -214,13 +214,13 @@ def _read_ahead(records: Iterable[ImageRecord]) -> Iterator[tuple[ImageRecord, N
                 yield record, error
 
 
-def write_corrected(masks: Path, records: Iterable[ImageRecord]) -> int:
+def write_corrected(masks: Path, records: Iterable[ImageRecord], classes: Sequence[str]) -> int:
     """Copy the masks that people have corrected into a folder of masks; returns how many there are."""
-    from tag2mask.masks import read_mask
+    from tag2mask.masks.interpret import interpret_mask
 
     count = 0
     for record in records:
         if record.corrected is not None:
-            write_mask(mask_path(masks, record.name), read_mask(record.corrected))
+            write_mask(mask_path(masks, record.name), interpret_mask(record.corrected, classes).mask)
             count += 1
     return count

@@ -21,6 +21,7 @@ from tag2mask.evaluation.folders import scored_records
 from tag2mask.evaluation.metrics import confusion_matrix, mean_iou
 from tag2mask.inference.review import TABLE, read_review
 from tag2mask.masks import read_mask
+from tag2mask.masks.interpret import interpret_mask
 from tag2mask.models.checkpoint import RunFolder
 
 MOST_CLASSES = 40
@@ -133,8 +134,7 @@ def _groups(
 ) -> list[Group]:
     """Images to show: by their scores, by their certainty, or without masks evenly spread ones."""
     if scored:
-        size = len(dataset.classes) + 1
-        qualities = {record.name: _image_miou(mask, gt_mask, size) for record, mask, gt_mask in scored}
+        qualities = {record.name: _image_miou(mask, gt_mask, dataset.classes) for record, mask, gt_mask in scored}
         return _by_quality(dataset, qualities, examples, ("Best", "Median", "Worst"), "mean IoU of its classes")
     if ranked:
         qualities = {name: 1 - uncertainty for name, uncertainty in ranked}
@@ -144,9 +144,10 @@ def _groups(
     return [Group("Examples", [(record, "no mask was written") for record in some])]
 
 
-def _image_miou(mask: Path, gt_mask: Path, size: int) -> float:
+def _image_miou(mask: Path, gt_mask: Path, classes: Sequence[str]) -> float:
     """Mean IoU over the classes of one image; 1 where its ground truth is 255 everywhere."""
-    value = mean_iou(confusion_matrix(read_mask(mask), read_mask(gt_mask), size))
+    target = interpret_mask(gt_mask, classes).mask
+    value = mean_iou(confusion_matrix(read_mask(mask), target, len(classes) + 1))
     return 1.0 if math.isnan(value) else value
 
 

@@ -17,6 +17,7 @@ from tag2mask.images.decode import read_image
 from tag2mask.images.resize import scaled_size
 from tag2mask.inference.segmenter import Segmenter
 from tag2mask.masks import mask_path, read_mask
+from tag2mask.masks.interpret import interpret_mask
 from tag2mask.models.checkpoint import RunFolder
 
 _SIDE = 240
@@ -55,7 +56,7 @@ def steps_of(segmenter: Segmenter, run: RunFolder, record: ImageRecord, palette:
         masks.append((caption, read_mask(from_tags)))
     masks.append(("prediction, without tags", segmenter.predict(image).mask))
     if record.gt_mask is not None and record.gt_mask.is_file():
-        masks.append(("ground truth", read_mask(record.gt_mask)))
+        masks.append(("ground truth", interpret_mask(record.gt_mask, segmenter.classes).mask))
     for caption, mask in masks:
         if mask.shape == image.shape[:2]:
             alt = f"{caption} of {record.name}: {_shown(mask, segmenter.classes)}"

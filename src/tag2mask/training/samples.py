@@ -18,6 +18,7 @@ from tag2mask.core.machine import usable_cores
 from tag2mask.data import Dataset
 from tag2mask.images.decode import image_size, read_image
 from tag2mask.masks import read_mask
+from tag2mask.masks.interpret import interpret_mask
 from tag2mask.training.augment import TrainTransform
 
 
@@ -54,6 +55,7 @@ class TrainDataset(torch_data.Dataset[Batch]):
         read: Callable[[Path], NDArray[np.uint8]] = read_image,
     ):
         self.records = dataset.records
+        self.classes = dataset.classes
         self.tags: NDArray[np.int8] = dataset.tags()
         self.transform = transform
         self.seed = seed
@@ -75,14 +77,14 @@ class TrainDataset(torch_data.Dataset[Batch]):
                     f"{record.name}: no ground truth to train the fully supervised upper bound on; load the dataset "
                     "with `masks`"
                 )
-            mask = read_mask(record.gt_mask)
+            mask, _ = interpret_mask(record.gt_mask, self.classes)
             size = image.shape[:2] if self.read is read_image else image_size(record.path)
             if mask.shape != size:
                 raise DataError(
                     f"{record.gt_mask}: the mask is {mask.shape[0]} x {mask.shape[1]}, its image {size[0]} x {size[1]}"
                 )
         elif record.corrected is not None:
-            mask = read_mask(record.corrected)
+            mask, _ = interpret_mask(record.corrected, self.classes)
         elif self.pseudo_masks is not None and (path := self.pseudo_masks(index)).is_file():
             mask = read_mask(path)
         with torch.random.fork_rng(devices=[]):
