@@ -7,18 +7,29 @@ from pathlib import Path
 
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
-from tag2mask.data.readers.class_folders import has_class_folders, read_class_folders
+from tag2mask.data.readers.beside import annotates, read_voc_beside, voc_files
+from tag2mask.data.readers.class_folders import has_class_folders, read_class_folders, refuse_other_layouts
 from tag2mask.data.readers.coco_json import read_coco
-from tag2mask.data.readers.csv_table import IMAGE_COLUMNS, column_key
 from tag2mask.data.readers.csv_tags import read_csv
 from tag2mask.data.readers.cvat_xml import read_cvat
+from tag2mask.data.readers.datumaro_json import read_datumaro
+from tag2mask.data.readers.fiftyone_json import read_fiftyone
+from tag2mask.data.readers.folder_hints import tag_file_hint
+from tag2mask.data.readers.header_words import IMAGE_COLUMNS, column_key
 from tag2mask.data.readers.json_file import parse_json
 from tag2mask.data.readers.json_lines import metadata_files, read_image_folder, read_json_lines
-from tag2mask.data.readers.label_studio import read_label_studio
+from tag2mask.data.readers.json_shape import Shape, one_image_tool, refusal_of, shape_of, tool_of
+from tag2mask.data.readers.label_studio import read_label_studio, read_storage, storage_files
 from tag2mask.data.readers.listing import Listing, refused_files
+from tag2mask.data.readers.one_image_json import one_image_files, read_one_image_files
 from tag2mask.data.readers.parquet_folder import parquet_files, read_parquet
+from tag2mask.data.readers.plain_json import read_plain_json
+from tag2mask.data.readers.signatures import refuse_other_files
 from tag2mask.data.readers.text import read_bytes
+from tag2mask.data.readers.via_json import read_via
 from tag2mask.data.readers.voc_devkit import find_devkit, read_voc
+from tag2mask.data.readers.vott_json import read_vott
+from tag2mask.data.readers.yolo_boxes import has_yolo_labels, read_yolo_boxes
 from tag2mask.data.readers.yolo_folders import has_yolo_folders, read_yolo
 from tag2mask.images.folder import FolderIndex
 from tag2mask.masks.class_names import nearest
@@ -31,12 +42,25 @@ FILES: dict[str, Reader] = {
     "cvat": read_cvat,
     "label-studio": read_label_studio,
     "jsonl": read_json_lines,
+    "json": read_plain_json,
+    "fiftyone": read_fiftyone,
+    "vott": read_vott,
+    "via": read_via,
+    "datumaro": read_datumaro,
 }
 """Formats of a file of tags beside a folder of images."""
 
-FORMATS = ("auto", *FILES, "folders", "yolo", "voc", "parquet", "images")
+FORMATS = ("auto", *FILES, "folders", "yolo", "voc", "labelme", "supervisely", "parquet", "images")
 """All formats; those that are not in `FILES` are folders, and `jsonl` may be one too."""
 
+_BESIDE = ("voc", "yolo", "labelme", "supervisely")
+"""Formats with one annotation file per image, which may lie in a folder of their own."""
+
+_COCO_KEYS = frozenset({"images", "annotations", "categories", "info", "licenses"})
+_ONE_IMAGE = (
+    "annotation of one image; give the folder that holds images and annotations as `images`, without `tags`, or the folder "
+    "of all annotations as `tags`"
+)
 _HEAD = 1 << 20
 
 
@@ -44,20 +68,41 @@ def recognise_file(path: Path) -> str:
     """The format of a file of tags, from how it begins.
 
     Raises:
-        DataError: it cannot be read, or holds images itself.
+        DataError: it cannot be read, holds images itself, or is of a tool whose files are not read.
     """
     head = read_bytes(path, "expected a file of tags, such as tags.csv", most=_HEAD)
-    if head.startswith(b"PAR1"):
-        raise DataError(f"{path}: a Parquet file; give the folder that it lies in as `images`, and leave out `tags`")
+    refuse_other_files(path, head[:1024])
     encoding = "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     text = head.decode(encoding, "replace").lstrip()
+    suffix = path.suffix.lower()
+    if suffix in {".yaml", ".yml"}:
+        raise DataError(
+            f"{path}: a YAML file, as YOLO has it; give the folder that holds images and labels as `images`, without `tags`"
+        )
     if text.startswith("<"):
         return "cvat"
-    if text.startswith("["):
-        return "label-studio"
-    if text.startswith("{"):
-        return "jsonl" if path.suffix.lower() in {".jsonl", ".ndjson"} or _is_record(text) else "coco"
-    return "csv"
+    if text.startswith("{") and suffix in {".jsonl", ".ndjson"}:
+        return "jsonl"
+    return _recognise_json(path, text) if text.startswith(("[", "{")) else "csv"
+
+
+def _recognise_json(path: Path, text: str) -> str:
+    shape = shape_of(text)
+    if (format := tool_of(shape)) is not None:
+        return format
+    if (tool := one_image_tool(shape)) is not None:
+        raise DataError(f"{path}: {tool}'s {_ONE_IMAGE}")
+    if not shape.array and _is_record(text):
+        return "jsonl"
+    if (why := refusal_of(shape)) is not None:
+        raise DataError(f"{path}: {why}")
+    return _by_default(shape)
+
+
+def _by_default(shape: Shape) -> str:
+    if shape.array:
+        return "json" if shape.inner else "label-studio"
+    return "json" if shape.keys - _COCO_KEYS else "coco"
 
 
 def read_source(
@@ -78,6 +123,8 @@ def read_source(
     if format not in FORMATS:
         raise DataError(f"format {format!r}: expected one of {', '.join(FORMATS)}{nearest(format, FORMATS)}")
     if tags is not None:
+        if tags.is_dir() and format in {"auto", "label-studio", *_BESIDE}:
+            return _read_folder_of_tags(FolderIndex(images), tags, classes, format)
         if format != "auto" and format not in FILES:
             raise DataError(f"format {format!r} takes no table of tags, but {tags} was given; leave one of them out")
         reader = FILES[recognise_file(tags) if format == "auto" else format]
@@ -89,9 +136,21 @@ def read_source(
     devkit = find_devkit(images) if format in {"auto", "voc"} else None
     if devkit is not None:
         return read_voc(devkit, classes, split)
-    if format == "voc":
-        raise DataError(f"{images}: not a VOC devkit; expected the folders JPEGImages and Annotations in it")
     return _read_folder(FolderIndex(images), images, classes, format, require_tags, unpack)
+
+
+def _read_folder_of_tags(index: FolderIndex, tags: Path, classes: Sequence[str] | None, format: str) -> Listing:
+    """Images in one folder and their annotations, a file per image, in another."""
+    annotations = FolderIndex(tags)
+    if format in {"auto", "label-studio"} and storage_files(annotations):
+        return read_storage(annotations, index, classes)
+    found = _annotations_beside(index, annotations) if format == "auto" else format
+    if found is None or format == "label-studio":
+        raise DataError(
+            f"{tags}: this is a folder; the file of tags was expected, such as tags.csv, or a folder of annotations "
+            "with the names of the images (VOC XML, YOLO .txt, labelme or Supervisely JSON)"
+        )
+    return _read_beside(found, index, annotations, classes)
 
 
 def _read_folder(
@@ -111,11 +170,42 @@ def _read_folder(
         return read_image_folder(index, classes)
     if format == "parquet" or (format == "auto" and not index.images() and parquet_files(index)):
         return read_parquet(index, classes, unpack)
+    beside = _annotations_beside(index, index) if format in {"auto", *_BESIDE} else None
+    if format == "voc" and beside != "voc":
+        raise DataError(
+            f"{images}: not a VOC devkit; expected the folders JPEGImages and Annotations in it, or an XML file with the "
+            "name of each image"
+        )
+    if beside is not None and format in {"auto", beside}:
+        return _read_beside(beside, index, index, classes)
+    if format in {"labelme", "supervisely"}:
+        raise DataError(f"{images}: no JSON files of {format} with the names of the images; check the path")
     if format == "yolo" or (format == "auto" and has_yolo_folders(index)):
-        return read_yolo(index, classes)
+        return read_yolo(index, classes, strict=format == "yolo")
     if format == "auto" and not has_class_folders(index):
-        raise DataError(f"{images}: {_no_tags(images, index)}")
+        raise DataError(f"{images}: {_no_tags(index)}")
+    if format == "auto":
+        refuse_other_layouts(index, classes)
     return read_class_folders(index, classes)
+
+
+def _annotations_beside(index: FolderIndex, annotations: FolderIndex) -> str | None:
+    """The format of annotation files with the names of the images, or None."""
+    files = voc_files(annotations)
+    if files and annotates(index, files):
+        return "voc"
+    tool = one_image_files(index, annotations)
+    if tool is not None:
+        return tool
+    return "yolo" if has_yolo_labels(index, annotations) else None
+
+
+def _read_beside(format: str, index: FolderIndex, annotations: FolderIndex, classes: Sequence[str] | None) -> Listing:
+    if format == "voc":
+        return read_voc_beside(index, annotations, classes)
+    if format == "yolo":
+        return read_yolo_boxes(index, annotations, classes)
+    return read_one_image_files(format, index, annotations, classes)
 
 
 def _is_record(text: str) -> bool:
@@ -128,13 +218,10 @@ def _is_record(text: str) -> bool:
     return isinstance(record, dict) and any(column_key(key) in IMAGE_COLUMNS for key in record if key != "images")
 
 
-def _no_tags(images: Path, index: FolderIndex) -> str:
+def _no_tags(index: FolderIndex) -> str:
     if not index.images():
-        return "no image in this folder; check the path"
-    beside = (images / name for name in ("tags.csv", "../tags.csv", "annotations.xml", "../annotations.xml"))
-    table = next((path for path in beside if path.is_file()), None)
-    hint = f"; did you mean {table} as `tags`?" if table else ""
+        return f"no image in this folder; check the path{tag_file_hint(index)}"
     return (
         "no tags for these images; give a table such as tags.csv (`image,tags`), or sort them into one "
-        f"folder per class{hint}"
+        f"folder per class{tag_file_hint(index)}"
     )

@@ -10,21 +10,27 @@ Reference: Everingham et al., IJCV 2010, doi 10.1007/s11263-009-0275-4.
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from xml.etree.ElementTree import ParseError
 
 import defusedxml
+import numpy as np
 from defusedxml import ElementTree
 
+from tag2mask.core.constants import IGNORE_INDEX
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
 from tag2mask.data.problem import Problem
+from tag2mask.data.readers.layout_words import split_of_word
 from tag2mask.data.readers.listing import Listing
+from tag2mask.data.readers.records import without_background
 from tag2mask.images.folder import FolderIndex, without_suffix
 from tag2mask.masks.class_names import check_names
+from tag2mask.masks.palette_png import read_mask
 
 # fmt: off
 VOC_CLASSES = (
@@ -34,6 +40,12 @@ VOC_CLASSES = (
 )
 # fmt: on
 """The twenty classes in the order of their indices 1 to 20."""
+
+_MASKS_LOOKED_AT = 8
+_AFTER_NAME = re.compile(r"\s+-?[01]$")
+"""What a list of one class has after the name: -1, 0 or 1."""
+
+_SPLITS = frozenset({"train", "val", "valid", "validation", "test"})
 
 
 def find_devkit(folder: Path) -> Path | None:
@@ -55,7 +67,7 @@ def read_voc(devkit: Path, classes: Sequence[str] | None, split: str | None) -> 
 
     Args:
         devkit: folder with JPEGImages and Annotations.
-        classes: the names that count, or None: all that occur; VOC's twenty if no other occurs.
+        classes: the names that count, or None: all that occur; VOC's twenty if its masks hold VOC's indices.
         split: name of a list in ImageSets/Segmentation, or else in ImageSets/Main. None: all
             annotated images, each with the split (train, val, test) whose list names it.
 
@@ -66,17 +78,19 @@ def read_voc(devkit: Path, classes: Sequence[str] | None, split: str | None) -> 
     listing = Listing("voc", index, complete=True)
     splits = _splits(devkit, split)
     if split is None:
-        annotations = sorted((devkit / "Annotations").glob("*.xml"))
-        annotated = {path.stem for path in annotations}
+        annotations = FolderIndex(devkit / "Annotations", follow_links=True)
+        annotated = {name[:-4] for name in annotations.files if name.lower().endswith(".xml")}
         names = [*sorted(annotated), *(n for n in map(without_suffix, index.images()) if n not in annotated)]
     else:
         names = list(splits)
     for name in names:
         _add_record(listing, devkit, name, splits.get(name))
     found = listing.names()
-    vocabulary = frozenset(VOC_CLASSES) if found <= set(VOC_CLASSES) else frozenset(found)
     if not found:
-        raise DataError(f"{devkit}: no object in any of {len(names)} annotations; check Annotations/*.xml")
+        first = f"; {listing.problems[0].message}" if listing.problems else ""
+        raise DataError(f"{devkit}: no object in any of {len(names)} annotations; check Annotations/*.xml{first}")
+    twenty = found <= set(VOC_CLASSES) and (classes is not None or _masks_are_of_voc(listing.records))
+    vocabulary = frozenset(VOC_CLASSES) if twenty else frozenset(found)
     check_names(sorted(vocabulary), f"{devkit / 'Annotations'}")
     listing.classes = vocabulary
     if tuple(classes or sorted(vocabulary)) != VOC_CLASSES:
@@ -84,8 +98,33 @@ def read_voc(devkit: Path, classes: Sequence[str] | None, split: str | None) -> 
     return listing
 
 
+@dataclass(frozen=True, slots=True)
+class Annotation:
+    """What an XML file says of its image.
+
+    Attributes:
+        present: classes with an object.
+        unknown: classes with difficult objects alone.
+        filename: name of the image as the file gives it, or None.
+    """
+
+    present: frozenset[str]
+    unknown: frozenset[str]
+    filename: str | None
+
+
 def read_annotation(path: Path) -> tuple[frozenset[str], frozenset[str]]:
     """Names of the classes with an object, and of those with difficult objects alone.
+
+    Raises:
+        DataError: the file is missing or not an annotation.
+    """
+    found = parse_annotation(path)
+    return found.present, found.unknown
+
+
+def parse_annotation(path: Path) -> Annotation:
+    """What an XML file says; `none` and `background` are no classes.
 
     Raises:
         DataError: the file is missing or not an annotation.
@@ -107,7 +146,8 @@ def read_annotation(path: Path) -> tuple[frozenset[str], frozenset[str]]:
         if not name:
             raise DataError(f"{path}: an object without a name; add <name> or remove the object")
         (difficult if (element.findtext("difficult") or "").strip() == "1" else tags).add(name)
-    return frozenset(tags), frozenset(difficult - tags)
+    written = (root.findtext("filename") or "").strip() or None
+    return Annotation(without_background(tags), without_background(difficult - tags), written)
 
 
 def _add_record(listing: Listing, devkit: Path, name: str, split: str | None) -> None:
@@ -122,6 +162,19 @@ def _add_record(listing: Listing, devkit: Path, name: str, split: str | None) ->
     listing.records.append(ImageRecord(name, tags=tags, unknown=unknown, split=split, gt_mask=gt_mask, where=where))
 
 
+def _masks_are_of_voc(records: Sequence[ImageRecord]) -> bool:
+    """Whether the first masks hold VOC's indices of the classes that their images have."""
+    fit: list[bool] = []
+    for record in [record for record in records if record.gt_mask is not None][:_MASKS_LOOKED_AT]:
+        indices = {VOC_CLASSES.index(name) + 1 for name in record.present | record.unknown}
+        try:
+            found = set(np.unique(read_mask(record.gt_mask)).tolist()) if record.gt_mask else set()
+        except DataError:
+            found = {-1}
+        fit.append(found <= indices | {0, IGNORE_INDEX})
+    return 2 * sum(fit) > len(fit)
+
+
 def _drop_masks(listing: Listing) -> None:
     masks = sum(record.gt_mask is not None for record in listing.records)
     if not masks:
@@ -130,8 +183,9 @@ def _drop_masks(listing: Listing) -> None:
     listing.problems.append(
         Problem(
             "masks not used",
-            f"{masks} masks of SegmentationClass hold the indices of VOC's twenty classes, not of those "
-            "chosen; use all twenty, or give a folder of masks with your indices as `masks`",
+            f"{masks} masks of SegmentationClass were not used: they hold the indices of VOC's twenty classes, or "
+            "others of their own, and not those of these classes; give VOC's twenty as `classes`, or a folder of masks "
+            "with your indices as `masks`",
             level="note",
         )
     )
@@ -143,8 +197,9 @@ def _splits(devkit: Path, wanted: str | None) -> dict[str, str]:
         folder for folder in (devkit / "ImageSets" / kind for kind in ("Segmentation", "Main")) if folder.is_dir()
     ]
     if wanted is None:
-        lists = [folders[0] / f"{name}.txt" for name in ("train", "val", "test")] if folders else []
-        return {name: path.stem for path in lists if path.is_file() for name in _names(path)}
+        lists = sorted(folders[0].glob("*.txt")) if folders else []
+        named = [(path, split_of_word(path.stem)) for path in lists]
+        return {name: split for path, split in named if split in _SPLITS for name in _names(path, empty=True)}
     if Path(wanted).name != wanted:
         raise DataError(f"split {wanted!r}: the name of a list in ImageSets was expected, such as train")
     for folder in folders:
@@ -155,12 +210,12 @@ def _splits(devkit: Path, wanted: str | None) -> dict[str, str]:
     raise DataError(f"{devkit}: no split {wanted!r} in ImageSets; found: {', '.join(known) or 'none'}")
 
 
-def _names(path: Path) -> Iterable[str]:
+def _names(path: Path, *, empty: bool = False) -> Iterable[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{path}: cannot be read ({error}); expected one image name per line") from error
-    names = [line.split()[0] for line in lines if line.strip()]
-    if not names:
+    names = [without_suffix(_AFTER_NAME.sub("", line.strip())) for line in lines if line.strip()]
+    if not names and not empty:
         raise DataError(f"{path}: the list is empty; expected one image name per line")
     return names
