@@ -18,6 +18,7 @@ from tag2mask.masks.palette_png import voc_colours
 _VOC_GREY = np.rint(voc_colours() @ np.array([0.299, 0.587, 0.114])).astype(int)  # ITU-R BT.601, as Pillow and OpenCV
 
 _PIECE = 1 << 22
+_SEVERAL = 8  # values that no class has: more of them in one mask are shades of grey
 
 
 @dataclass(slots=True)
@@ -143,8 +144,9 @@ def index_hint(counts: NDArray[np.int64], classes: Sequence[str]) -> str:
         return ""
     if used <= set(_VOC_GREY[1 : len(classes) + 1].tolist()):
         return "; these are the colours of PASCAL VOC's palette turned into grey: save the indices, not their colours"
-    if min(used) > len(classes):
-        return f"; grey levels such as {sorted(used)[0]} are no class indices: write {_indices(classes)}"
+    grey = [value for value in sorted(used) if value > len(classes)]
+    if min(used) > len(classes) or len(grey) > _SEVERAL:
+        return f"; grey levels such as {grey[0]} are no class indices: write {_indices(classes)}"
     return ""
 
 
