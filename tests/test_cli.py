@@ -106,7 +106,7 @@ def test_done_masks_are_kept_and_redone_on_request(
     Image.fromarray(mine).save(tmp_path / "shape_000.png")
     (tmp_path / "shape_001.png").unlink()
     status, text = call(run, "predict", trained, shapes.images, "--out", tmp_path)
-    assert (status, "1 masks written" in text, "47 were already there" in text) == (0, True, True)
+    assert (status, "1 mask written" in text, "47 were already there" in text) == (0, True, True)
     assert not read_mask(tmp_path / "shape_000.png").any()
     status, text = call(run, "predict", trained, shapes.images, "--out", tmp_path, "--overwrite")
     assert "48 masks written" in text

@@ -8,7 +8,8 @@ from tag2mask.core.constants import MAX_CLASSES
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
 from tag2mask.data import Dataset, check_classes
-from tag2mask.masks.class_names import nearest, read_classes
+from tag2mask.masks.class_names import nearest, read_classes, write_classes
+from tests.helpers import write_images
 
 
 @pytest.mark.parametrize(
@@ -93,3 +94,38 @@ def test_check_classes() -> None:
     with pytest.raises(DataError, match=r"fewer than 2 images: 'cat' \(1\), 'dog' \(0\)\. Add images"):
         check_classes(dataset(cat=1, dog=0, horse=5))
     assert check_classes(dataset(cat=1), minimum=1, advised=1) == ()
+
+
+@pytest.mark.parametrize("character", ["\n", "\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\x1b", "\x00", "\u202e"])
+def test_control_characters_in_a_name_shift_no_index(tmp_path: Path, character: str) -> None:
+    name = f"a{character}b"
+    with pytest.raises(DataError, match="cannot be a class name: it holds a line break or another control character"):
+        read_classes([name, "c"])
+    with pytest.raises(DataError, match="cannot be written to classes.txt: it holds a line break"):
+        write_classes(tmp_path, [name, "c"])
+    assert not (tmp_path / "classes.txt").exists()
+    if character not in "\n\r":  # in a file these two end a line
+        (tmp_path / "own.txt").write_bytes(f"{name}\nc\n".encode())
+        with pytest.raises(DataError, match=r"own\.txt: 'a.*b' cannot be a class name"):
+            read_classes(tmp_path / "own.txt")
+
+
+def test_a_folder_whose_name_cannot_be_a_class_is_named(tmp_path: Path) -> None:
+    write_images(tmp_path / "photos", ["a\nb/1.png", "c/2.png"])
+    with pytest.raises(DataError, match=r"folder a\\nb.*cannot be a class name: it holds a line break") as error:
+        Dataset.load(tmp_path / "photos")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "names", [("red panda",), ("red panda", "cat"), ("cat",), ("dog", "fire\u00a0truck"), ("犬", "ne\u200cda")]
+)
+def test_what_is_written_is_read(tmp_path: Path, names: tuple[str, ...]) -> None:
+    assert read_classes(write_classes(tmp_path, names)) == names
+
+
+def test_one_line_of_several_words_is_guessed_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "classes.txt").write_text("red panda\n")
+    with caplog.at_level("INFO", "tag2mask"):
+        assert read_classes(tmp_path / "classes.txt") == ("red", "panda")
+    assert "classes.txt: one line, read as 2 classes: red, panda; where it is one class" in caplog.text

@@ -75,7 +75,7 @@ def test_mask_without_image_is_skipped(
     words = ("export", masks, "--to", "coco", "--images", tmp_path / "photos", "--out")
     assert run(monkeypatch, *words, tmp_path / "o.json") == 3
     captured = capfd.readouterr()
-    assert "2 masks written" in captured.out and "1 images skipped" in captured.out
+    assert "2 masks written" in captured.out and "1 image skipped" in captured.out
     assert "a b.png: no image of this name" in captured.err.replace("\n", " ")
     assert file_names(tmp_path / "o.json") == ["sub/c.JPG", "sub/ünï.webp"]
     assert run(monkeypatch, *words, tmp_path / "p.json", "--strict") == 1

@@ -12,6 +12,7 @@ from tag2mask.core.record import ImageRecord
 from tag2mask.data.corrected import with_corrected
 from tag2mask.data.dataset import Dataset
 from tag2mask.data.image_masks import with_gt_masks
+from tag2mask.data.left_out import left_out_problems
 from tag2mask.data.problem import Problem, listed
 from tag2mask.data.readers.sources import FILES, read_source, recognise_file
 from tag2mask.data.resolve import class_names, resolved
@@ -44,6 +45,8 @@ def load_dataset(
     names = class_names(listing, chosen)
     problems = listing.problems
     records = resolved(listing, names, chosen=chosen is not None, require_tags=require_tags)
+    said = {record.name for record in records} | {problem.file for problem in problems}
+    problems += left_out_problems(listing.index, said, is_listed=listing.source in FILES)
     if split is not None and listing.source != "voc":
         records = _of_split(records, split, images)
     check_mask_names(record.name for record in records)
@@ -119,9 +122,12 @@ def _of_split(records: Sequence[ImageRecord], split: str, images: Path) -> list[
 
 def _readable(records: Sequence[ImageRecord], verify: bool, problems: list[Problem]) -> list[ImageRecord]:
     def trouble(record: ImageRecord) -> str | None:
+        def odd(text: str) -> None:
+            problems.append(Problem("JPEG without its end", text, record.name, "note"))
+
         try:
             if verify:
-                read_image(record.path)
+                read_image(record.path, note=odd)
             else:
                 image_size(record.path)
         except DataError as error:

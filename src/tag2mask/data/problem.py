@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from tag2mask.core.text import printable
+
 _LOG = logging.getLogger(__name__)
 _EXAMPLES = 3
 _LISTED = 10
@@ -35,7 +37,7 @@ def log_problems(problems: Sequence[Problem]) -> None:
     for problem in problems:
         kinds.setdefault(problem.kind, []).append(problem)
     for kind, those in sorted(kinds.items(), key=lambda entry: -len(entry[1])):
-        lines = [f"{kind}: {len(those)}", *(f"  {problem.message}" for problem in those[:_EXAMPLES])]
+        lines = [f"{kind}: {len(those)}", *(f"  {printable(problem.message)}" for problem in those[:_EXAMPLES])]
         if len(those) > _EXAMPLES:
             lines.append(f"  and {len(those) - _EXAMPLES} more")
         warned = any(problem.level == "warning" for problem in those)
@@ -46,6 +48,6 @@ def listed(problems: Sequence[Problem]) -> str:
     """The first ten problems as the end of an error message, each on its own line; empty if there is none."""
     if not problems:
         return ""
-    lines = [f"\n  {problem.kind}: {problem.message}" for problem in problems[:_LISTED]]
+    lines = [f"\n  {problem.kind}: {printable(problem.message)}" for problem in problems[:_LISTED]]
     more = f"\n  and {len(problems) - _LISTED} more" if len(problems) > _LISTED else ""
     return ":" + "".join(lines) + more

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
+from tag2mask.core.text import printable
+from tag2mask.data.matching import match_names
 from tag2mask.data.problem import Problem
 from tag2mask.data.readers.listing import Listing
 from tag2mask.data.readers.sources import FILES
-from tag2mask.images.folder import normalise_name
-from tag2mask.masks.class_names import nearest
+from tag2mask.masks.class_names import nearest, why_no_name
 
 
 def class_names(listing: Listing, chosen: tuple[str, ...] | None) -> tuple[str, ...]:
     """Names of the classes in the order of their indices: those chosen, or else those that occur, sorted.
 
     Raises:
-        DataError: a chosen class does not occur in a source with a fixed vocabulary, or there is no class at all.
+        DataError: a chosen class does not occur in a source with a fixed vocabulary, there is no class at all, or a
+            name cannot be one.
     """
     if chosen is not None:
         if listing.complete and listing.classes is not None:
@@ -27,11 +30,22 @@ def class_names(listing: Listing, chosen: tuple[str, ...] | None) -> tuple[str, 
                 raise DataError(f"class {missing[0]!r} does not occur in {listing.index.root}{hint}")
         return chosen
     if listing.classes is not None:
-        return tuple(sorted(listing.classes))
+        return _checked(listing, listing.classes)
     names = listing.names()
     if not names and listing.source != "images":
         raise DataError(f"{listing.index.root}: no tag in the whole source, so there is no class to learn")
-    return tuple(sorted(names))
+    return _checked(listing, names) if names else ()
+
+
+def _checked(listing: Listing, names: Iterable[str]) -> tuple[str, ...]:
+    """The names, sorted, if all can be names of classes; of one that cannot, the message says where it stands."""
+    ordered = tuple(sorted(names))
+    for name in ordered:
+        if why := why_no_name(name):
+            holders = (record.where for record in listing.records if name in record.present | record.unknown)
+            where = printable(next(holders, listing.index.root))
+            raise DataError(f"{where}: {name!r} cannot be a class name: {why}")
+    return ordered
 
 
 def resolved(listing: Listing, classes: tuple[str, ...], *, chosen: bool, require_tags: bool) -> list[ImageRecord]:
@@ -48,10 +62,14 @@ def resolved(listing: Listing, classes: tuple[str, ...], *, chosen: bool, requir
     """
     known = frozenset(classes)
     records: dict[str, ImageRecord] = {}
+    matches = match_names(listing.index, (record.name for record in listing.records))
+    listing.problems += matches.notes
     for said in listing.records:
-        name = _find(listing, said)
-        if name is None:
+        if said.name in matches.failed:
+            kind, message = matches.failed[said.name]
+            listing.problems.append(Problem(kind, f"{said.where}: {message}", said.name))
             continue
+        name = matches.found[said.name]
         others = (said.present | said.unknown) - known
         if others and chosen and not listing.complete:
             other = min(others)
@@ -72,24 +90,12 @@ def resolved(listing: Listing, classes: tuple[str, ...], *, chosen: bool, requir
     return list(records.values())
 
 
-def _find(listing: Listing, said: ImageRecord) -> str | None:
-    if said.name in listing.index.files:
-        return said.name
-    kind = "bad name"
-    try:
-        normalise_name(said.name)
-        kind = "missing image"
-        return listing.index.find(said.name)
-    except DataError as error:
-        listing.problems.append(Problem(kind, f"{said.where}: {error}", said.name))
-        return None
-
-
 def _double(first: ImageRecord, again: ImageRecord) -> Problem:
     if (first.tags, first.unknown, first.split) != (again.tags, again.unknown, again.split):
         raise DataError(
             f"{again.name} is listed twice and differently: {first.where}: {_described(first)}; "
-            f"{again.where}: {_described(again)}. Keep one line per image, with all its tags"
+            f"{again.where}: {_described(again)}. Keep one line per image, with all its tags, or name the column `label` if "
+            "each line holds one tag"
         )
     message = f"{again.name} is listed twice: {first.where} and {again.where}; remove one of them"
     return Problem("duplicate row", message, again.name)

@@ -10,9 +10,24 @@ from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from tag2mask.core.errors import DataError
-from tag2mask.images.decode import IMAGE_SUFFIXES
+from tag2mask.core.files import is_temporary
+from tag2mask.core.text import printable
+from tag2mask.images.kinds import IMAGE_SUFFIXES, Kind, is_image_name, special_file
+from tag2mask.images.left_out import (
+    LeftOut,
+    folder_kind,
+    hidden_images,
+    image_folders,
+    lookalikes,
+    results,
+    results_below,
+    unreadable_here,
+)
+
+__all__ = ["FolderIndex", "check_mask_names", "is_image_name", "list_images", "normalise_name", "without_suffix"]
 
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_SHOWN = 5  # reasons in a message
 _SKIPPED_FOLDERS = frozenset({"__MACOSX", "@eaDir", "__pycache__"})
 
 
@@ -37,7 +52,8 @@ class FolderIndex:
     """The files of a folder and its subfolders, found by names written in many ways.
 
     Hidden files and folders are skipped. Images and folders that must not be used are remembered:
-    broken links, links that lead out of the folder, links to folders, names that are not text.
+    broken links, links that lead out of the folder, links to folders, names that are not text, named pipes
+    and other files without content of their own, which are never opened.
 
     Attributes:
         root: the folder, resolved.
@@ -56,14 +72,25 @@ class FolderIndex:
             DataError: it does not exist, is not a folder or cannot be listed.
         """
         if not folder.exists():
-            raise DataError(f"{folder}: no such folder; check the path")
+            raise DataError(f"{printable(folder)}: no such folder; check the path")
         if not folder.is_dir():
-            raise DataError(f"{folder}: this is a file, a folder of images was expected")
+            what = special_file(folder.stat().st_mode) or "a file"
+            raise DataError(f"{printable(folder)}: this is {what}, a folder of images was expected")
         self.root = folder.resolve()
         self.files: dict[str, Path] = {}
         self.refused: dict[str, str] = {}
         self._follow_links = follow_links
+        self._start()
         self._walk(self.root, "")
+
+    def _start(self, *, is_local: bool = True) -> None:
+        self._is_local = is_local
+        self._hidden: list[str] = []
+        self._folders: list[str] = []
+        self._marked: dict[str, Kind] = {}
+        self._written: dict[str, tuple[str, Kind]] | None = None
+        self._images: list[str] | None = None
+        self._left_out: list[LeftOut] | None = None
         self._loose: dict[str, list[str]] | None = None
         self._by_base: dict[str, list[str]] | None = None
 
@@ -74,12 +101,37 @@ class FolderIndex:
         index.root = root
         index.files = {unicodedata.normalize("NFC", name): root / name for name in names}
         index.refused = {}
-        index._loose = index._by_base = None
+        index._start(is_local=False)
         return index
 
     def images(self) -> list[str]:
-        """Names of all files with an image suffix, sorted."""
-        return sorted(name for name in self.files if is_image_name(name))
+        """Names of all files with an image suffix, sorted; without those that `left_out` names."""
+        if self._images is None:
+            written = self._results()
+            names = (name for name in self.files if is_image_name(name) and name not in written)
+            self._images = sorted(name for name in names if not (self._is_local and unreadable_here(name)))
+        return list(self._images)
+
+    def left_out(self) -> list[LeftOut]:
+        """What looks like an image and is not among `images`, sorted by name; what is `refused` comes on top.
+
+        Files of an unknown suffix are opened for this, to see whether they are images.
+        """
+        if self._left_out is None:
+            images = self.images()
+            found = [
+                *(lookalikes(self.files, images, sniff=True) if self._is_local else ()),
+                *image_folders(self._folders, images),
+                *hidden_images(self._hidden),
+                *results(self._results()),
+            ]
+            self._left_out = sorted(found, key=lambda one: one.name)
+        return list(self._left_out)
+
+    def _results(self) -> dict[str, tuple[str, Kind]]:
+        if self._written is None:
+            self._written = results_below(self._marked, self.files)
+        return self._written
 
     def find(self, text: str) -> str:
         """Name of the file that `text` means.
@@ -101,7 +153,7 @@ class FolderIndex:
                 return candidate
             for part in (candidate, *map(str, PurePosixPath(candidate).parents)):
                 if part in self.refused:
-                    raise DataError(f"{part}: {self.refused[part]}")
+                    raise DataError(f"{printable(part)}: {self.refused[part]}")
         for candidate in names:
             found = self._loose_names().get(candidate.casefold(), [])
             if len(found) == 1:
@@ -110,7 +162,7 @@ class FolderIndex:
                 raise DataError(f"{text!r} may mean {_some(found)}; write the whole name with its suffix")
         base = self._base_names().get(PurePosixPath(name).name, [])
         hint = f"; did you mean {_some(base)}?" if base else "; check the name, or the folder of images"
-        raise DataError(f"{name}: no such image in {self.root}{hint}")
+        raise DataError(f"{printable(name)}: no such image in {printable(self.root)}{hint}")
 
     def _loose_names(self) -> dict[str, list[str]]:
         if self._loose is None:
@@ -134,27 +186,38 @@ class FolderIndex:
         try:
             entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
         except OSError as error:
-            raise DataError(f"{folder}: cannot be listed ({error.strerror}); check its permissions") from error
+            raise DataError(
+                f"{printable(folder)}: cannot be listed ({error.strerror}); check its permissions"
+            ) from error
+        kind = folder_kind((entry.name for entry in entries), is_root=not prefix)
+        if kind is not None:
+            self._marked[prefix.removesuffix("/")] = kind
         for entry in entries:
-            if entry.name.startswith(".") or entry.name in _SKIPPED_FOLDERS:
-                continue
             name = prefix + unicodedata.normalize("NFC", entry.name)
+            if entry.name.startswith(".") or entry.name in _SKIPPED_FOLDERS:
+                if _is_hidden_image(entry):
+                    self._hidden.append(printable(name))
+                continue
             path = Path(entry.path)
             refusal = self._refusal(entry, name)
             if refusal is None and entry.is_dir():
+                if is_image_name(name):
+                    self._folders.append(name)
                 self._walk(path, f"{name}/")
             elif refusal is None and entry.is_file():
                 self.files[name] = path
             elif refusal is not None and (entry.is_dir() or is_image_name(name)):
-                self.refused[_printable(name)] = refusal
+                self.refused[_as_text(name)] = refusal
 
     def _refusal(self, entry: os.DirEntry[str], name: str) -> str | None:
-        if _printable(name) != name:
+        if _as_text(name) != name:
             return "the file's name is not valid text (UTF-8); rename it"
         if entry.is_symlink():
             why = self._link_refusal(Path(entry.path))
             if why is not None:
                 return why
+        if (special := _special(entry)) is not None:
+            return f"{special}, not a file; remove it, or put an image there"
         if name in self.files:
             return "two files whose names look the same (unicode forms NFC and NFD); rename one"
         return None
@@ -191,11 +254,22 @@ def list_images(folder: Path) -> list[tuple[Path, str]]:
     index = FolderIndex(folder)
     names = index.images()
     for name, why in index.refused.items():
-        raise DataError(f"{folder / name}: {why}")
+        raise DataError(f"{printable(folder / name)}: {why}")
     if not names:
-        raise DataError(f"{folder}: no image in this folder ({', '.join(sorted(IMAGE_SUFFIXES))})")
+        raise DataError(f"{printable(folder)}: {no_image(index)}")
     check_mask_names(names)
     return [(index.files[name], name) for name in names]
+
+
+def no_image(index: FolderIndex) -> str:
+    """Why there is nothing to do in a folder without an image that is read."""
+    reasons = [f"{printable(name)}: {why}" for name, why in index.refused.items()]
+    reasons += [one.message for one in index.left_out()]
+    if not reasons:
+        return f"no image in this folder ({', '.join(sorted(IMAGE_SUFFIXES))}); check the path"
+    more = f"\n  and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
+    lines = "".join(f"\n  {reason}" for reason in reasons[:_SHOWN])
+    return f"no image in this folder that can be used; left out: {len(reasons)}{lines}{more}"
 
 
 def check_mask_names(names: Iterable[str]) -> None:
@@ -209,13 +283,9 @@ def check_mask_names(names: Iterable[str]) -> None:
         other = seen.setdefault(without_suffix(name), name)
         if other != name:
             raise DataError(
-                f"{other} and {name} would write the same mask {without_suffix(name)}.png; rename one of them"
+                f"{printable(other)} and {printable(name)} would write the same mask "
+                f"{printable(without_suffix(name))}.png; rename one of them"
             )
-
-
-def is_image_name(name: str) -> bool:
-    """Whether the suffix is that of an image."""
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def without_suffix(name: str) -> str:
@@ -223,9 +293,23 @@ def without_suffix(name: str) -> str:
     return str(PurePosixPath(name).with_suffix("")) if is_image_name(name) else name
 
 
-def _printable(name: str) -> str:
+def _special(entry: os.DirEntry[str]) -> str | None:
+    """What an entry is that is neither a file nor a folder, or None."""
+    try:
+        return None if entry.is_file() or entry.is_dir() else special_file(entry.stat().st_mode)
+    except OSError:
+        return "a file that cannot be looked at"
+
+
+def _is_hidden_image(entry: os.DirEntry[str]) -> bool:
+    """Whether an entry is an image that is passed over; the files that macOS keeps beside others are none."""
+    hidden = is_image_name(entry.name) and not entry.name.startswith("._") and not is_temporary(entry.name)
+    return hidden and entry.is_file()
+
+
+def _as_text(name: str) -> str:
     return name.encode("utf-8", "replace").decode("utf-8")
 
 
 def _some(names: list[str]) -> str:
-    return ", ".join(sorted(names)[:3]) + (f" (and {len(names) - 3} more)" if len(names) > 3 else "")
+    return ", ".join(map(printable, sorted(names)[:3])) + (f" (and {len(names) - 3} more)" if len(names) > 3 else "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import logging
 import re
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -11,10 +12,12 @@ from pathlib import Path
 from tag2mask.core.constants import MAX_CLASSES
 from tag2mask.core.errors import DataError
 from tag2mask.core.files import write_text
+from tag2mask.core.text import is_control, printable
 
 CLASSES_FILE = "classes.txt"
 """File of class names in a folder of masks: the class of line k has index k."""
 
+_log = logging.getLogger(__name__)
 _NUMBERED = re.compile(r"\d+\s*[:,;\s]\s*\S")
 
 
@@ -22,15 +25,15 @@ def read_classes(source: Path | Sequence[str]) -> tuple[str, ...]:
     """Class names in the order of their indices, without background.
 
     A file has one name per line, which may contain spaces; a file of a single line is split at
-    white space. Blank lines are skipped. A first name `background` is dropped: it is class index 0
-    of every mask and not listed.
+    white space, unless a blank line follows. Blank lines are skipped. A first name `background` is
+    dropped: it is class index 0 of every mask and not listed.
 
     Raises:
         DataError: the file cannot be read, or the names cannot be used (see `check_names`).
     """
     if isinstance(source, Path):
         names = _lines(source)
-        what = str(source)
+        what = printable(source)
     elif isinstance(source, str):
         raise DataError(f"`classes`: expected a list of names or a path, got the text {source!r}")
     else:
@@ -51,11 +54,29 @@ def write_classes(folder: Path, classes: Sequence[str]) -> Path:
         classes: names without background, in the order of their indices.
 
     Raises:
-        DataError: the file cannot be written.
+        DataError: the file cannot be written, or a name cannot be written on a line of its own.
     """
     path = folder / CLASSES_FILE
-    write_text(path, "".join(f"{name}\n" for name in classes))
+    write_text(path, classes_text(classes))
     return path
+
+
+def classes_text(classes: Sequence[str]) -> str:
+    r"""The content of `CLASSES_FILE`: one name per line.
+
+    A blank line follows a single name of several words, which `read_classes` would split.
+
+    Raises:
+        DataError: a name cannot be written on a line of its own.
+
+    >>> classes_text(["cat", "red panda"]), classes_text(["red panda"])
+    ('cat\nred panda\n', 'red panda\n\n')
+    """
+    for name in classes:
+        if why := why_no_name(name):
+            raise DataError(f"class {name!r} cannot be written to {CLASSES_FILE}: {why}")
+    lone = len(classes) == 1 and len(classes[0].split()) > 1
+    return "".join(f"{name}\n" for name in classes) + "\n" * lone
 
 
 def check_names(names: Sequence[str], what: str) -> None:
@@ -77,13 +98,27 @@ def check_names(names: Sequence[str], what: str) -> None:
         )
     seen: set[str] = set()
     for name in names:
-        if not name or not name.isprintable():
-            raise DataError(f"{what}: {name!r} cannot be a class name; expected printable text")
+        if why := why_no_name(name):
+            raise DataError(f"{what}: {name!r} cannot be a class name: {why}")
         if name.casefold() in {"background", "none"}:
             raise DataError(f"{what}: {name!r} means that no class is present; remove it from the classes")
         if name in seen:
             raise DataError(f"{what}: class {name!r} is listed twice; remove one")
         seen.add(name)
+
+
+def why_no_name(name: str) -> str | None:
+    """Why a text cannot be the name of a class, with the remedy; None where it can be one.
+
+    Names are written one per line: a line break inside one would move the index of every class behind it.
+    """
+    if not name.strip():
+        return "it is empty; write a name"
+    if any(is_control(character) for character in name):
+        return "it holds a line break or another control character; write one line of printable text"
+    if name != name.strip():
+        return "it begins or ends with a space; remove it"
+    return None
 
 
 def check_spelling(names: Iterable[str], what: str) -> None:
@@ -111,16 +146,29 @@ def nearest(name: str, names: Iterable[str]) -> str:
 
 def _lines(path: Path) -> list[str]:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = path.read_bytes().decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError as error:
-        raise DataError(f"{path}: no such file; expected class names, one per line") from error
+        raise DataError(f"{printable(path)}: no such file; expected class names, one per line") from error
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); expected class names, one per line") from error
+        raise DataError(
+            f"{printable(path)}: cannot be read ({error.strerror}); expected class names, one per line"
+        ) from error
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not UTF-8 text; save the class names as UTF-8") from error
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
+        raise DataError(f"{printable(path)}: not UTF-8 text; save the class names as UTF-8") from error
+    lines = [line.strip() for line in text.split("\n") if line.strip()]
     if len(lines) > 1 and all(_NUMBERED.match(line) for line in lines):
-        raise DataError(f"{path}: lines begin with numbers ({lines[0]!r}); write the names alone, one per line")
+        raise DataError(
+            f"{printable(path)}: lines begin with numbers ({lines[0]!r}); write the names alone, one per line"
+        )
     if len(lines) == 1 and "," in lines[0]:
-        raise DataError(f"{path}: names separated by commas ({lines[0][:60]!r}); write one class name per line")
-    return lines[0].split() if len(lines) == 1 else lines
+        raise DataError(
+            f"{printable(path)}: names separated by commas ({lines[0][:60]!r}); write one class name per line"
+        )
+    if len(lines) != 1 or len(lines[0].split()) == 1 or text.endswith("\n\n"):
+        return lines
+    names = lines[0].split()
+    _log.info(
+        "%s: one line, read as %d classes: %s; where it is one class, add a blank line behind it",
+        printable(path), len(names), ", ".join(names),
+    )  # fmt: skip
+    return names
