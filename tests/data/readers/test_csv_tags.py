@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tag2mask.core.errors import DataError
 from tag2mask.data import Dataset, load_dataset
-from tag2mask.data.readers.csv_tags import recognise_separator
+from tag2mask.data.readers.tag_cells import recognise_separator
 from tests.helpers import write_images
 
 NAMES = ["a.png", "b.png", "c.png", "d e.png"]
@@ -56,8 +56,8 @@ EXPECTED = {"a.png": "cat + dog", "b.png": "dog", "d e.png": ""}
         "Tags,Image\ncat dog,a.png\ndog,b.png\nnone,d e.png\n",
         "FileName,Labels\na.png,cat dog\nb.png,dog\nd e.png,NONE\n",
         "file_name,classes\na,cat dog\nb,dog\nd e,none\n",
-        "Image Path,label\nimages/a.png,cat dog\nimages\\b.png,dog\n./d e.PNG,none\n",
-        "id,category\na.png,cat cat dog\nb.png,dog background\nd e.png,none\n\n\n",
+        "Image Path,labels\nimages/a.png,cat dog\nimages\\b.png,dog\n./d e.PNG,none\n",
+        "id,categories\na.png,cat cat dog\nb.png,dog background\nd e.png,none\n\n\n",
         "image,cat,dog\na.png,1,1\nb.png,0,1\nd e.png,0,0\n",
         "image;cat;dog\na.png;true;yes\nb.png;False;Y\nd e.png;no;0.0\n",
         "dog,cat,background,image\n1,1,0,a.png\n1,0,1,b.png\n0,0,1,d e.png\n",
@@ -149,16 +149,16 @@ def test_other_columns_are_noted(images: Path) -> None:
         ("", r"tags\.csv: the file is empty; expected a header such as `image,tags`"),
         ("\n \n", "the file is empty"),
         ("image,tags\n", "a header but no image"),
-        ("a.png,cat\nb.png,dog\n", r"no header: the first line is 'a\.png, cat'; add a line `image,tags` above"),
+        ("a.png,1,cat\nb.png,2,dog\n", r"no header \(the first line is 'a\.png, 1, cat'\), and what its 3 columns mean"),
         ("a.png\n", "no header"),
         ("image\na.png\n", r"only one column \('image'\), so there are no tags"),
-        ("photo,stuff\na.png,cat\n", "no column of image names among 'photo', 'stuff'"),
+        ("taken,stuff\n2020,cat\n", "no column of image names among 'taken', 'stuff'"),
         ("image,file,tags\na.png,a.png,cat\n", "columns 'image' and 'file' mean the same; keep one"),
         ("image,tags,labels\na.png,cat,dog\n", "columns 'tags' and 'labels' mean the same"),
         ('image,tags\na.png,"cat\n', r"line 2: cannot be read as a table .*is a quote left open"),
         (b"image,tags\na.png,cat\nb.png,caf\xe9\n", r"tags\.csv, line 3: not UTF-8 text \(byte 0xe9\)"),
         (b"image,tags\na.png,ca\0t\n", "line 2: holds a NUL byte"),
-        ("image,tags\na.png,\"['cat', 'dog']\"\n", "is a list in a programming language"),
+        ("image,tags\na.png,\"['cat', {'dog': 1}]\"\n", "is a list in a programming language"),
         ("image,tags\na.png,cat;dog\nb.png,cat|dog\n", r"cells use ';' and '\|'; use one separator everywhere"),
         (
             "image,tags\na.png,cat;dog\nb.png,cat dog\n",

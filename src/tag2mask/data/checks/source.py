@@ -12,8 +12,7 @@ from tag2mask.data.checks.finding import Finding, Severity
 from tag2mask.data.dataset import Dataset
 from tag2mask.data.load import load_dataset
 from tag2mask.data.problem import Problem
-from tag2mask.data.readers.csv_table import read_table
-from tag2mask.data.readers.csv_tags import recognise_separator
+from tag2mask.data.readers.csv_tags import list_table
 from tag2mask.data.readers.listing import BACKGROUND_WORDS
 from tag2mask.images.folder import FolderIndex, without_suffix
 
@@ -84,7 +83,7 @@ def read_source_for_check(
         try:
             dataset = load(classes)
         except DataError:
-            if classes is not None or tags is None or (names := spelled_apart(tags)) is None:
+            if classes is not None or tags is None or (names := spelled_apart(tags, index)) is None:
                 raise
             dataset = load(names)
     except DataError as error:
@@ -111,22 +110,16 @@ def problem_findings(problems: Sequence[Problem]) -> list[Finding]:
     return [_found(kind, those) for kind, those in kinds.items()]
 
 
-def spelled_apart(tags: Path) -> tuple[str, ...] | None:
+def spelled_apart(tags: Path, index: FolderIndex) -> tuple[str, ...] | None:
     """All class names of a table of which some differ in case alone; None: there are none, or it is no table.
 
     Loading refuses such a table; with these names as its classes it can be loaded and checked.
     """
     try:
-        table = read_table(tags)
-        if table.tags is None:
-            used = {table.image, table.split}
-            names = {name for k, name in enumerate(table.header) if k not in used}
-        else:
-            cells = [unicodedata.normalize("NFC", row[table.tags].strip()) for _, row in table.rows]
-            separator = recognise_separator(cells, None, str(tags))
-            names = {tag.strip().removeprefix("?") for cell in cells for tag in cell.split(separator)}
+        listing, _ = list_table(tags, index, None)
     except DataError:
         return None
+    names = set(listing.classes) if listing.classes is not None else listing.names()
     names = {name for name in names if name and name.casefold() not in BACKGROUND_WORDS}
     return tuple(sorted(names)) if len({name.casefold() for name in names}) < len(names) else None
 

@@ -8,32 +8,34 @@
 On the left one column holds all tags, separated by spaces, commas, semicolons or bars; the
 separator is recognised from the whole column. Names of classes that contain spaces need one of
 the other three, or a file of classes. `?cat`: whether there is a cat is unknown. `none` or
-`background`: no class is present.
+`background`: no class is present. Under `label`, `class`, `category` or `tag` a cell without a separator is one name,
+and an image may have several rows: one a box or a label.
 
 On the right each class has a column: 1, true, yes, x for present; 0, false, no for absent; empty,
--1, ? for unknown.
+-1, ? for unknown (`csv_wide`).
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections import Counter
-from collections.abc import Collection as Names
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
 from tag2mask.data.problem import Problem
-from tag2mask.data.readers.csv_table import Table, read_table
-from tag2mask.data.readers.listing import BACKGROUND_WORDS, Listing
+from tag2mask.data.readers.csv_table import EXPECTED, ImageNames, Row, Table, read_table
+from tag2mask.data.readers.csv_wide import read_wide
+from tag2mask.data.readers.headerless import with_header, without_false_header
+from tag2mask.data.readers.label_rows import LabelRow, joined, note
+from tag2mask.data.readers.layout_words import DOUBTFUL_WORDS, plain_word
+from tag2mask.data.readers.listing import Listing
+from tag2mask.data.readers.table_roles import STATES, Roles, choose_roles, split_joined, split_name
+from tag2mask.data.readers.tag_cells import is_empty_word, read_cells
+from tag2mask.images.decode import IMAGE_SUFFIXES
 from tag2mask.images.folder import FolderIndex
 from tag2mask.masks.class_names import check_names, check_spelling
-
-_SEPARATORS = ",;|"
-_PRESENT = frozenset({"1", "1.0", "true", "t", "yes", "y", "x"})
-_ABSENT = frozenset({"0", "0.0", "false", "f", "no", "n"})
-_UNKNOWN = frozenset({"", "-1", "-1.0", "?", "nan", "na", "n/a", "null", "unknown"})
 
 
 def read_csv(tags: Path, index: FolderIndex, classes: Sequence[str] | None) -> Listing:
@@ -47,85 +49,65 @@ def read_csv(tags: Path, index: FolderIndex, classes: Sequence[str] | None) -> L
     Raises:
         DataError: the file is not such a table, or a column or separator makes no sense.
     """
-    table = read_table(tags)
-    if not table.rows:
-        first = f"; {table.problems[0].message}" if table.problems else ""
-        raise DataError(f"{tags}: the table has a header but no image{first}")
-    listing = _wide(table, index, classes) if table.tags is None else _long(table, index, classes)
-    listing.problems[:0] = table.problems
+    listing, what = list_table(tags, index, classes)
+    if classes is None:
+        check_tag_names(sorted(listing.classes or listing.names()), what)
     return listing
 
 
-def recognise_separator(cells: Names[str], classes: Sequence[str] | None, what: str) -> str | None:
-    """The one separator of a column of tags: a comma, semicolon or bar, or None for white space.
-
-    With `classes` it is the one that leaves the fewest names outside them.
+def list_table(tags: Path, index: FolderIndex, classes: Sequence[str] | None) -> tuple[Listing, str]:
+    """Records of a table of tags, whose names of classes are not checked, and where these names stand.
 
     Raises:
-        DataError: the column uses several, so that they contradict each other.
+        DataError: see `read_csv`.
     """
-    present = [separator for separator in _SEPARATORS if any(separator in cell for cell in cells)]
-    if classes is not None:
-        known = {*classes, *BACKGROUND_WORDS}
-
-        def others(separator: str | None) -> int:
-            return sum(
-                count
-                for name, count in Counter(tag for cell in cells for tag in _split(cell, separator)).items()
-                if name.removeprefix("?") not in known
-            )
-
-        # A comma in a column without commas keeps each cell whole: a single name with spaces.
-        return min((*present, None, ","), key=others)
-    if not present:
-        return None
-    if len(present) > 1:
-        used = " and ".join(repr(separator) for separator in present)
-        raise DataError(f"{what}: cells use {used}; use one separator everywhere, or give a file of classes")
-    separator = present[0]
-    names = {tag for cell in cells for tag in _split(cell, separator)}
-    mixed = next((name for name in sorted(names) if " " in name and set(name.split()) <= names), None)
-    if mixed is not None:
-        raise DataError(
-            f"{what}: some cells separate tags by {separator!r}, others by spaces ({mixed!r}); "
-            "use one separator everywhere, or give a file of classes"
-        )
-    return separator
-
-
-def _long(table: Table, index: FolderIndex, classes: Sequence[str] | None) -> Listing:
-    assert table.tags is not None
-    what = f"{table.path}, column {table.header[table.tags]!r}"
+    names = ImageNames(index)
+    table = read_table(tags, names)
+    if not table.rows:
+        raise DataError(f"{tags}: the table has a header but no image")
+    notes: list[str] = []
+    if table.header is None:
+        table, said = with_header(table, names)
+        notes.append(said)
+    assert table.header is not None
+    roles = choose_roles(tags, table.header, table.rows, names, classes)
+    if (bare := without_false_header(table, roles.image)) is not table:
+        notes.append(f"the header {','.join(table.header)[:40]!r} has fewer columns than the rows and is not used")
+        table, said = with_header(bare, names)
+        notes.append(said)
+        assert table.header is not None
+        roles = choose_roles(tags, table.header, table.rows, names, classes)
+    rows, problems = _fitted(table, roles)
+    if not rows:
+        first = f"; {problems[0].message}" if problems else ""
+        raise DataError(f"{tags}: the table has a header but no image{first}")
+    table = replace(table, rows=tuple(rows))
     listing = Listing("csv", index)
-    used = {table.image, table.tags, table.split}
-    ignored = [name for k, name in enumerate(table.header) if k not in used]
-    if ignored:
-        listing.problems.append(
-            Problem("ignored columns", f"{table.path.name}: not used: {', '.join(ignored)}", level="note")
-        )
-    cells = [unicodedata.normalize("NFC", row[table.tags].strip()) for _, row in table.rows]
-    quoted = next((cell for cell in cells if cell.startswith(("[", "{", "("))), None)
-    if quoted is not None:
-        raise DataError(f"{what}: {quoted[:60]!r} is a list in a programming language; write `cat dog` instead")
-    separator = recognise_separator(cells, classes, what)
-    for (number, row), cell in zip(table.rows, cells, strict=True):
-        where = f"{table.path.name}, line {number}"
-        tags, unknown = _parse_cell(cell, separator, where)
-        known = tags if cell else None
-        listing.records.append(
-            ImageRecord(row[table.image], tags=known, unknown=unknown, split=_split_name(table, row), where=where)
-        )
-    if classes is None:
-        found = sorted(listing.names())
-        if found:
-            check_names(found, what)
-            check_spelling(found, what)
-            _check_separators(found, what)
-    return listing
+    listing.problems += problems
+    listing.problems += [note("guessed columns", f"{tags.name}: {text}") for text in (*notes, *roles.notes)]
+    if roles.tags or roles.joined_name:
+        _long(table, roles, names, classes, listing)
+        return listing, _column(table, roles)
+    if roles.pixels is not None:
+        _pixels_alone(table, roles, classes, listing)
+    else:
+        read_wide(table, roles, classes, listing)
+    return listing, f"{tags}, header"
 
 
-def _check_separators(names: Sequence[str], what: str) -> None:
-    """Refuse names that look like several, joined by a separator that is not recognised."""
+def check_tag_names(names: Sequence[str], what: str) -> None:
+    """Refuse names that are no classes: of files, too many, alike but for their case, or several joined.
+
+    Raises:
+        DataError: one of them cannot be a class.
+    """
+    if not names:
+        return
+    file = next((name for name in names if PurePosixPath(name[-255:]).suffix.lower() in IMAGE_SUFFIXES), None)
+    if file is not None:
+        raise DataError(f"{what}: {file!r} is the name of a file, not a class; name the column of tags `tags`")
+    check_names(names, what)
+    check_spelling(names, what)
     for separator in ":/\\&+":
         pieces = Counter(piece.strip() for name in names for piece in name.split(separator))
         for name in names:
@@ -137,14 +119,157 @@ def _check_separators(names: Sequence[str], what: str) -> None:
                 )
 
 
-def _split(cell: str, separator: str | None) -> list[str]:
-    return [tag.strip() for tag in cell.split(separator) if tag.strip()]
+def _fitted(table: Table, roles: Roles) -> tuple[list[Row], list[Problem]]:
+    """The rows as wide as the header, and a problem for each that is left out."""
+    assert table.header is not None
+    width, path = len(table.header), table.path
+    last = roles.tags == (width - 1,)
+    rows: list[Row] = []
+    problems: list[Problem] = []
+    for number, cells in table.rows:
+        why = None
+        if len(cells) > width and last:
+            cells = (*cells[: width - 1], table.delimiter.join(cells[width - 1 :]))
+        elif len(cells) > width and any(cell.strip() for cell in cells[width:]):
+            why = f"{len(cells)} cells where the header has {width}; put cells that hold the delimiter in quotes"
+        elif len(cells) < width and not roles.tags:
+            why = f"{len(cells)} cells where the header has {width}; leave a cell empty for unknown"
+        cells = (*cells[:width], *[""] * (width - len(cells)))
+        if why is None and not cells[roles.image].strip():
+            why = "no image name; write one or remove the line"
+        if why is None:
+            rows.append((number, cells))
+        else:
+            problems.append(Problem("bad row", f"{path.name}, line {number}: {why}", path.name))
+    return rows, problems
 
 
-def _parse_cell(cell: str, separator: str | None, where: str) -> tuple[frozenset[str], frozenset[str]]:
+def _long(table: Table, roles: Roles, names: ImageNames, classes: Sequence[str] | None, listing: Listing) -> None:
+    assert table.header is not None
+    header, path = table.header, table.path
+    what = _column(table, roles)
+    ignored = [name for k, name in enumerate(header) if k not in roles.used() and name.strip()]
+    if ignored:
+        listing.problems.append(note("ignored columns", f"{path.name}: not used: {', '.join(ignored)}"))
+    if roles.joined_name:
+        pairs = [split_joined(cells[roles.image].strip(), names) or (cells[roles.image], "") for _, cells in table.rows]
+        words: list[list[str] | None] = [[name] if name else None for _, name in pairs]
+        files = [file for file, _ in pairs]
+        text = f"{path.name}: the cells of {header[roles.image]!r} are the name of an image, `_` and a class"
+        listing.problems.append(note("guessed columns", text))
+    else:
+        files = [cells[roles.image] for _, cells in table.rows]
+        found = _columns(table, roles, classes, what)
+        words = found[0]
+        listing.problems += [note("read tags", f"{what}: {text}") for text in found[1]]
+    states = _states(table, roles)
+    if classes is None and roles.one and all(state is None for state in states):
+        _refuse_bare_bits(table, roles, what)
+    rows: list[LabelRow] = []
+    for (number, cells), file, some, state in zip(table.rows, files, words, states, strict=True):
+        where = f"{path.name}, line {number}"
+        present, unknown = parse_words(some or [], where, classes)
+        record = ImageRecord(file, tags=present if some is not None else None, unknown=unknown, where=where)
+        record = replace(record, split=split_name(roles, cells))
+        person = cells[roles.annotator].strip() if roles.annotator is not None else ""
+        rows.append(_with_state(record, state, person))
+    listing.records, notes = joined(_empty_boxes(rows, table, roles, listing), path.name, classes, one=roles.one)
+    listing.problems += notes + doubtful_words(words, path.name, classes)
+
+
+def _column(table: Table, roles: Roles) -> str:
+    assert table.header is not None
+    return f"{table.path}, column {table.header[(*roles.tags, roles.image)[0]]!r}"
+
+
+def _columns(
+    table: Table, roles: Roles, classes: Sequence[str] | None, what: str
+) -> tuple[list[list[str] | None], list[str]]:
+    """The words of each row, of all its columns of tags together."""
+    words: list[list[str] | None] = [None] * len(table.rows)
+    notes: list[str] = []
+    for column in roles.tags:
+        found = read_cells([cells[column] for _, cells in table.rows], classes, what, one=roles.one)
+        notes += [text for text in found.notes if text not in notes]
+        for k, some in enumerate(found.words):
+            if some is not None:
+                words[k] = [*(words[k] or []), *some]
+    return words, notes
+
+
+def _states(table: Table, roles: Roles) -> list[int | None]:
+    """Whether each row's class is there: 1, 0 or -1; None where the table has no such column.
+
+    Raises:
+        DataError: a column of confidences holds fractions.
+    """
+    if roles.state is None and roles.pixels is None:
+        return [None] * len(table.rows)
+    assert table.header is not None
+    if roles.state is None:
+        assert roles.pixels is not None
+        filled = [STATES.get(cells[roles.pixels].strip().casefold()) != -1 for _, cells in table.rows]
+        return [int(yes) for yes in filled] if not all(filled) else [None] * len(table.rows)
+    states: list[int | None] = []
+    for number, cells in table.rows:
+        cell = cells[roles.state].strip()
+        state = STATES.get(cell.casefold())
+        if state is None:
+            raise DataError(
+                f"{table.path}, line {number}, column {table.header[roles.state]!r}: {cell[:40]!r} is neither 1 (the class "
+                "is there) nor 0 (it is not). Keep the rows that count as present and remove this column"
+            )
+        states.append(state)
+    return states if any(state == 0 for state in states) else [None if state == 1 else state for state in states]
+
+
+def _with_state(record: ImageRecord, state: int | None, person: str) -> LabelRow:
+    if state is None or record.tags is None:
+        return LabelRow(record, None if state is None else frozenset(), person)
+    if state == 1:
+        return LabelRow(record, frozenset(), person)
+    if state == 0:
+        return LabelRow(replace(record, tags=frozenset()), record.tags, person)
+    return LabelRow(replace(record, tags=frozenset(), unknown=record.tags), frozenset(), person)
+
+
+def _empty_boxes(rows: list[LabelRow], table: Table, roles: Roles, listing: Listing) -> list[LabelRow]:
+    """In a table of boxes, a row without a box or class says that its image was looked at and shows nothing."""
+    if not roles.boxes:
+        return rows
+    others = [k for k in range(len(table.header or ())) if k not in roles.used()]
+    found = 0
+    for k, row in enumerate(rows):
+        cells = table.rows[k][1]
+        if row.record.tags is None and not any(cells[other].strip() for other in others):
+            rows[k] = replace(row, record=replace(row.record, tags=frozenset()))
+            found += 1
+    if found:
+        text = f"{table.path.name}: {found} rows without a box: read as images that show no class, if they have no other row"
+        listing.problems.append(note("empty boxes", text))
+    return rows
+
+
+def _refuse_bare_bits(table: Table, roles: Roles, what: str) -> None:
+    """Refuse a column `label` of 1 and 0 alone: two classes, or one that is there or not?"""
+    found = {cells[column].strip() for _, cells in table.rows for column in roles.tags} - {""}
+    if found and found <= {"0", "1", "0.0", "1.0"} and len(found) > 1:
+        raise DataError(
+            f"{what}: 0 and 1 alone may be two classes, or one class that is absent or present. For two, give their names "
+            "in the order of the numbers as `classes`; for one, name the column after the class, such as `image,scratch`"
+        )
+
+
+def parse_words(
+    words: Sequence[str], where: str, classes: Sequence[str] | None
+) -> tuple[frozenset[str], frozenset[str]]:
+    """Classes that are present and unknown, from the words of a row.
+
+    Raises:
+        DataError: they contradict each other.
+    """
     tags: set[str] = set()
     unknown: set[str] = set()
-    words = _split(cell, separator)
     for word in words:
         name = word.removeprefix("?").strip()
         if not name:
@@ -152,53 +277,45 @@ def _parse_cell(cell: str, separator: str | None, where: str) -> tuple[frozenset
         (unknown if word.startswith("?") else tags).add(name)
     if tags & unknown:
         raise DataError(f"{where}: {sorted(tags & unknown)} both present and unknown; write one of the two")
-    said_none = {name for name in tags if name.casefold() == "none"}
-    if said_none and len(tags) > 1:
-        raise DataError(f"{where}: 'none' beside other tags ({cell!r}); write one or the other")
-    tags = {name for name in tags if name.casefold() not in BACKGROUND_WORDS}
-    return frozenset(tags), frozenset(unknown)
+    if len(tags) > 1 and any(name.casefold() == "none" for name in tags):
+        raise DataError(f"{where}: 'none' beside other tags ({' '.join(words)!r}); write one or the other")
+    kept = {name for name in tags if not is_empty_word(name) or name in (classes or ())}
+    return frozenset(kept), frozenset(unknown)
 
 
-def _wide(table: Table, index: FolderIndex, classes: Sequence[str] | None) -> Listing:
-    columns = {
-        unicodedata.normalize("NFC", name): k
-        for k, name in enumerate(table.header)
-        if k not in {table.image, table.split} and name.casefold() not in BACKGROUND_WORDS
-    }
-    others = len(table.header) - 1 - (table.split is not None)
-    background = sum(name.casefold() in BACKGROUND_WORDS for name in table.header)
-    if len(columns) + background < others:
-        raise DataError(f"{table.path}: two columns have the same name; remove one ({', '.join(table.header)})")
-    if not columns:
-        raise DataError(f"{table.path}: none of the columns {', '.join(table.header)} is a column of tags")
-    listing = Listing("csv", index, classes=frozenset(columns), complete=True)
-    if classes is None:
-        check_names(list(columns), f"{table.path}, header")
-        check_spelling(columns, f"{table.path}, header")
-    else:
-        columns = {name: k for name, k in columns.items() if name in set(classes)}
-    for number, row in table.rows:
-        where = f"{table.path.name}, line {number}"
-        tags = frozenset(name for name, k in columns.items() if _value(row[k], name, table, number) == 1)
-        unknown = frozenset(name for name, k in columns.items() if _value(row[k], name, table, number) == -1)
-        known = tags if len(unknown) < len(columns) else None
-        listing.records.append(
-            ImageRecord(row[table.image], tags=known, unknown=unknown, split=_split_name(table, row), where=where)
+def doubtful_words(words: Iterable[list[str] | None], what: str, classes: Sequence[str] | None) -> list[Problem]:
+    """Notes on tags that were read as "no class is present", and on those that might mean it."""
+    counted = Counter(word for some in words for word in some or ())
+    notes = []
+    for word, number in sorted(counted.items()):
+        if word in (classes or ()) or word.casefold() in {"none", "background"}:
+            continue
+        if is_empty_word(word):
+            text = f"{what}: {word!r} ({number} rows) is read as `none`: no class is present"
+            notes.append(note("empty tags", f"{text}; if it is a class, list it in a file of `classes`"))
+        elif plain_word(word) in DOUBTFUL_WORDS:
+            text = f"{what}: {word!r} ({number} rows) is read as a class; if it means that no class is present, write `none`"
+            notes.append(note("doubtful tags", text))
+    return notes
+
+
+def _pixels_alone(table: Table, roles: Roles, classes: Sequence[str] | None, listing: Listing) -> None:
+    """A table of run lengths of one class, whose name only the caller knows."""
+    assert table.header is not None and roles.pixels is not None
+    if classes is None or len(classes) != 1:
+        raise DataError(
+            f"{table.path}: run lengths in column {table.header[roles.pixels]!r} (as of Kaggle), but no column names their "
+            f"class; give a file of `classes` with its one name, or add a column `class`. {EXPECTED}"
         )
-    return listing
-
-
-def _value(cell: str, name: str, table: Table, number: int) -> int:
-    text = cell.strip().casefold()
-    for words, value in ((_PRESENT, 1), (_ABSENT, 0), (_UNKNOWN, -1)):
-        if text in words:
-            return value
-    raise DataError(
-        f"{table.path}, line {number}, column {name!r}: {cell.strip()[:40]!r} is not a tag; expected 1 "
-        "(present), 0 (absent) or nothing (unknown). Remove columns that are not classes, name the column "
-        "of tags `tags`, or give a file of classes"
-    )
-
-
-def _split_name(table: Table, row: Sequence[str]) -> str | None:
-    return (row[table.split].strip() or None) if table.split is not None else None
+    name = classes[0]
+    rows = [
+        _with_state(
+            ImageRecord(cells[roles.image], None, frozenset({name}), where=f"{table.path.name}, line {number}"),
+            int(STATES.get(cells[roles.pixels].strip().casefold()) != -1),
+            "",
+        )
+        for number, cells in table.rows
+    ]
+    listing.records, notes = joined(rows, table.path.name, classes, one=True)
+    text = f"{table.path.name}: run lengths in a row mean that {name!r} is present, an empty cell that it is not"
+    listing.problems += [*notes, note("guessed columns", text)]

@@ -19,7 +19,7 @@ from typing import Any
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
 from tag2mask.data.problem import Problem
-from tag2mask.data.readers.csv_table import IMAGE_COLUMNS, SPLIT_COLUMNS, TAGS_COLUMNS, column_key
+from tag2mask.data.readers.header_words import IMAGE_COLUMNS, SPLIT_COLUMNS, TAGS_COLUMNS, column_key
 from tag2mask.data.readers.json_file import parse_json, shown
 from tag2mask.data.readers.listing import Listing, refused_files
 from tag2mask.data.readers.records import SPLIT_WORDS, RecordError, check_listing, class_name, without_background

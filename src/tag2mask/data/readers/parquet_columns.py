@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from tag2mask.core.errors import DataError
-from tag2mask.data.readers.csv_table import TAGS_COLUMNS, column_key
+from tag2mask.data.readers.header_words import TAGS_COLUMNS, column_key
 from tag2mask.data.readers.json_file import parse_json
 from tag2mask.data.readers.records import RecordError, class_name, without_background
 from tag2mask.data.readers.text import read_text

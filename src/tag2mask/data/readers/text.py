@@ -6,6 +6,7 @@ import codecs
 from pathlib import Path
 
 from tag2mask.core.errors import DataError
+from tag2mask.data.readers.signatures import refuse_other_files
 
 
 def read_text(path: Path, kind: str, expected: str) -> str:
@@ -20,13 +21,15 @@ def read_text(path: Path, kind: str, expected: str) -> str:
         DataError: it cannot be read, is not text, or holds a NUL.
     """
     data = read_bytes(path, expected)
+    refuse_other_files(path, data[:1024])
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
         text = data.decode(encoding)
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
+        hint = " (in Excel: Save As, `CSV UTF-8`)" if kind == "CSV" else ""
         raise DataError(
-            f"{path}, line {line}: not UTF-8 text (byte 0x{data[error.start]:02x}); save it as UTF-8 {kind}"
+            f"{path}, line {line}: not UTF-8 text (byte 0x{data[error.start]:02x}); save it as UTF-8 {kind}{hint}"
         ) from error
     if "\0" in text:
         line = text[: text.index("\0")].count("\n") + 1

@@ -1,0 +1,199 @@
+"""From names as they are written in a source to the files of the folder of images.
+
+First a name is looked up as it stands (`FolderIndex.find`). What is not found so may be an address, an absolute path of
+another computer, a name without its folders, or one with another suffix: then the file is taken whose path has the
+longest end in common with it, if there is only one and no other name means it too. All of that is said in notes.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from tag2mask.core.errors import DataError
+from tag2mask.data.problem import Problem
+from tag2mask.data.readers.layout_words import same_split, split_of_path
+from tag2mask.images.folder import FolderIndex, is_image_name, normalise_name, without_suffix
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:/{1,3}[^/\\]", re.IGNORECASE)
+_DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_UPLOAD = re.compile(r"[0-9a-f]{6,8}-(?=.)")
+"""What Label Studio puts before the name of an uploaded file."""
+
+_WHAT = {
+    "outside": "absolute paths or addresses are matched by their end",
+    "folder": "names are matched to the only file of that name, in another folder",
+    "suffix": "names are matched to a file with another suffix",
+    "upload": "names are matched without the letters that Label Studio puts before them",
+    "zeros": "numbers are matched to a file name with zeros before it",
+}
+
+
+@dataclass(slots=True)
+class Matches:
+    """What the names of a source mean.
+
+    Attributes:
+        found: name of the file, by the name as written.
+        failed: kind of problem and message, by the name as written.
+        notes: a note for each kind of guess.
+    """
+
+    found: dict[str, str] = field(default_factory=dict)
+    failed: dict[str, tuple[str, str]] = field(default_factory=dict)
+    notes: list[Problem] = field(default_factory=list)
+
+
+def match_names(index: FolderIndex, written: Iterable[str]) -> Matches:
+    """The files that names mean.
+
+    Paths that lead out of the folder (absolute, or with `..`) are matched only where most names are such paths:
+    a single one among others is a mistake. No file outside the folder is ever looked at.
+    """
+    matches = Matches()
+    names = list(dict.fromkeys(written))
+    for name in names:
+        if name in index.files:
+            matches.found[name] = name
+            continue
+        try:
+            normalise_name(name)
+            kind = "missing image"
+            matches.found[name] = index.find(name)
+        except DataError as error:
+            kind = "missing image" if _is_inside(name) else "bad name"
+            matches.failed[name] = kind, str(error)
+    if matches.failed:
+        outside = sum(not _is_inside(name) for name in names)
+        _guess(index, matches, outside_too=2 * outside > len(names))
+    return matches
+
+
+def pieces_of(name: str) -> list[str]:
+    """The parts of a path or of the path of an address, without what stands before the last `..`.
+
+    >>> pieces_of("https://example.org/x/a%20b.jpg?X-Amz-Signature=1"), pieces_of("C:\\\\data\\\\p0.jpg")
+    (['x', 'a b.jpg'], ['data', 'p0.jpg'])
+    """
+    text = name.strip()
+    if _ADDRESS.match(text):
+        try:
+            parts = urlsplit(text)
+            named = [value for _, value in parse_qsl(parts.query) if is_image_name(value[-255:])]
+        except ValueError:
+            return []
+        text = unquote(parts.path)
+        if named and not is_image_name(text[-255:]):
+            text = named[0]
+    elif _DRIVE.match(text):
+        text = text[2:]
+    pieces = [piece for piece in text.replace("\\", "/").split("/") if piece not in {"", "."}]
+    while ".." in pieces:
+        pieces = pieces[pieces.index("..") + 1 :]
+    return pieces
+
+
+def _is_inside(name: str) -> bool:
+    """Whether a name may be one relative to the folder."""
+    if _ADDRESS.match(name.strip()):
+        return False
+    try:
+        normalise_name(name)
+    except DataError:
+        return False
+    return True
+
+
+def _guess(index: FolderIndex, matches: Matches, *, outside_too: bool) -> None:
+    ends = _Ends(index)
+    guesses: dict[str, dict[tuple[str, ...], list[tuple[str, str]]]] = {}
+    exact = set(matches.found.values())
+    for name, (_, message) in list(matches.failed.items()):
+        outside = not _is_inside(name)
+        if outside and not outside_too:
+            continue
+        pieces = pieces_of(name)
+        found, kind = ends.find(pieces) if pieces else ([], "")
+        if len(found) > 1:
+            shown = ", ".join(sorted(found)[:3])
+            matches.failed[name] = "missing image", f"{name!r} may mean {shown}; write the name relative to the folder"
+        elif found:
+            target = guesses.setdefault(found[0], {})
+            target.setdefault(tuple(pieces), []).append((name, "outside" if outside and kind == "folder" else kind))
+        elif outside and _ADDRESS.match(name.strip()):
+            where = f"no image of the name {pieces[-1]!r}" if pieces else "no name in it"
+            matches.failed[name] = "missing image", f"{name!r}: {where} in {index.root}; {message.rpartition('; ')[2]}"
+    used: dict[str, list[tuple[str, str]]] = defaultdict(list)
+    for target_name, wanted in guesses.items():
+        names = [name for some in wanted.values() for name, _ in some]
+        if len(wanted) > 1 or target_name in exact:
+            others = "another name" if target_name in exact else f"{names[-1]!r}"
+            for name in names:
+                why = f"{name!r}: no such image in {index.root}, and {target_name} is what {others} means too"
+                matches.failed[name] = "missing image", f"{why}; write names relative to the folder"
+            continue
+        for some in wanted.values():
+            for name, kind in some:
+                del matches.failed[name]
+                matches.found[name] = target_name
+                used[kind].append((name, target_name))
+    for kind, pairs in used.items():
+        name, target_name = pairs[0]
+        text = f"{len(pairs)} {_WHAT[kind]}, such as {name[:120]!r} to {target_name}"
+        matches.notes.append(Problem("matched names", text, level="note"))
+
+
+class _Ends:
+    """Images by the end of their names."""
+
+    def __init__(self, index: FolderIndex) -> None:
+        self._by_base: dict[str, list[str]] = defaultdict(list)
+        self._by_stem: dict[str, list[str]] = defaultdict(list)
+        self._by_number: dict[str, list[str]] = defaultdict(list)
+        for name in index.images():
+            base = PurePosixPath(name).name.casefold()
+            stem = without_suffix(base)
+            self._by_base[base].append(name)
+            self._by_stem[stem].append(name)
+            if stem.isdecimal():
+                self._by_number[stem.lstrip("0") or "0"].append(name)
+
+    def find(self, pieces: Sequence[str]) -> tuple[list[str], str]:
+        """The images with the longest end in common with a path, and what kind of guess that is."""
+        base = pieces[-1].casefold()
+        stem = without_suffix(base)
+        plain = _UPLOAD.sub("", base, count=1)
+        number = stem.removesuffix(".0")
+        for kind, some in (
+            ("folder", self._by_base.get(base, []) or ([] if stem != base else self._by_stem.get(stem, []))),
+            ("suffix", self._by_stem.get(stem, [])),
+            ("upload", self._by_base.get(plain, []) or self._by_stem.get(without_suffix(plain), [])),
+            ("zeros", self._by_number.get(number.lstrip("0") or "0", []) if number.isdecimal() else []),
+        ):
+            fitting = [name for name in some if _same_split(pieces, name)]
+            if fitting:
+                common = {name: _common(pieces, name) for name in fitting}
+                longest = max(common.values())
+                return [name for name in fitting if common[name] == longest], kind
+        return [], ""
+
+
+def _common(pieces: Sequence[str], name: str) -> int:
+    """How many folders before the file two paths have in common."""
+    folders = PurePosixPath(name).parts[-2::-1]
+    count = 0
+    for mine, other in zip(reversed(pieces[:-1]), folders, strict=False):
+        if mine.casefold() != other.casefold():
+            break
+        count += 1
+    return count
+
+
+def _same_split(pieces: Sequence[str], name: str) -> bool:
+    """Whether the folders of two paths do not say that they belong to different splits."""
+    mine, other = split_of_path("/".join(pieces)), split_of_path(name)
+    return mine is None or other is None or same_split(mine, other)
