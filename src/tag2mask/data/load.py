@@ -14,6 +14,7 @@ from tag2mask.data.dataset import Dataset
 from tag2mask.data.image_masks import with_gt_masks
 from tag2mask.data.left_out import left_out_problems
 from tag2mask.data.problem import Problem, listed
+from tag2mask.data.readers.layout_words import same_split
 from tag2mask.data.readers.sources import FILES, read_source, recognise_file
 from tag2mask.data.resolve import class_names, resolved
 from tag2mask.images.decode import image_size, read_image
@@ -113,7 +114,9 @@ def _usable(dataset: Dataset, what: Path, strict: bool) -> Dataset:
 
 
 def _of_split(records: Sequence[ImageRecord], split: str, images: Path) -> list[ImageRecord]:
-    kept = [record for record in records if record.split == split]
+    kept = [record for record in records if record.split == split] or [
+        record for record in records if record.split is not None and same_split(record.split, split)
+    ]
     if not kept:
         found = ", ".join(sorted({record.split for record in records if record.split})) or "none (no column `split`)"
         raise DataError(f"{images}: no image of split {split!r}; splits found: {found}")

@@ -9,6 +9,7 @@ from tag2mask.data.classes import check_classes
 from tag2mask.data.dataset import Dataset
 from tag2mask.data.load import decodable
 from tag2mask.data.problem import log_problems
+from tag2mask.data.readers.layout_words import same_split
 
 _LOG = logging.getLogger(__name__)
 
@@ -18,7 +19,7 @@ def prepare_for_training(
 ) -> Dataset:
     """Choose what is trained on, decode every image of it once, and log what was wrong with it.
 
-    Of a dataset with several splits, one of them `train`, that split is kept; a dataset of one split stays whole.
+    Of a dataset with several splits, one of them `train` (or `Train`, `training`), that split is kept; a dataset of one split stays whole.
 
     Args:
         dataset: what was loaded.
@@ -32,10 +33,14 @@ def prepare_for_training(
     Raises:
         DataError: nothing can be decoded, a class has fewer than two images, or `strict=True` and something is wrong.
     """
-    if "train" in dataset.splits():
-        whole, dataset = dataset, dataset.subset(split="train")
+    named = [split for split in dataset.splits() if same_split(split, "train")]
+    if named:
+        whole = dataset
+        dataset = dataset.subset([k for k, record in enumerate(whole.records) if record.split in named])
         if len(dataset) < len(whole):
-            _LOG.info("this dataset has splits; training on 'train' (`split` chooses another)")
+            _LOG.info(
+                "this dataset has splits; training on %s (`split` chooses another)", " and ".join(map(repr, named))
+            )
     if verify:
         dataset = decodable(dataset, strict=strict)
     if limit is not None:

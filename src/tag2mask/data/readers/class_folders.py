@@ -2,9 +2,9 @@
 
     photos/cat/a.jpg, photos/dog/2024/b.jpg, photos/none/c.jpg
 
-The first part of the name is the tag; `none`, `background`, `nothing` or `no finding` says that no class is present. All
-other classes count as absent from the image; an image with several classes needs a table. Where each class has folders of
-splits (cat/train/a.jpg, cat/test/b.jpg), these are splits.
+The first part of the name is the tag; `none`, `background`, `nothing` or `no finding` says that no class is present.
+All other classes count as absent from the image; an image with several classes needs a table. Where each class has
+folders of splits (cat/train/a.jpg, cat/test/b.jpg), these are splits.
 """
 
 from __future__ import annotations
@@ -60,8 +60,8 @@ def refuse_other_layouts(index: FolderIndex, classes: Sequence[str] | None) -> N
     if splits and len(first) > 1 and all(len(parts) > 1 for parts in folders if parts[0] in splits):
         others = ", ".join(repr(name) for name in first if name not in splits)
         raise DataError(
-            f"{index.root}: folder {splits[0]!r} looks like a split and {others} like a class; expected train/CLASS/a.jpg "
-            "beside val or test alone, or CLASS/a.jpg. If all are classes, name them in `classes`"
+            f"{index.root}: folder {splits[0]!r} looks like a split and {others} like a class; expected "
+            "train/CLASS/a.jpg beside val or test alone, or CLASS/a.jpg. If all are classes, name them in `classes`"
         )
     if len({parts[0] for parts in folders}) > 1 or not first:
         return
@@ -114,8 +114,8 @@ def read_class_folders(index: FolderIndex, classes: Sequence[str] | None) -> Lis
         and len({parts[:2] for parts in folders}) > len({parts[0] for parts in folders})
     ):
         message = (
-            f"all images lie deeper than one folder, such as {names[0]}; the first folder is the class. If the second is, "
-            f"give one folder that holds these, such as {index.root / folders[0][0]}"
+            f"all images lie deeper than one folder, such as {names[0]}; the first folder is the class. If the second "
+            f"is, give one folder that holds these, such as {index.root / folders[0][0]}"
         )
         listing.problems.append(Problem("deeper folders", message, level="note"))
     return listing
@@ -168,8 +168,8 @@ class FolderTags:
             found += [
                 Problem(
                     "doubtful class",
-                    f"folder {tag!r} with {number} images is read as a class; if it means that no class is present, call "
-                    "it `none`",
+                    f"folder {tag!r} with {number} images is read as a class; if it means that no class is present, "
+                    "call it `none`",
                     tag,
                     "note",
                 )
@@ -189,9 +189,9 @@ def _images_folder(index: FolderIndex, layout: str, first: Sequence[str], folder
     words = [name for name in beside if name.casefold() in ANNOTATION_WORDS | MASK_WORDS]
     if words:
         return (
-            f"folder {layout!r} holds images and is no class; {', '.join(words)} beside it holds no annotations that are "
-            "read here (PASCAL VOC XML, YOLO .txt, labelme or Supervisely JSON, one file per image; masks are no tags). "
-            "Give the images and a file of tags (`tags`)"
+            f"folder {layout!r} holds images and is no class; {', '.join(words)} beside it holds no annotations that "
+            "are read here (PASCAL VOC XML, YOLO .txt, labelme or Supervisely JSON, one file per image; masks are no "
+            "tags). Give the images and a file of tags (`tags`)"
         )
     if inner and len(first) == 1:
         return (
@@ -209,6 +209,6 @@ def _wrapped(index: FolderIndex, folders: Sequence[_Parts]) -> str:
     inside = sorted({parts[depth] for parts in folders if len(parts) > depth})
     some = ", ".join(inside[:3]) + (f" and {len(inside) - 3} more" if len(inside) > 3 else "")
     return (
-        f"{index.root}: all images lie in one folder, {around}, around the folders {some}; give {index.root / around} if "
-        f"those are the classes or splits. If {folders[0][0]!r} is the only class, name it in `classes`"
+        f"{index.root}: all images lie in one folder, {around}, around the folders {some}; give {index.root / around} "
+        f"if those are the classes or splits. If {folders[0][0]!r} is the only class, name it in `classes`"
     )

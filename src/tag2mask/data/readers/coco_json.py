@@ -4,9 +4,9 @@
      "annotations": [{"image_id": 7, "category_id": 1}],
      "categories": [{"id": 1, "name": "cat"}]}
 
-The categories of a panoptic annotation stand in its `segments_info`. Boxes and masks are not read. All other categories
-are absent, also from an image without any annotation. Where an image has `neg_category_ids`, as in LVIS, those are absent
-and the rest is unknown; the rest is unknown too where an annotation of the image cannot be read.
+The categories of a panoptic annotation stand in its `segments_info`. Boxes and masks are not read. All other
+categories are absent, also from an image without any annotation. Where an image has `neg_category_ids`, as in LVIS,
+those are absent and the rest is unknown; the rest is unknown too where an annotation of the image cannot be read.
 
 Reference: Lin et al., ECCV 2014, doi 10.1007/978-3-319-10602-1_48; https://cocodataset.org/#format-data.
 """
@@ -264,7 +264,7 @@ def _add_notes(entries: list[Any], categories: Ids[str], listing: Listing, class
         listing.problems.append(Problem("unused categories", message, level="note"))
     elif found and len(categories.values()) > MAX_CLASSES and unused:
         message = (
-            f"{len(found)} of {len(categories.values())} categories have annotations and are the classes; {len(unused)} "
-            f"have none, such as {unused[0]!r}"
+            f"{len(found)} of {len(categories.values())} categories have annotations and are the classes; "
+            f"{len(unused)} have none, such as {unused[0]!r}"
         )
         listing.problems.append(Problem("unused categories", message, level="note"))

@@ -31,6 +31,7 @@ from tag2mask.data.readers.records import RecordError, check_listing, class_name
 from tag2mask.images.folder import FolderIndex
 
 _EXPECTED = "expected CVAT's export `CVAT for images 1.1`"
+_REMEDY = "export the task from CVAT again as `CVAT for images 1.1`, with its images, which are the frames"
 _UNNAMED_SUBSETS = frozenset({"", "default"})
 
 
@@ -46,16 +47,26 @@ def read_cvat(path: Path, index: FolderIndex, classes: Sequence[str] | None) -> 
         DataError: the file is not such an export.
     """
     listing = Listing("cvat", index, complete=True)
-    for position, image in enumerate(_images(path), start=1):
+    root = _root(path)
+    images = root.findall("image")
+    for position, image in enumerate(images, start=1):
         where = f"{path.name}, image {position}"
         try:
             listing.records.append(_record(image, where, index))
         except RecordError as error:
             listing.problems.append(Problem("bad row", f"{where}: {error}", path.name))
+    tracks = len(root.findall("track"))
+    if tracks:
+        message = f"{path.name}: {tracks} tracks of a video beside the images were not read; {_REMEDY}"
+        listing.problems.append(Problem("not read", message, path.name))
+    attributes = sum(len(shape.findall("attribute")) for image in images for shape in image)
+    if attributes:
+        message = f"{path.name}: {attributes} attributes of tags and shapes are no classes and were not read"
+        listing.problems.append(Problem("not read", message, path.name, "note"))
     return check_listing(listing, classes, str(path))
 
 
-def _images(path: Path) -> list[Element]:
+def _root(path: Path) -> Element:
     try:
         root = ElementTree.parse(path).getroot()
     except FileNotFoundError as error:
@@ -73,8 +84,8 @@ def _images(path: Path) -> list[Element]:
         )
         raise DataError(f"{path}: not CVAT's annotations{kind}; {_EXPECTED}{hint}")
     if root.find("track") is not None and root.find("image") is None:
-        raise DataError(f"{path}: annotations of a video (<track>); {_EXPECTED}, not `CVAT for video`")
-    return root.findall("image")
+        raise DataError(f"{path}: annotations of a video (<track>); {_EXPECTED}, not `CVAT for video`: {_REMEDY}")
+    return root
 
 
 def _record(image: Element, where: str, index: FolderIndex) -> ImageRecord:
@@ -84,7 +95,8 @@ def _record(image: Element, where: str, index: FolderIndex) -> ImageRecord:
     labels = [class_name(child.get("label")) for child in image if child.get("label") is not None]
     subset = (image.get("subset") or "").strip()
     split = None if subset.casefold() in _UNNAMED_SUBSETS else subset
-    if subset and name not in index.files and f"{subset}/{name}" in index.files:
-        name = f"{subset}/{name}"  # the export of a project has a folder of images for each subset
+    if subset and name not in index.files:  # the export of a project has a folder of images for each subset
+        folders = (subset, subset.casefold(), f"images/{subset}", f"{subset}/images")
+        name = next((one for folder in folders if (one := f"{folder}/{name}") in index.files), name)
     tags = without_background(labels) if labels else None
     return ImageRecord(name, tags=tags, split=split, where=where)

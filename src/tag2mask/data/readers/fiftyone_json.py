@@ -1,8 +1,10 @@
 """Tags from FiftyOne's exports: image classification, image detection, and samples.json of a whole dataset.
 
-    {"classes": ["cat", "dog"], "labels": {"a": 0, "b": [0, 1], "c": [{"label": 1, "bounding_box": [0, 0, 1, 1]}], "d": null}}
+    {"classes": ["cat", "dog"],
+     "labels": {"a": 0, "b": [0, 1], "c": [{"label": 1, "bounding_box": [0, 0, 1, 1]}], "d": null}}
 
-    {"samples": [{"filepath": "data/a.jpg", "tags": ["train"], "ground_truth": {"_cls": "Classification", "label": "cat"}}]}
+    {"samples": [{"filepath": "data/a.jpg", "tags": ["train"],
+                  "ground_truth": {"_cls": "Classification", "label": "cat"}}]}
 
 A list that is empty says that no class is present, null that nothing is known. Of samples, the field `ground_truth` is
 read, or the only one with labels.
@@ -88,17 +90,12 @@ def _class(value: Any, names: list[Any] | None) -> str:
 
 
 def _samples(samples: list[Any], path: Path, problems: list[Problem]) -> Iterator[ImageRecord]:
-    fields = {
-        key
-        for sample in samples
-        if isinstance(sample, dict)
-        for key, value in sample.items()
-        if _kind(value) is not None
-    }
+    known = [sample for sample in samples if isinstance(sample, dict)]
+    fields = {key for sample in known for key, value in sample.items() if _kind(value) is not None}
     if len(fields) > 1 and _FIELD not in fields:
         raise DataError(
-            f"{path}: several fields with labels ({', '.join(sorted(fields)[:5])}); call the one to read `{_FIELD}`, or "
-            "export it alone as labels.json"
+            f"{path}: several fields with labels ({', '.join(sorted(fields)[:5])}); call the one to read `{_FIELD}`, "
+            "or export it alone as labels.json"
         )
     field = _FIELD if _FIELD in fields else next(iter(fields), _FIELD)
     if len(fields) > 1:

@@ -7,9 +7,10 @@
 
 Of each path of a taxonomy the last word is the class. A submitted annotation without a choice says that no class is
 present; a task without an annotation, or only with skipped ones, says nothing and is left out. Where several people
-annotated an image, a class that all of them chose is present, one that only some chose is unknown. Predictions are not read.
+annotated an image, a class that all of them chose is present, one that only some chose is unknown. Predictions are not
+read.
 
-Target storage has a file for each annotation, {"task": {"data": {...}}, "result": [...]}: a folder of these is read too.
+Target storage has a file for each annotation, {"task": {"data": {...}}, "result": [...]}: a folder of these is read.
 
 Reference: https://labelstud.io/guide/task_format.
 """

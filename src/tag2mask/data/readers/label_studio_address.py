@@ -1,8 +1,8 @@
 """Which image of a folder Label Studio shows from an address.
 
-Label Studio keeps an uploaded `my photo (1).jpg` as `upload/7/1a2b3c4d-my_photo_1.jpg`: a hash before the name, and the
-name after Django's rule (spaces become _, all but letters, digits, -, _ and . goes away). `/data/local-files/?d=` has the
-path as its owner wrote it, encoded or not; cloud storage gives presigned addresses or `?fileuri=` in Base64.
+Label Studio keeps an uploaded `my photo (1).jpg` as `upload/7/1a2b3c4d-my_photo_1.jpg`: a hash before the name, and
+the name after Django's rule (spaces become _, all but letters, digits, -, _ and . goes away). `/data/local-files/?d=`
+has the path as its owner wrote it, encoded or not; cloud storage gives presigned addresses or `?fileuri=` in Base64.
 """
 
 from __future__ import annotations

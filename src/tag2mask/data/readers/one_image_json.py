@@ -1,7 +1,7 @@
 """Tags from JSON files that describe one image each and lie beside it: labelme and Supervisely.
 
-    a.jpg, a.json                       labelme:     {"shapes": [{"label": "cat", ...}], "flags": {"blurred": false}}
-    img/a.jpg, ann/a.jpg.json           Supervisely: {"objects": [{"classTitle": "cat", ...}], "tags": [{"name": "cat"}]}
+    a.jpg, a.json                   labelme:     {"shapes": [{"label": "cat", ...}], "flags": {"blurred": false}}
+    img/a.jpg, ann/a.jpg.json       Supervisely: {"objects": [{"classTitle": "cat", ...}], "tags": [{"name": "cat"}]}
 
 Objects in the image name the classes. What is said of the image as a whole (labelme's flags, Supervisely's image tags)
 names them where no image has an object, or where the classes were chosen; else it is noted with its number.

@@ -58,8 +58,8 @@ _BESIDE = ("voc", "yolo", "labelme", "supervisely")
 
 _COCO_KEYS = frozenset({"images", "annotations", "categories", "info", "licenses"})
 _ONE_IMAGE = (
-    "annotation of one image; give the folder that holds images and annotations as `images`, without `tags`, or the folder "
-    "of all annotations as `tags`"
+    "annotation of one image; give the folder that holds images and annotations as `images`, without `tags`, or the "
+    "folder of all annotations as `tags`"
 )
 _HEAD = 1 << 20
 
@@ -77,7 +77,8 @@ def recognise_file(path: Path) -> str:
     suffix = path.suffix.lower()
     if suffix in {".yaml", ".yml"}:
         raise DataError(
-            f"{path}: a YAML file, as YOLO has it; give the folder that holds images and labels as `images`, without `tags`"
+            f"{path}: a YAML file, as YOLO has it; give the folder that holds images and labels as `images`, without "
+            "`tags`"
         )
     if text.startswith("<"):
         return "cvat"
@@ -173,8 +174,8 @@ def _read_folder(
     beside = _annotations_beside(index, index) if format in {"auto", *_BESIDE} else None
     if format == "voc" and beside != "voc":
         raise DataError(
-            f"{images}: not a VOC devkit; expected the folders JPEGImages and Annotations in it, or an XML file with the "
-            "name of each image"
+            f"{images}: not a VOC devkit; expected the folders JPEGImages and Annotations in it, or an XML file with "
+            "the name of each image"
         )
     if beside is not None and format in {"auto", beside}:
         return _read_beside(beside, index, index, classes)

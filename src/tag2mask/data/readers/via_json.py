@@ -1,11 +1,12 @@
 """Tags from VIA (VGG Image Annotator), version 2 and older: attributes of an image's regions, and of its file.
 
-    {"a.jpg1234": {"filename": "a.jpg", "size": 1234, "regions": [{"shape_attributes": {}, "region_attributes": {"type": "cat"}}],
-                   "file_attributes": {}}}
+    {"a.jpg1234": {"filename": "a.jpg", "size": 1234, "file_attributes": {},
+                   "regions": [{"shape_attributes": {}, "region_attributes": {"type": "cat"}}]}}
 
-or the same below `_via_img_metadata` in a project. The value of an attribute is the class: a text, or the names that are
-true in {"cat": true, "dog": false}. Of several attributes the one called class, label, type, category, name or object is
-read; regions go before attributes of the file. An image without any of these may not have been looked at: it is left out.
+or the same below `_via_img_metadata` in a project. The value of an attribute is the class: a text, or the names that
+are true in {"cat": true, "dog": false}. Of several attributes the one called class, label, type, category, name or
+object is read; regions go before attributes of the file. An image without any of these may not have been looked at: it
+is left out.
 
 Reference: https://www.robots.ox.ac.uk/~vgg/software/via/.
 """
@@ -143,8 +144,8 @@ def _decided(
     others = [key for key in (*in_regions, *in_files) if key != attribute]
     if others:
         message = (
-            f"{path.name}: attribute {attribute!r} names the classes; not read: {', '.join(map(repr, others[:5]))}. Name "
-            "all classes in `classes` to look for them in every attribute"
+            f"{path.name}: attribute {attribute!r} names the classes; not read: {', '.join(map(repr, others[:5]))}. "
+            "Name all classes in `classes` to look for them in every attribute"
         )
         problems.append(Problem("not read", message, level="note"))
     for record, regions, of_file in read:

@@ -1,7 +1,7 @@
 """Tags from VoTT's export to JSON: the tags of an image's regions.
 
     {"name": "project", "tags": [{"name": "cat"}],
-     "assets": {"8a7b": {"asset": {"name": "a.jpg", "path": "file:/x/a.jpg", "state": 2}, "regions": [{"tags": ["cat"]}]}}}
+     "assets": {"8a7b": {"asset": {"name": "a.jpg", "path": "file:/x/a.jpg"}, "regions": [{"tags": ["cat"]}]}}}
 
 An image without a region may not have been looked at: it is left out.
 

@@ -115,8 +115,8 @@ def _leave_out_unlabelled(listing: Listing) -> None:
     listing.records = [record for record in listing.records if record.split != "test"]
     folder = bare[0].name.split("/")[0]
     message = (
-        f"{len(bare)} images of the folder {folder}, such as {bare[0].name}, have no folder of a class: an unlabelled test "
-        "set, left out"
+        f"{len(bare)} images of the folder {folder}, such as {bare[0].name}, have no folder of a class: an unlabelled "
+        "test set, left out"
     )
     listing.problems.append(Problem("unlabelled split", message, folder, "note"))
 
