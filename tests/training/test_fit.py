@@ -18,10 +18,12 @@ from tag2mask import Segmenter
 from tag2mask.config.load import load_config
 from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError, DataError, WeightsError
+from tag2mask.core.lock import locked
 from tag2mask.data import Dataset
 from tag2mask.models.checkpoint import RunFolder
 from tag2mask.training.fit import fit
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
+from tag2mask.training.run_folder import what_was_kept
 from tests.helpers import TinyDataset, write_shapes
 
 
@@ -141,8 +143,76 @@ def test_resuming_with_other_classes_images_or_settings(
         fit(other, config(), finished.root, resume=True)
     with pytest.raises(DataError, match=r"the images or tags have changed .* \(24 images then, 20 now\)"):
         fit(dataset.subset(range(20)), config(), finished.root, resume=True)
-    with pytest.raises(ConfigError, match="training.seed was 0, is 1"):
-        fit(dataset, config(**{"training.seed": 1}), finished.root, resume=True)
+    other_settings = config(**{"training.seed": 1, "training.batch_size": 4, "training.epochs": 9, "data.workers": 1})
+    with pytest.raises(ConfigError, match="began: training.batch_size was 8, is 4; training.seed was 0, is 1; resume"):
+        fit(dataset, other_settings, finished.root, resume=True)
+    with pytest.raises(ConfigError, match="has 4 epochs, .* `training.epochs=4` or more"):
+        fit(dataset, config(**{"training.epochs": 3}), finished.root, resume=True)
+
+
+def test_a_finished_run_can_be_trained_further(
+    finished: RunFolder, dataset: Dataset, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """By more epochs, or more samples; the warm-up is not done again, and what was trained is not either."""
+    shutil.copytree(finished.root, tmp_path / "run")
+    again = fit(dataset, config(), tmp_path / "run", resume=True)  # nothing to do
+    assert same(finished.weights, again.weights)
+    run = fit(dataset, config(**{"training.epochs": 6}), again.root, resume=True)
+    records = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    assert [record["epoch"] for record in records] == [1, 2, 3, 4, 5, 6]
+    assert records[:4] == [json.loads(line) for line in finished.metrics.read_text().splitlines()]
+    assert all("pixel_loss" in record for record in records[4:])
+    assert not same(finished.weights, run.weights)
+    assert load_config(run.config).training.epochs == 6
+    with pytest.raises(ConfigError, match="has 6 epochs"):  # as it began
+        fit(dataset, config(), run.root, resume=True)
+    by_samples = {"training.epochs": None, "training.samples": 7 * len(dataset), "data.workers": 1}
+    caplog.set_level(logging.INFO, "tag2mask")
+    fit(dataset, config(**by_samples), run.root, resume=True)
+    assert len(run.metrics.read_text().splitlines()) == 7
+    assert "6 of 7 epochs were trained before" in caplog.messages
+
+
+def test_a_run_that_goes_on_with_more_epochs_does_not_warm_up_again(dataset: Dataset, tmp_path: Path) -> None:
+    """Half of 4 epochs are warm-up. Of 12 it were 6, but the joint phase has begun."""
+    half = {"training.warmup": 0.5}
+    run = fit(dataset, config(**half), tmp_path)
+    fit(dataset, config(**half, **{"training.epochs": 12}), tmp_path, resume=True)
+    fit(dataset, config(**half, **{"training.epochs": 14}), tmp_path, resume=True)
+    records = [json.loads(line) for line in run.metrics.read_text().splitlines()]
+    assert ["pixel_loss" in record for record in records] == [False] * 2 + [True] * 12
+
+
+def test_a_run_without_a_finished_epoch_is_begun_again(dataset: Dataset, tmp_path: Path) -> None:
+    """There is nothing to lose, so that a first failure is mended by the corrected command."""
+    with pytest.raises(RuntimeError, match="stopped"):
+        fit(dataset, config(), tmp_path / "run", callbacks=[StopInEpoch(1)])
+    assert what_was_kept(RunFolder(tmp_path / "run")) == "the first epoch had not ended, so no training is kept"
+    corrected = config(**{"training.batch_size": 4, "training.epochs": 1})
+    run = fit(dataset, corrected, tmp_path / "run")
+    assert load_config(run.config) == corrected
+    assert run.given.read_text() == "{}\n"
+
+
+def test_what_was_kept(finished: RunFolder, dataset: Dataset, tmp_path: Path) -> None:
+    assert what_was_kept(RunFolder(tmp_path)) == "nothing was written yet"
+    with pytest.raises(RuntimeError, match="stopped"):
+        fit(dataset, config(), tmp_path / "run", callbacks=[StopInEpoch(3)])
+    assert what_was_kept(RunFolder(tmp_path / "run")) == "2 of 4 epochs are kept"
+    assert what_was_kept(finished) == "the trained network is kept, and 0 of 24 masks"
+
+
+def test_a_network_without_its_run_is_not_overwritten(finished: RunFolder, dataset: Dataset, tmp_path: Path) -> None:
+    Segmenter.from_pretrained(finished.root).save_pretrained(tmp_path / "kept")
+    before = (tmp_path / "kept" / "model.safetensors").read_bytes()
+    with pytest.raises(ConfigError, match="there is a trained network here, without its run"):
+        fit(dataset, config(), tmp_path / "kept")
+    assert (tmp_path / "kept" / "model.safetensors").read_bytes() == before
+
+
+def test_one_training_at_a_time_writes_to_a_folder(dataset: Dataset, tmp_path: Path) -> None:
+    with locked(tmp_path / "run"), pytest.raises(DataError, match="is writing to this folder"):
+        fit(dataset, config(), tmp_path / "run")
 
 
 def test_pseudo_masks_that_were_taken_away_are_written_again_on_resuming(
@@ -168,7 +238,9 @@ def test_a_network_that_cannot_be_built_leaves_no_run_behind(dataset: Dataset, t
         fit(dataset, config(**{"model.backbone": "resnet181"}), tmp_path / "run")
     with pytest.raises(WeightsError, match="no such weights file"):
         fit(dataset, config(**{"model.weights": str(tmp_path / "none.safetensors")}), tmp_path / "run")
-    assert not list((tmp_path / "run").iterdir())
+    with pytest.raises(WeightsError, match="no such weights file"):
+        fit(dataset, config(**{"model.weights": "none.safetensors"}), tmp_path / "new" / "run", resume=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_output_that_cannot_be_written(dataset: Dataset, tmp_path: Path) -> None:

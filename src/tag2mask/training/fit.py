@@ -11,7 +11,7 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ from tag2mask.training.module import JointTraining
 from tag2mask.training.probe import is_probed, start_classifier
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
 from tag2mask.training.ranks import Devices, rank_here
-from tag2mask.training.run_folder import check_folder, describe_run
+from tag2mask.training.run_folder import check_folder, describe_run, epochs_done, run_folder
 from tag2mask.training.samples import Batch, EpochSampler, TrainDataset, make_loader
 from tag2mask.training.schedule import choose_epochs
 
@@ -71,7 +71,8 @@ def fit(
         config: every setting.
         out: folder of the run.
         given: YAML of the configuration as the user gave it, kept beside the resolved one.
-        resume: continue an interrupted run in `out`; it must have the same dataset and settings.
+        resume: go on with the run in `out`: an interrupted one, or one with fewer epochs than `config` says. It must
+            have the same dataset and settings but for `run_folder.CHANGEABLE`.
         device: where to train; None: a GPU where there is one.
         devices: to train on several, each in a process of its own; this function then returns in each of them.
         callbacks: further ones of Lightning.
@@ -87,10 +88,41 @@ def fit(
     run = RunFolder(out)
     device = device or torch.device("cuda" if torch.cuda.is_available() else "cpu")
     devices = devices or Devices()
+    first = rank_here() == 0
+    with run_folder(out) if first else nullcontext():
+        if first:
+            check_folder(run, dataset, config, resume=resume)
+        if resume and _has_ended(run, config, images=len(dataset.records)):
+            return run
+        _train(dataset, config, run, given, resume, device, devices, callbacks, shown=progress and sys.stdout.isatty())
+    return run
+
+
+def _has_ended(run: RunFolder, config: Config, *, images: int) -> bool:
+    """Whether all epochs were trained before."""
+    done, epochs = epochs_done(run), choose_epochs(config, images)
+    if rank_here() == 0 and done:
+        _log.info("%d of %d epochs were trained before", done, epochs)
+        if done >= epochs and run.weights.is_file():
+            _log.info("a larger training.epochs trains further, e.g. `training.epochs=%d`", 2 * done)
+    return done >= epochs and run.weights.is_file()
+
+
+def _train(
+    dataset: Dataset,
+    config: Config,
+    run: RunFolder,
+    given: str,
+    resume: bool,
+    device: torch.device,
+    devices: Devices,
+    callbacks: Sequence[Callback],
+    *,
+    shown: bool,
+) -> None:
+    """Train in a run's folder that was checked; see `fit`."""
     batch_size = devices.batch_of_each(config.training.batch_size)
     epochs = choose_epochs(config, len(dataset.records))
-    if rank_here() == 0:
-        check_folder(run, dataset, config, resume=resume)
     if devices.total > 1:
         torch.set_num_threads(usable_cores(devices.count))
     lightning.seed_everything(config.training.seed, verbose=False)
@@ -114,13 +146,12 @@ def fit(
         steps_per_epoch=len(loader),
         threads=files.threads,
     )
-    shown = progress and sys.stdout.isatty()
     with _quiet_lightning():
-        loggers = make_loggers(config, out)
+        loggers = make_loggers(config, run.root)
         own = _callbacks(run, dataset, config, files, epochs=epochs, loggers=loggers, shown=shown)
         trainer = lightning.Trainer(
             **devices.trainer_options(device),
-            **_trainer_options(config, out, device, shown=shown),
+            **_trainer_options(config, run.root, device, shown=shown),
             max_epochs=epochs,
             callbacks=[*own, *callbacks],
             logger=loggers or False,
@@ -129,7 +160,6 @@ def fit(
     if trainer.is_global_zero:
         save_model(run, module.teacher, dataset.classes, module.config)
         shutil.rmtree(run.training_masks, ignore_errors=True)
-    return run
 
 
 def _trainer_options(config: Config, out: Path, device: torch.device, *, shown: bool) -> dict[str, Any]:
@@ -203,6 +233,7 @@ def _callbacks(
 
 def _run(trainer: lightning.Trainer, module: JointTraining, loader: DataLoader[Batch], last: str | None) -> None:
     """Train; an interruption or a lost loader process ends in an exception that says so."""
+    on_interrupt = signal.getsignal(signal.SIGINT)
     try:
         trainer.fit(module, loader, ckpt_path=last, weights_only=True)
     except SIGTERMException:
@@ -217,8 +248,11 @@ def _run(trainer: lightning.Trainer, module: JointTraining, loader: DataLoader[B
         reason = str(error).splitlines()[0]
         raise DataError(
             f"a process that loads images was lost ({reason}), perhaps for want of memory; continue with "
-            "`resume=True`, and with data.workers=1 if it happens again"
+            "`resume=True`, and with `data.workers=1` if it happens again"
         ) from None
+    finally:
+        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # Lightning leaves it so after an interruption
+            signal.signal(signal.SIGINT, on_interrupt)
     if trainer.interrupted:
         raise KeyboardInterrupt
 

@@ -93,6 +93,14 @@ class JointTraining(lightning.LightningModule):
         done = step - self.warmup_epochs * self.steps_per_epoch
         return self.config.masks.teacher_weight * min(1.0, max(0.0, 2 * done / joint))
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the length of the warm-up: a run that goes on with more epochs does not warm up again."""
+        checkpoint["warmup_epochs"] = self.warmup_epochs
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it up again."""
+        self.warmup_epochs = checkpoint.get("warmup_epochs", self.warmup_epochs)
+
     def on_train_epoch_start(self) -> None:
         """Keep the EMA teacher in evaluation mode."""
         if self.average is not None:
@@ -209,10 +217,11 @@ class JointTraining(lightning.LightningModule):
 
     def _check_finite(self, loss: Tensor, batch: Batch) -> None:
         if not torch.isfinite(loss):
+            rate = self.config.training.learning_rate / 3
             names = ", ".join(self.names[int(index)] for index in batch["index"])
             raise DataError(
                 f"the loss is {loss.item()} in epoch {self.current_epoch + 1}, on these images: {names}; "
-                "lower training.learning_rate and resume from the last checkpoint, or look at these images"
+                f"start a new run with a lower rate, e.g. `training.learning_rate={rate:g}`, or look at these images"
             )
 
     def _log(self, name: str, value: Tensor) -> None:

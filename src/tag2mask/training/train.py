@@ -54,7 +54,7 @@ def train(
         config: configuration, its YAML file, or the name of a preset; None: the defaults.
         options: single settings by dotted name on top of `config`, e.g. `{"training.epochs": 20}`.
         callbacks: Lightning callbacks beside our own.
-        resume: continue an interrupted run in `out`.
+        resume: continue an interrupted run in `out`, or train a run further (with a larger `training.epochs`).
         make_masks: write masks of the training images into `out`/masks, and `result.json`.
         make_report: write `report.html` about them.
         strict: stop at the first image that cannot be read instead of skipping it.
@@ -81,6 +81,7 @@ def train(
     from tag2mask.inference.backends.torch import choose_device
     from tag2mask.training.fit import fit
     from tag2mask.training.ranks import Devices, rank_here
+    from tag2mask.training.run_folder import has_stale_masks
     from tag2mask.training.schedule import choose_epochs
 
     chosen, given = _resolve(config, options)
@@ -103,7 +104,8 @@ def train(
     )
     segmenter = Segmenter.from_pretrained(run.root, device=device)
     if first and make_masks:
-        _write_masks(segmenter, dataset, run, overwrite=not resume, strict=strict, progress=progress)
+        overwrite = not resume or has_stale_masks(run, segmenter.fingerprint())
+        _write_masks(segmenter, dataset, run, overwrite=overwrite, strict=strict, progress=progress)
         if make_report:
             from tag2mask.report import write_report
 
@@ -134,7 +136,7 @@ def _write_masks(
     predicted = [record for record in dataset.records if record.corrected is None]
     options = FolderOptions(run.masks, overwrite=overwrite, strict=strict, progress=progress)
     outcome = write_masks(segmenter, predicted, options)
-    if copied := write_corrected(run.masks, dataset.records):
+    if copied := write_corrected(run.masks, dataset.records, dataset.classes):
         outcome.notes.append(f"{copied} corrected masks copied")
     _log.info("%s", outcome.summary())
     for _, reason in outcome.failures:
