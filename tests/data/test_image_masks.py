@@ -81,7 +81,7 @@ def test_colours_without_label_map_are_refused_before_training(tiny: TinyDataset
     folder = export(tiny, tmp_path / "cvat")
     (folder / "labelmap.txt").unlink()
     for one in ({"masks": folder}, {"corrected": folder}):
-        with pytest.raises(DataError, match=r"colour image.*put labelmap\.txt beside it.*none of the \d+ masks of"):
+        with pytest.raises(DataError, match=r"colour image.*put labelmap\.txt beside it.*none of the \d+ masks"):
             load(tiny, **one)
     assert "unreadable-masks" in codes(check(tiny, folder))
 

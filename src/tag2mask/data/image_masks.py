@@ -19,7 +19,7 @@ from tag2mask.core.record import ImageRecord
 from tag2mask.data.problem import Problem
 from tag2mask.images.decode import image_size
 from tag2mask.images.folder import without_suffix
-from tag2mask.masks.interpret import interpret_mask
+from tag2mask.masks.interpret import BLACK, interpret_mask
 from tag2mask.masks.mask_files import MaskFiles, mask_files, paired, without_images
 from tag2mask.masks.tally import MaskTally, index_hint, value_counts
 
@@ -194,10 +194,10 @@ def read_all(
                 continue
             tally.add(result.path, result.counts, result.way)
             usable[record.name] = result
-    tally.check(source, classes)
-    if failures and not usable:
-        more = f" (none of the {len(failures)} masks of {source} can be used; this is the first)"
+    if failures and all(mask.way == BLACK for mask in usable.values()):
+        more = f" (none of the {len(failures)} masks of {source} that hold anything can be used; this is the first)"
         raise DataError(f"{failures[0].message}{more if len(failures) > 1 else ''}")
+    tally.check(source, classes)
     problems += failures
     problems += [Problem("masks of another tool", note, level="note") for note in tally.notes(source)]
     return usable
