@@ -7,7 +7,8 @@ from typing import Annotated
 
 import typer
 
-from tag2mask.cli.common import Strict, app, finish, report_failures, say
+from tag2mask.cli.common import Strict, app
+from tag2mask.cli.results import conclude
 from tag2mask.core.errors import ConfigError
 
 
@@ -51,6 +52,4 @@ def export(
         overwrite=overwrite,
         strict=strict,
     )
-    report_failures(result.failures)
-    say(result.summary())
-    finish(len(result.failures))
+    conclude(result)

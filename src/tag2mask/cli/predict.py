@@ -22,12 +22,10 @@ from tag2mask.cli.common import (
     Strict,
     Tile,
     app,
-    finish,
     prediction_options,
     refuse,
-    report_failures,
-    say,
 )
+from tag2mask.cli.results import conclude
 from tag2mask.core.errors import ConfigError
 
 AnyOut = Annotated[str, typer.Option("--out", help="Folder to write to; with --engine also an address.")]
@@ -99,9 +97,7 @@ def masks(
         overwrite=overwrite,
         strict=strict,
     )
-    report_failures(outcome.failures)
-    say(outcome.summary())
-    finish(len(outcome.failures) + dataset.skipped)
+    conclude(outcome, also_skipped=dataset.skipped)
 
 
 @app.command()
@@ -143,9 +139,7 @@ def predict(
         overwrite=overwrite,
         strict=strict,
     )
-    report_failures(outcome.failures)
-    say(outcome.summary())
-    finish(len(outcome.failures))
+    conclude(outcome)
 
 
 def _local(
@@ -193,6 +187,4 @@ def _bulk(
     outcome = bulk_predict(
         run, images, out, engine=cast(Any, engine), to=cast(Any, target), tags=tags, device=device, workers=workers
     )
-    report_failures(outcome.failures)
-    say(outcome.summary())
-    finish(len(outcome.failures))
+    conclude(outcome)

@@ -89,7 +89,7 @@ def results_below(marked: Mapping[str, Kind], files: Mapping[str, Path]) -> dict
             continue
         for folder in map(str, PurePosixPath(name).parents):
             kind = marked.get("" if folder == "." else folder)
-            if kind is RUN or (kind is MASKS and _is_mask(name, path)):
+            if kind is RUN or (kind is MASKS and is_written_mask(path)):
                 found[name] = folder, kind
                 break
     return found
@@ -164,9 +164,9 @@ def _lookalike(name: str, path: Path, sniff: bool) -> LeftOut | None:
     return LeftOut(name, content, content.remedy) if content is not None else None
 
 
-def _is_mask(name: str, path: Path) -> bool:
+def is_written_mask(path: Path) -> bool:
     """Whether a file is a palette PNG with the colours that all masks of tag2mask have."""
-    if not name.lower().endswith(".png"):
+    if not path.name.lower().endswith(".png"):
         return False
     head = _head(path)
     return head.startswith(_MASK_HEAD) and head[24:26] == _MASK_DEPTH and head[33:].startswith(_MASK_PALETTE)

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,13 +18,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tag2mask.core.errors import ConfigError, DataError
-from tag2mask.core.files import atomic_path, make_folder, write_text
-from tag2mask.core.outcome import Outcome
+from tag2mask.core.files import atomic_path, make_folder, sweep_temporary, write_text
+from tag2mask.core.lock import locked
+from tag2mask.core.outcome import FAILURES, Outcome, failures_table
 from tag2mask.core.progress import progress_bar
 from tag2mask.core.record import ImageRecord
-from tag2mask.data import UNPACKED, Dataset, log_problems
+from tag2mask.core.text import counted, printable
 from tag2mask.images.decode import read_image
-from tag2mask.images.folder import list_images
+from tag2mask.images.left_out import MARKER, is_written_mask
 from tag2mask.inference.review import ReviewTable
 from tag2mask.masks import mask_path, write_confidence, write_label_map, write_mask
 
@@ -69,61 +70,70 @@ class FolderOptions:
             raise ConfigError(f"`confidence` {self.confidence}: lies among the masks; choose another folder")
 
 
-def records_of(
-    images: str | PathLike[str] | Dataset,
-    tags: str | PathLike[str] | None,
-    classes: Sequence[str],
+def write_masks(
+    segmenter: Segmenter,
+    records: Sequence[ImageRecord],
+    options: FolderOptions,
     *,
-    out: Path,
-    strict: bool,
-) -> Sequence[ImageRecord]:
-    """The images to segment, with their tags where there are any.
-
-    Raises:
-        ConfigError: tags beside a dataset, which has its own.
-        DataError: there is no image, or the tags make no sense.
-    """
-    if isinstance(images, Dataset):
-        if tags is not None:
-            raise ConfigError("`tags`: a dataset has its own tags; leave them out")
-        return images.records
-    if tags is None:
-        return [ImageRecord(name, path) for path, name in list_images(Path(images))]
-    dataset = Dataset.load(Path(images), Path(tags), classes=classes, strict=strict, unpack=out / UNPACKED)
-    log_problems(dataset.problems)
-    return dataset.records
-
-
-def write_masks(segmenter: Segmenter, records: Sequence[ImageRecord], options: FolderOptions) -> Outcome:
-    """Segment images; write a palette PNG for each, by name, `classes.txt` and `uncertainty.csv`.
+    failures: Sequence[tuple[str, str]] = (),
+    problems: Sequence[tuple[str, str]] = (),
+) -> Outcome:
+    """Segment images; write a palette PNG for each, by name, `classes.txt`, `uncertainty.csv` and `failures.csv`.
 
     A mask is kept if it is there and has its line in `uncertainty.csv`. A mask that is replaced is removed before its
     line is written, and the table begins anew with another network: so a mask that an interrupted call with `overwrite`
-    did not reach is not taken for one of the new network.
+    did not reach is not taken for one of the new network. One process writes to a folder at a time.
 
     Args:
         segmenter: the trained network.
         records: images with unique names; their tags say which classes may get pixels.
         options: where to write what.
+        failures: name and reason of each image that is known to be unusable; they count as failures of this call.
+        problems: names and reasons that only `failures.csv` shall hold, too.
 
     Raises:
-        ConfigError: the folder holds masks of another network and `overwrite` is off.
-        DataError: an unreadable image (`strict`), or the folder cannot be written to.
+        ConfigError: the folder holds masks of another network and `overwrite` is off, or a result would replace an
+            image.
+        DataError: an unreadable image (`strict`), the folder cannot be written to, or another process writes there.
     """
-    outcome = Outcome(options.out)
-    review = _claim(segmenter, options)
-    write_label_map(options.out, segmenter.classes)
-    todo = [record for record in records if options.overwrite or not _is_done(record, review, options)]
-    outcome.kept = len(records) - len(todo)
-    if outcome.kept:
-        outcome.notes.append("`overwrite=True` replaces them")
-    with progress_bar("masks", len(records), shown=options.progress) as advance:
+    paths = _paths(records)
+    _refuse_replacing(paths, options)
+    with locked(options.out):
+        _sweep(options)
+        outcome = Outcome(options.out, failures=list(failures))
+        review = _claim(segmenter, options)
+        write_label_map(options.out, segmenter.classes)
+        _mark(paths, options)
+        todo = [record for record in records if options.overwrite or not _is_done(record, review, options)]
+        outcome.kept = len(records) - len(todo)
+        if outcome.kept:
+            outcome.notes.append("`overwrite=True` replaces them")
+        review.drop(record.name for record in todo)
+        try:
+            _write_all(segmenter, todo, options, review, outcome)
+        finally:
+            _write_failures(options.out, [*outcome.failures, *problems])
+    if outcome.failures or problems:
+        outcome.notes.append(f"reasons in {FAILURES}")
+    return outcome
+
+
+def _write_all(
+    segmenter: Segmenter,
+    todo: Sequence[ImageRecord],
+    options: FolderOptions,
+    review: ReviewTable,
+    outcome: Outcome,
+) -> None:
+    """Segment images one after the other, and count what is written and what fails."""
+    notes: list[str] = []
+    with progress_bar("masks", outcome.kept + len(todo), shown=options.progress) as advance:
         for _ in range(outcome.kept):
             advance()
         waiting: deque[ImageRecord] = deque()
 
         def images() -> Iterator[tuple[NDArray[np.uint8], ImageRecord]]:
-            for record, image in _read_ahead(todo):
+            for record, image in _read_ahead(todo, notes):
                 if isinstance(image, DataError):
                     if options.strict:
                         raise image
@@ -138,7 +148,80 @@ def write_masks(segmenter: Segmenter, records: Sequence[ImageRecord], options: F
             _write(record, prediction, options, review)
             outcome.written += 1
             advance()
-    return outcome
+    if notes:
+        outcome.notes.append(f"{counted(len(notes), 'JPEGs')} without an end marker read")
+        for note in notes:
+            _log.info("%s", note)
+
+
+def _write_failures(out: Path, failures: Sequence[tuple[str, str]]) -> None:
+    """Write the table of failures; without any, one of an earlier call goes."""
+    if failures:
+        write_text(out / FAILURES, failures_table(failures))
+    else:
+        (out / FAILURES).unlink(missing_ok=True)
+
+
+def _refuse_replacing(images: Mapping[str, str], options: FolderOptions) -> None:
+    """Refuse folders in which a result would replace one of the images.
+
+    Args:
+        images: name of each image by its path.
+        options: the folders.
+
+    Raises:
+        ConfigError: a mask, an overlay or a confidence map has the path of an image.
+    """
+    targets = (
+        ("out", options.out, ".png"),
+        ("overlays", options.overlays, ".jpg"),
+        ("confidence", options.confidence, ".png"),
+    )
+    for what, folder, suffix in targets:
+        if folder is None:
+            continue
+        place = folder.resolve()
+        for name in images.values():
+            replaced = images.get(str(mask_path(place, name).with_suffix(suffix)))
+            if replaced is not None:
+                raise ConfigError(
+                    f"`{what}` {printable(folder)}: the image {printable(replaced)} would be replaced by a result; "
+                    "choose another folder"
+                )
+
+
+def _paths(records: Iterable[ImageRecord]) -> dict[str, str]:
+    """Name of each image that is a file, by its path without links."""
+    folders: dict[Path, Path] = {}
+    found = {}
+    for record in records:
+        if record.image is not None:
+            parent = record.image.parent
+            if parent not in folders:
+                folders[parent] = parent.resolve()
+            found[str(folders[parent] / record.image.name)] = record.name
+    return found
+
+
+def _mark(images: Iterable[str], options: FolderOptions) -> None:
+    """Leave a file in the folders of overlays and confidence maps, so that a later call does not take them for images.
+
+    Not where images lie below such a folder.
+    """
+    for folder in (options.overlays, options.confidence):
+        if folder is None or (folder / MARKER).exists():
+            continue
+        above = f"{folder.resolve()}{os.sep}"
+        if not any(path.startswith(above) for path in images):
+            write_text(folder / MARKER, "The images here are results of tag2mask, not images to segment.\n")
+
+
+def _sweep(options: FolderOptions) -> None:
+    """Remove what killed calls have left in folders that such a call has begun to fill."""
+    places = ((options.out, ABOUT), (options.overlays, MARKER), (options.confidence, MARKER))
+    removed = sum(sweep_temporary(place) for place, sign in places if place is not None and (place / sign).exists())
+    if removed:
+        _log.info("%s of an interrupted call removed", counted(removed, "temporary files"))
 
 
 def _write(record: ImageRecord, prediction: Prediction, options: FolderOptions, review: ReviewTable) -> None:
@@ -193,18 +276,20 @@ def _claim(segmenter: Segmenter, options: FolderOptions) -> ReviewTable:
 
 def _has_masks(folder: Path) -> bool:
     """Whether there are masks; images unpacked from Parquet files lie in a hidden folder and are none."""
-    masks = (path.relative_to(folder) for path in folder.rglob("*.png"))
-    return any(not path.parts[0].startswith(".") for path in masks)
+    paths = (path for path in folder.rglob("*.png") if not path.relative_to(folder).parts[0].startswith("."))
+    return any(map(is_written_mask, paths))
 
 
-def _read_ahead(records: Iterable[ImageRecord]) -> Iterator[tuple[ImageRecord, NDArray[np.uint8] | DataError]]:
-    """Decode images in a thread, a few ahead; of the unreadable ones the error."""
+def _read_ahead(
+    records: Iterable[ImageRecord], notes: list[str]
+) -> Iterator[tuple[ImageRecord, NDArray[np.uint8] | DataError]]:
+    """Decode images in a thread, a few ahead; of the unreadable ones the error. What is odd goes to `notes`."""
     remaining = iter(records)
     with ThreadPoolExecutor(1) as pool:
         pending: deque[tuple[ImageRecord, Future[NDArray[np.uint8]]]] = deque()
         while True:
             for record in islice(remaining, _AHEAD - len(pending)):
-                pending.append((record, pool.submit(read_image, record.path)))
+                pending.append((record, pool.submit(read_image, record.path, note=notes.append)))
             if not pending:
                 return
             record, future = pending.popleft()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import csv
 import io
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
 from tag2mask.core.errors import DataError
 from tag2mask.core.files import write_text
+from tag2mask.core.text import printable
 from tag2mask.method.uncertainty import Uncertainty
 
 TABLE = "uncertainty.csv"
@@ -28,11 +30,22 @@ class ReviewTable:
         self.path = folder / TABLE
         before = read_review(folder) if self.path.is_file() and not fresh else {}
         self._names = set(before)
-        write_text(self.path, _line(COLUMNS) + "".join(_row(name, value) for name, value in before.items()))
+        self._write(before)
 
     def __contains__(self, name: str) -> bool:
         """Whether an image has its line."""
-        return name in self._names
+        return printable(name) in self._names
+
+    def drop(self, names: Iterable[str]) -> None:
+        """Remove the lines of images, so that each has one line once they are added again."""
+        gone = {printable(name) for name in names} & self._names
+        if gone:
+            self._names -= gone
+            kept = {name: value for name, value in read_review(self.path.parent).items() if name in self._names}
+            self._write(kept)
+
+    def _write(self, lines: dict[str, Uncertainty]) -> None:
+        write_text(self.path, _line(COLUMNS) + "".join(_row(name, value) for name, value in lines.items()))
 
     def add(self, name: str, uncertainty: Uncertainty) -> None:
         """Add the line of an image; of several the last one counts.
@@ -45,11 +58,11 @@ class ReviewTable:
                 file.write(_row(name, uncertainty))
         except OSError as error:
             raise DataError(f"{self.path}: writing failed ({error.strerror}); check space and permissions") from error
-        self._names.add(name)
+        self._names.add(printable(name))
 
 
 def read_review(folder: Path) -> dict[str, Uncertainty]:
-    """The uncertainty of each image's mask by name; damaged lines are left out.
+    """The uncertainty of each image's mask by name, whose control characters are escaped; damaged lines are left out.
 
     Raises:
         DataError: there is no such table, or it cannot be read.
@@ -90,7 +103,7 @@ def _uncertainty(values: list[str]) -> Uncertainty | None:
 
 
 def _row(name: str, uncertainty: Uncertainty) -> str:
-    return _line((name, *(f"{value:.4f}" for value in (uncertainty.total, *uncertainty))))
+    return _line((printable(name), *(f"{value:.4f}" for value in (uncertainty.total, *uncertainty))))
 
 
 def _line(cells: tuple[str, ...]) -> str:

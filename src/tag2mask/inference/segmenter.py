@@ -200,7 +200,8 @@ class Segmenter:
 
         Args:
             images: an image, a folder of images, or a dataset: its tags then say which classes may get pixels.
-            out: folder of the masks: palette PNGs by name, `classes.txt`, `uncertainty.csv`.
+            out: folder of the masks: palette PNGs by name, `classes.txt`, `uncertainty.csv`, and `failures.csv` with
+                the reason of each image without a mask. It may lie in the folder of images.
             tags: file of tags of the images in the folder; None: the network decides on all classes.
             overlays: folder for the images with their masks laid over, as JPEG.
             confidence: folder for the probability of each pixel's class, as grey PNG.
@@ -211,10 +212,13 @@ class Segmenter:
             progress: show a progress bar.
 
         Raises:
-            ConfigError: `out` holds masks of another network and `overwrite` is off, or an option cannot be used.
-            DataError: there is no image, the tags make no sense, or `out` cannot be written to.
+            ConfigError: `out` holds masks of another network and `overwrite` is off, a result would replace an image,
+                or an option cannot be used.
+            DataError: there is no image, the tags make no sense, `out` cannot be written to, or another process is
+                writing there.
         """
-        from tag2mask.inference.folder import FolderOptions, records_of, write_masks
+        from tag2mask.inference.find_images import find_images
+        from tag2mask.inference.folder import FolderOptions, write_masks
 
         segmenter = self.with_options(options)
         chosen = FolderOptions(
@@ -226,9 +230,8 @@ class Segmenter:
             strict=strict,
             progress=progress,
         )
-        return write_masks(
-            segmenter, records_of(images, tags, segmenter.classes, out=chosen.out, strict=strict), chosen
-        )
+        found = find_images(images, tags, segmenter.classes, out=chosen.out, strict=strict)
+        return write_masks(segmenter, found.records, chosen, failures=found.failures, problems=found.problems)
 
     def steps(
         self, image: ImageInput, tags: str | Iterable[str], *, deep: bool = False
