@@ -165,5 +165,15 @@ def test_a_class_that_fills_the_image_loses_no_pixel(shape: tuple[int, int]) -> 
     assert sum(map(len, edge_polygons(whole))) == 4
 
 
+@pytest.mark.parametrize("tolerance", [0.5, 2])
+def test_a_class_that_reaches_the_border_keeps_it(tolerance: float) -> None:
+    """Not 24 pixels less where its outline leaves the border of the image."""
+    rows, columns = np.mgrid[:120, :160]
+    for region in (rows * 160 < columns * 120, (rows > 0) | (columns > 0), rows**2 + columns**2 > 900):
+        filled = np.any([fill_edges(one, region.shape) for one in edge_polygons(region, tolerance)], axis=0)
+        lost = region & ~filled
+        assert sum(int(side.sum()) for side in (lost[0], lost[-1], lost[:, 0], lost[:, -1])) <= 2
+
+
 def test_nothing_gives_no_polygon() -> None:
     assert edge_polygons(np.zeros((4, 5), np.bool_)) == centre_polygons(np.zeros((4, 5), np.bool_)) == []

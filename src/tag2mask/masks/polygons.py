@@ -52,7 +52,7 @@ def edge_polygons(region: NDArray[np.bool_], tolerance: float = TOLERANCE) -> li
     Returns:
         (N, 2) float64 each, x and y in steps of a half with 0 <= x <= W, 0 <= y <= H; N > 2.
     """
-    return [ring / 2 for ring in _polygons(region, tolerance, _Edges())]
+    return [ring / 2 for ring in _polygons(region, tolerance, _Edges(region.shape))]
 
 
 def centre_polygons(region: NDArray[np.bool_], tolerance: float = TOLERANCE) -> list[Ring]:
@@ -76,7 +76,7 @@ class _Centres:
     def rings(self, part: NDArray[np.uint8]) -> list[Ring]:
         return _centre_rings(part)
 
-    def corners(self, ring: Ring) -> list[int]:
+    def corners(self, ring: Ring, offset: tuple[int, int]) -> list[int]:
         return []  # nothing is smoothed, so that simplification itself keeps corners
 
     def smooth(self, ring: Ring, *, closed: bool) -> Ring:
@@ -91,20 +91,30 @@ class _Edges:
 
     unit = 2
 
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self._size = np.array([shape[1], shape[0]])  # of the image, x and y
+
     def rings(self, part: NDArray[np.uint8]) -> list[Ring]:
         return [2 * ring for ring in _edge_rings(part)]
 
-    def corners(self, ring: Ring) -> list[int]:
+    def corners(self, ring: Ring, offset: tuple[int, int]) -> list[int]:
         """Positions of the vertices that stay: corners of the shape, such as those of an image that it fills.
 
         Where a line is a staircase of pixels, one of the two edges that meet in a vertex is a single pixel long. Where
-        both are longer, the shape itself has a corner, and smoothing would cut it off.
+        both are longer, the shape itself has a corner, and smoothing would cut it off. So it would where the outline
+        leaves the border of the image.
+
+        Args:
+            ring: outline of a part, in units of half a pixel from `offset`.
+            offset: x, y of the part in the image.
         """
         steps = np.diff(ring, axis=0, prepend=ring[-1:])  # into each vertex, along x or along y
         across = steps[:, 1] != 0
         turns = np.flatnonzero(across != np.concatenate([across[1:], across[:1]]))
         lengths = np.diff(turns, prepend=turns[-1] - len(ring))  # of the straight line that ends in each turn
-        kept: list[int] = turns[(lengths > 1) & (np.concatenate([lengths[1:], lengths[:1]]) > 1)].tolist()
+        straight = (lengths > 1) & (np.concatenate([lengths[1:], lengths[:1]]) > 1)
+        corners = ring[turns] // self.unit + np.array(offset)
+        kept: list[int] = turns[straight | ((corners == 0) | (corners == self._size)).any(axis=1)].tolist()
         return kept
 
     def smooth(self, ring: Ring, *, closed: bool) -> Ring:
@@ -129,12 +139,12 @@ def _polygons(region: NDArray[np.bool_], tolerance: float, kind: _Centres | _Edg
         bridges = _bridges(rings)
         distance = tolerance
         for _ in range(_TRIES if tolerance > 0 and area >= _SMALL else 0):
-            ring = _joined(rings, bridges, distance, kind)
+            ring = _joined(rings, bridges, distance, kind, (left, top))
             if all(_iou(filled, part, area) >= MIN_IOU for filled in kind.fills(ring, part.shape)):
                 break
             distance /= 2
         else:
-            ring = _joined(rings, bridges, 0, kind)
+            ring = _joined(rings, bridges, 0, kind, (left, top))
         yield ring + kind.unit * np.array([left, top], np.int32)
 
 
@@ -219,15 +229,17 @@ def _bridges(rings: list[Ring]) -> list[tuple[int, int]]:
     return bridges
 
 
-def _joined(rings: list[Ring], bridges: list[tuple[int, int]], distance: float, kind: _Centres | _Edges) -> Ring:
-    """One ring of outline and holes, simplified between the ends of the bridges."""
+def _joined(
+    rings: list[Ring], bridges: list[tuple[int, int]], distance: float, kind: _Centres | _Edges, offset: tuple[int, int]
+) -> Ring:
+    """One ring of outline and holes, simplified between the ends of the bridges and the corners."""
     attached: list[dict[int, list[int]]] = [{} for _ in rings]
     for number, (target, position) in enumerate(bridges, start=1):
         attached[target].setdefault(position, []).append(number)
     done: dict[int, Ring] = {}
     for number in reversed(range(len(rings))):
         ring, here = rings[number], attached[number]
-        ends = sorted({*here, *([0] if number else []), *(kind.corners(ring) if distance > 0 else [])})
+        ends = sorted({*here, *([0] if number else []), *(kind.corners(ring, offset) if distance > 0 else [])})
         if not ends:
             done[number] = _simplified(ring, distance, kind, closed=True)
             continue
