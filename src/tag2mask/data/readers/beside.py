@@ -86,16 +86,24 @@ class Pairing:
         return found[0]
 
     def finish(self, kind: str, *, unannotated: str = "") -> None:
-        """Add the images without an annotation, and the notes.
+        """Add the images without an annotation, and the notes; a split without any annotation is left out.
 
         Args:
             kind: what an annotation is called, such as `.xml file`.
             unannotated: what their absence means, for the message of the problem.
         """
+        annotated = {split_of_path(name) for name in self.paired} | {None, "train"}
+        unlabelled: dict[str, list[str]] = defaultdict(list)
         for name in self.images:
-            if name not in self.paired:
+            split = split_of_path(name)
+            if split is not None and split not in annotated:
+                unlabelled[split].append(name)
+            elif name not in self.paired:
                 where = f"{name} without {kind}{unannotated}"
-                self.listing.records.append(ImageRecord(name, split=split_of_path(name), where=where))
+                self.listing.records.append(ImageRecord(name, split=split, where=where))
+        for split, names in unlabelled.items():
+            message = f"{len(names)} images of {split}, such as {names[0]}, have no {kind}: unlabelled, left out"
+            self.listing.problems.append(Problem("unlabelled split", message, split, "note"))
         if self.guessed:
             message = (
                 f"{self.guessed} annotations lie in folders unlike those of their images and were matched by the last "
@@ -119,6 +127,13 @@ def images_without_masks(listing: Listing) -> list[str]:
 def files_with_suffix(index: FolderIndex, suffix: str) -> list[str]:
     """Names of the files with a suffix, sorted."""
     return sorted(name for name in index.files if name.lower().endswith(suffix))
+
+
+def covered(images: FolderIndex, files: Iterable[str]) -> float:
+    """The share of the images that have an annotation file of their name, in the same folder or its counterpart."""
+    keys = {pairing_key(file) for file in files}
+    named = [pairing_key(name) in keys for name in images.images()]
+    return sum(named) / len(named) if named else 0.0
 
 
 def annotates(images: FolderIndex, files: Iterable[str]) -> bool:

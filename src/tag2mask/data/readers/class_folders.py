@@ -63,6 +63,12 @@ def refuse_other_layouts(index: FolderIndex, classes: Sequence[str] | None) -> N
             f"{index.root}: folder {splits[0]!r} looks like a split and {others} like a class; expected "
             "train/CLASS/a.jpg beside val or test alone, or CLASS/a.jpg. If all are classes, name them in `classes`"
         )
+    if all(len(parts) > 2 and parts[1].casefold() in IMAGE_WORDS for parts in folders) and first:
+        raise DataError(
+            f"{index.root}: each folder has one called {folders[0][1]!r} with further folders, such as "
+            f"{'/'.join(folders[0])}; give one of these, such as {index.root / folders[0][0] / folders[0][1]}, whose "
+            "folders may be classes. If the first folders are the classes, name them in `classes`"
+        )
     if len({parts[0] for parts in folders}) > 1 or not first:
         return
     if all(len(parts) > 1 for parts in folders):

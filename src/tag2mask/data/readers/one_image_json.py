@@ -126,7 +126,7 @@ def decided(
     return [replace(record, tags=without_background(said.objects | said.image_tags)) for record, said in found]
 
 
-_MARKS = {"labelme": frozenset({"shapes", "imagePath", "flags"}), "supervisely": frozenset({"objects", "tags"})}
+_MARKS = {"labelme": frozenset({"shapes", "imagePath"}), "supervisely": frozenset({"objects"})}
 _WHOLE = {"labelme": "flags", "supervisely": "tags of whole images"}
 
 

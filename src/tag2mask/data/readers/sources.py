@@ -7,19 +7,23 @@ from pathlib import Path
 
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
-from tag2mask.data.readers.beside import annotates, read_voc_beside, voc_files
+from tag2mask.data.problem import Problem
+from tag2mask.data.readers.beside import annotates, covered, files_with_suffix, read_voc_beside, voc_files
 from tag2mask.data.readers.class_folders import has_class_folders, read_class_folders, refuse_other_layouts
+from tag2mask.data.readers.coco_folders import coco_files, read_coco_folders
 from tag2mask.data.readers.coco_json import read_coco
 from tag2mask.data.readers.csv_tags import read_csv
 from tag2mask.data.readers.cvat_xml import read_cvat
 from tag2mask.data.readers.datumaro_json import read_datumaro
 from tag2mask.data.readers.fiftyone_json import read_fiftyone
-from tag2mask.data.readers.folder_hints import tag_file_hint
+from tag2mask.data.readers.folder_hints import tag_file_hint, unread_tag_files
 from tag2mask.data.readers.header_words import IMAGE_COLUMNS, column_key
+from tag2mask.data.readers.image_folder import metadata_files, read_image_folder
 from tag2mask.data.readers.json_file import parse_json
-from tag2mask.data.readers.json_lines import metadata_files, read_image_folder, read_json_lines
+from tag2mask.data.readers.json_lines import read_json_lines
 from tag2mask.data.readers.json_shape import Shape, one_image_tool, refusal_of, shape_of, tool_of
 from tag2mask.data.readers.label_studio import read_label_studio, read_storage, storage_files
+from tag2mask.data.readers.layout_words import LAYOUT_WORDS
 from tag2mask.data.readers.listing import Listing, refused_files
 from tag2mask.data.readers.one_image_json import one_image_files, read_one_image_files
 from tag2mask.data.readers.parquet_folder import parquet_files, read_parquet
@@ -62,6 +66,8 @@ _ONE_IMAGE = (
     "folder of all annotations as `tags`"
 )
 _HEAD = 1 << 20
+_FEW = 0.5
+"""With annotation files for a smaller share of the images, folders are taken for classes."""
 
 
 def recognise_file(path: Path) -> str:
@@ -177,17 +183,40 @@ def _read_folder(
             f"{images}: not a VOC devkit; expected the folders JPEGImages and Annotations in it, or an XML file with "
             "the name of each image"
         )
+    unread: list[Problem] = []
+    if beside is not None and format == "auto" and has_class_folders(index) and _are_classes_without(index, beside):
+        unread, beside = [_few_annotations(beside)], None
     if beside is not None and format in {"auto", beside}:
         return _read_beside(beside, index, index, classes)
     if format in {"labelme", "supervisely"}:
         raise DataError(f"{images}: no JSON files of {format} with the names of the images; check the path")
+    if format == "auto" and coco_files(index):
+        return read_coco_folders(index, classes)
     if format == "yolo" or (format == "auto" and has_yolo_folders(index)):
-        return read_yolo(index, classes, strict=format == "yolo")
-    if format == "auto" and not has_class_folders(index):
-        raise DataError(f"{images}: {_no_tags(index)}")
-    if format == "auto":
-        refuse_other_layouts(index, classes)
-    return read_class_folders(index, classes)
+        listing = read_yolo(index, classes, strict=format == "yolo")
+    else:
+        if format == "auto" and not has_class_folders(index):
+            raise DataError(f"{images}: {_no_tags(index)}")
+        if format == "auto":
+            refuse_other_layouts(index, classes)
+        listing = read_class_folders(index, classes)
+    listing.problems += [*unread, *unread_tag_files(index)]
+    return listing
+
+
+def _are_classes_without(index: FolderIndex, beside: str) -> bool:
+    """Whether folders look like classes, and annotation files are there for a few of the images alone."""
+    suffix = {"voc": ".xml", "yolo": ".txt"}.get(beside, ".json")
+    words = {part.casefold() for name in index.files for part in name.split("/")[:-1]}
+    return not words & LAYOUT_WORDS and covered(index, files_with_suffix(index, suffix)) < _FEW
+
+
+def _few_annotations(beside: str) -> Problem:
+    message = (
+        f"annotation files ({beside}) of less than half of the images were not read, since the folders look like "
+        f"classes; `format={beside!r}` reads them instead"
+    )
+    return Problem("not read", message, level="note")
 
 
 def _annotations_beside(index: FolderIndex, annotations: FolderIndex) -> str | None:

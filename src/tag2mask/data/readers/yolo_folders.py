@@ -4,7 +4,7 @@
 
 An image has the one class of its folder; all others are absent from it. Hugging Face's `imagefolder` looks
 the same. Folders of splits are called train, val, valid, validation or test, in any case, also training, testing,
-seg_train, train_set and the like. A test folder without folders of classes is unlabelled.
+seg_train, train_set and the like. The folder of a split without folders of classes is unlabelled.
 
 Reference: https://docs.ultralytics.com/datasets/classify/.
 """
@@ -107,18 +107,20 @@ def _check(listing: Listing, classes: Sequence[str] | None, images_folder: bool)
 
 
 def _leave_out_unlabelled(listing: Listing) -> None:
-    """A test split of which nothing is known is left out with one note, instead of a problem for each image."""
-    labelled = {record.split for record in listing.records if record.tags is not None}
-    bare = [record for record in listing.records if record.split == "test" and record.split not in labelled]
-    if not bare:
-        return
-    listing.records = [record for record in listing.records if record.split != "test"]
-    folder = bare[0].name.split("/")[0]
-    message = (
-        f"{len(bare)} images of the folder {folder}, such as {bare[0].name}, have no folder of a class: an unlabelled "
-        "test set, left out"
-    )
-    listing.problems.append(Problem("unlabelled split", message, folder, "note"))
+    """A folder of a split without any tag is left out with one note, instead of a problem for each image."""
+    labelled = {record.name.split("/")[0] for record in listing.records if record.tags is not None}
+    bare: dict[str, list[ImageRecord]] = defaultdict(list)
+    for record in listing.records:
+        folder = record.name.split("/")[0]
+        if folder not in labelled and record.split != "train":
+            bare[folder].append(record)
+    listing.records = [record for record in listing.records if record.name.split("/")[0] not in bare]
+    for folder, records in bare.items():
+        message = (
+            f"{len(records)} images of the folder {folder}, such as {records[0].name}, have no folder of a class: "
+            "unlabelled, left out"
+        )
+        listing.problems.append(Problem("unlabelled split", message, folder, "note"))
 
 
 def _add_notes(listing: Listing, beside: Counter[str]) -> None:
