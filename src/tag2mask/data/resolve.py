@@ -33,8 +33,17 @@ def class_names(listing: Listing, chosen: tuple[str, ...] | None) -> tuple[str, 
         return _checked(listing, listing.classes)
     names = listing.names()
     if not names and listing.source != "images":
-        raise DataError(f"{listing.index.root}: no tag in the whole source, so there is no class to learn")
+        raise DataError(f"{listing.index.root}: no tag in the whole source, so there is no class to learn{_why(listing)}")
     return _checked(listing, names) if names else ()
+
+
+def _why(listing: Listing) -> str:
+    """The first problem of a source, warnings first, as the end of a message; else the first record without tags."""
+    problems = sorted(listing.problems, key=lambda problem: problem.level != "warning")
+    if problems:
+        return f"; {printable(problems[0].message)}"
+    bare = next((record for record in listing.records if record.tags is None and record.where), None)
+    return f"; {printable(bare.where)}: nothing is said of {printable(bare.name)}" if bare is not None else ""
 
 
 def _checked(listing: Listing, names: Iterable[str]) -> tuple[str, ...]:
