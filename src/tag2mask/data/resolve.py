@@ -33,7 +33,9 @@ def class_names(listing: Listing, chosen: tuple[str, ...] | None) -> tuple[str, 
         return _checked(listing, listing.classes)
     names = listing.names()
     if not names and listing.source != "images":
-        raise DataError(f"{listing.index.root}: no tag in the whole source, so there is no class to learn{_why(listing)}")
+        raise DataError(
+            f"{listing.index.root}: no tag in the whole source, so there is no class to learn{_why(listing)}"
+        )
     return _checked(listing, names) if names else ()
 
 
@@ -103,8 +105,8 @@ def _double(first: ImageRecord, again: ImageRecord) -> Problem:
     if (first.tags, first.unknown, first.split) != (again.tags, again.unknown, again.split):
         raise DataError(
             f"{again.name} is listed twice and differently: {first.where}: {_described(first)}; "
-            f"{again.where}: {_described(again)}. Keep one line per image, with all its tags, or name the column `label` if "
-            "each line holds one tag"
+            f"{again.where}: {_described(again)}. Keep one line per image, with all its tags, or name the "
+            "column `label` if each line holds one tag"
         )
     message = f"{again.name} is listed twice: {first.where} and {again.where}; remove one of them"
     return Problem("duplicate row", message, again.name)

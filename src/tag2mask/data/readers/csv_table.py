@@ -144,7 +144,7 @@ def _split_at_spaces(path: Path, text: str, first: str, names: ImageNames) -> Ta
     rows: list[Row] = []
     for number, line in _lines(text):
         match = _LIST_LINE.fullmatch(line) if len(line) < 100_000 else None
-        name, rest = (match["name"], match["rest"]) if match else (line.split(maxsplit=1) + [""])[:2]
+        name, rest = (match["name"], match["rest"]) if match else [*line.split(maxsplit=1), ""][:2]
         rows.append((number, (name, *(rest or "").split())))
     return Table(path, None, tuple(rows), " ")
 

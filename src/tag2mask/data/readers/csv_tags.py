@@ -216,8 +216,8 @@ def _states(table: Table, roles: Roles) -> list[int | None]:
         state = STATES.get(cell.casefold())
         if state is None:
             raise DataError(
-                f"{table.path}, line {number}, column {table.header[roles.state]!r}: {cell[:40]!r} is neither 1 (the class "
-                "is there) nor 0 (it is not). Keep the rows that count as present and remove this column"
+                f"{table.path}, line {number}, column {table.header[roles.state]!r}: {cell[:40]!r} is neither 1 (the "
+                "class is there) nor 0 (it is not). Keep the rows that count as present and remove this column"
             )
         states.append(state)
     return states if any(state == 0 for state in states) else [None if state == 1 else state for state in states]
@@ -245,7 +245,7 @@ def _empty_boxes(rows: list[LabelRow], table: Table, roles: Roles, listing: List
             rows[k] = replace(row, record=replace(row.record, tags=frozenset()))
             found += 1
     if found:
-        text = f"{table.path.name}: {found} rows without a box: read as images that show no class, if they have no other row"
+        text = f"{table.path.name}: {found} rows without a box: their images show no class, if no other row names one"
         listing.problems.append(note("empty boxes", text))
     return rows
 
@@ -255,8 +255,8 @@ def _refuse_bare_bits(table: Table, roles: Roles, what: str) -> None:
     found = {cells[column].strip() for _, cells in table.rows for column in roles.tags} - {""}
     if found and found <= {"0", "1", "0.0", "1.0"} and len(found) > 1:
         raise DataError(
-            f"{what}: 0 and 1 alone may be two classes, or one class that is absent or present. For two, give their names "
-            "in the order of the numbers as `classes`; for one, name the column after the class, such as `image,scratch`"
+            f"{what}: 0 and 1 alone may be two classes, or one class that is absent or present. For two, give their "
+            "names in the order of the numbers as `classes`; for one, name the column after the class (`image,scratch`)"
         )
 
 
@@ -294,7 +294,7 @@ def doubtful_words(words: Iterable[list[str] | None], what: str, classes: Sequen
             text = f"{what}: {word!r} ({number} rows) is read as `none`: no class is present"
             notes.append(note("empty tags", f"{text}; if it is a class, list it in a file of `classes`"))
         elif plain_word(word) in DOUBTFUL_WORDS:
-            text = f"{what}: {word!r} ({number} rows) is read as a class; if it means that no class is present, write `none`"
+            text = f"{what}: {word!r} ({number} rows) is read as a class; if it means no class at all, write `none`"
             notes.append(note("doubtful tags", text))
     return notes
 
@@ -304,8 +304,8 @@ def _pixels_alone(table: Table, roles: Roles, classes: Sequence[str] | None, lis
     assert table.header is not None and roles.pixels is not None
     if classes is None or len(classes) != 1:
         raise DataError(
-            f"{table.path}: run lengths in column {table.header[roles.pixels]!r} (as of Kaggle), but no column names their "
-            f"class; give a file of `classes` with its one name, or add a column `class`. {EXPECTED}"
+            f"{table.path}: run lengths in column {table.header[roles.pixels]!r} (as of Kaggle), but no column names "
+            f"their class; give a file of `classes` with its one name, or add a column `class`. {EXPECTED}"
         )
     name = classes[0]
     rows = [

@@ -169,8 +169,8 @@ def _no_tag(table: Table, cell: str, cells: Sequence[str]) -> str:
         fractions = False
     if fractions:
         return (
-            f"{cell[:40]!r} is not a tag but a fraction, such as a probability. Decide from which value on the class is "
-            "present, and write 1 (present), 0 (absent) or nothing (unknown)"
+            f"{cell[:40]!r} is not a tag but a fraction, such as a probability. Decide from which value on the class "
+            "is present, and write 1 (present), 0 (absent) or nothing (unknown)"
         )
     assert table.header is not None
     classes = [
@@ -178,8 +178,8 @@ def _no_tag(table: Table, cell: str, cells: Sequence[str]) -> str:
     ]
     listed = f" ({', '.join(classes[:12])})" if classes else ""
     return (
-        f"{cell[:40]!r} is not a tag; expected 1 (present), 0 (absent) or nothing (unknown). Remove columns that are not "
-        f"classes, name the column of tags `tags`, or give a file of classes{listed}"
+        f"{cell[:40]!r} is not a tag; expected 1 (present), 0 (absent) or nothing (unknown). Remove columns that are "
+        f"not classes, name the column of tags `tags`, or give a file of classes{listed}"
     )
 
 
@@ -193,7 +193,7 @@ def _minus_one(values: dict[str, list[int]], table: Table, listing: Listing) -> 
         return
     for name, column in values.items():
         values[name] = [0 if value == -1 else value for value in column]
-    text = f"{table.path.name}: the cells are 1 and -1 alone, never 0: -1 is read as absent (leave a cell empty for unknown)"
+    text = f"{table.path.name}: the cells are 1 and -1 alone, never 0: -1 is read as absent (an empty cell is unknown)"
     listing.problems.append(note("minus one", text))
 
 

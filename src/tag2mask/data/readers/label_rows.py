@@ -87,8 +87,8 @@ def _join(group: Sequence[LabelRow]) -> LabelRow:
     for row in group:
         if row.record.split != first.split:
             raise DataError(
-                f"{first.name} is listed twice and differently: {first.where}: split {first.split}; {row.record.where}: "
-                f"split {row.record.split}. An image belongs to one split"
+                f"{first.name} is listed twice and differently: {first.where}: split {first.split}; "
+                f"{row.record.where}: split {row.record.split}. An image belongs to one split"
             )
     said = [row for row in group if row.record.tags is not None]
     if not said:

@@ -21,6 +21,7 @@ from tag2mask.core.extras import require
 from tag2mask.core.files import atomic_path
 from tag2mask.core.record import ImageRecord
 from tag2mask.data.problem import Problem
+from tag2mask.data.readers.label_rows import note
 from tag2mask.data.readers.listing import Listing, refused_files
 from tag2mask.data.readers.parquet_columns import Columns, choose_columns
 from tag2mask.data.readers.records import SPLIT_WORDS, RecordError, check_listing
@@ -74,7 +75,7 @@ def read_parquet(index: FolderIndex, classes: Sequence[str] | None, unpack: Path
     records: list[ImageRecord] = []
     problems = refused_files(index)
     for name in files:
-        records += _read_file(index, name, unpack, problems)
+        records += _read_file(index, name, unpack, problems, classes)
     if not records:
         first = f"; {problems[0].message}" if problems else ""
         raise DataError(f"{index.root}: no image in {len(files)} Parquet files{first}")
@@ -89,7 +90,9 @@ def split_of(name: str) -> str | None:
     return next((word for word in words if word in SPLIT_WORDS), None)
 
 
-def _read_file(index: FolderIndex, name: str, unpack: Path, problems: list[Problem]) -> Iterator[ImageRecord]:
+def _read_file(
+    index: FolderIndex, name: str, unpack: Path, problems: list[Problem], classes: Sequence[str] | None
+) -> Iterator[ImageRecord]:
     import pyarrow.parquet as pq
 
     path, split = index.files[name], split_of(name)
@@ -98,28 +101,35 @@ def _read_file(index: FolderIndex, name: str, unpack: Path, problems: list[Probl
         _explained(path),
         pq.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False, page_checksum_verification=True) as file,
     ):
-        columns = choose_columns(path, file.schema_arrow, index)
+        columns = choose_columns(path, file, index, classes)
+        problems += [note("guessed columns", f"{name}: {text}") for text in columns.notes]
         number = 0
-        for batch in file.iter_batches(_ROWS, columns=[columns.image, columns.tags], use_threads=False):
-            for image, tags in zip(batch[columns.image], batch[columns.tags], strict=True):
+        for batch in file.iter_batches(_ROWS, columns=[columns.image, *columns.tags], use_threads=False):
+            cells = zip(*(batch[column].to_pylist() for column in columns.tags), strict=True)
+            for image, tags in zip(batch[columns.image], cells, strict=True):
                 where = f"{name}, row {number}"
                 try:
-                    yield _record(
-                        index, image.as_py(), tags.as_py(), columns, unpack, f"{folder}/{number:06d}", where, split
-                    )
+                    yield _record(index, image.as_py(), tags, columns, unpack, f"{folder}/{number:06d}", where, split)
                 except RecordError as error:
                     problems.append(Problem("bad row", f"{where}: {error}", name))
                 number += 1
 
 
 def _record(
-    index: FolderIndex, image: Any, tags: Any, columns: Columns, unpack: Path, stem: str, where: str, split: str | None
+    index: FolderIndex,
+    image: Any,
+    tags: Sequence[Any],
+    columns: Columns,
+    unpack: Path,
+    stem: str,
+    where: str,
+    split: str | None,
 ) -> ImageRecord:
-    present = columns.names(tags)
+    present, unknown = columns.names(tags)
     data = _image_bytes(image, index)
     name = stem + _suffix(data)
     _write_once(unpack / name, data)
-    return ImageRecord(name, tags=present, split=split, where=where)
+    return ImageRecord(name, tags=present, unknown=unknown, split=split, where=where)
 
 
 def _image_bytes(image: Any, index: FolderIndex) -> bytes:

@@ -67,8 +67,8 @@ def read_cells(cells: Sequence[str], classes: Sequence[str] | None, what: str, *
         if lists:
             example = plain[next(iter(lists))]
             found.notes.append(f"{len(lists)} cells hold lists written as text, such as {shown(example)}: read as tags")
-        separator, note = choose_separator(list(texts.values()), classes, what, one=one)
-        found.notes += [note] if note else []
+        separator, said = choose_separator(list(texts.values()), classes, what, one=one)
+        found.notes += [said] if said else []
         words = {**lists, **{k: _split(cell, separator) for k, cell in texts.items()}}
         words = _named_numbers(words, classes, what, found.notes)
     for k, some in words.items():
@@ -243,9 +243,10 @@ def _named_numbers(
     number = {word: int(float(word)) for word in found}
     known = {value for value in number.values() if value >= 0}
     if classes is None:
+        some_known = ", ".join(map(str, sorted(known)[:4])) + (", ..." if len(known) > 4 else "")
         notes.append(
-            f"the tags are numbers ({', '.join(map(str, sorted(known)[:4]))}{', ...' if len(known) > 4 else ''}), taken as "
-            "names of classes; give the names in the order of the numbers as `classes`"
+            f"the tags are numbers ({some_known}), taken as names of classes; give the names in the order of the "
+            "numbers as `classes`"
         )
         return {
             k: [str(number.get(word, word)) for word in some if number.get(word, 0) >= 0] for k, some in words.items()
