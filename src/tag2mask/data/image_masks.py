@@ -21,7 +21,8 @@ from tag2mask.images.decode import image_size
 from tag2mask.images.folder import without_suffix
 from tag2mask.masks.interpret import BLACK, interpret_mask
 from tag2mask.masks.mask_files import MaskFiles, mask_files, paired, without_images
-from tag2mask.masks.tally import MaskTally, index_hint, value_counts
+from tag2mask.masks.palette_png import value_counts
+from tag2mask.masks.tally import MaskTally, index_hint
 
 _THREADS = 2
 

@@ -17,7 +17,8 @@ from tag2mask.masks.class_names import CLASSES_FILE, read_classes
 from tag2mask.masks.interpret import interpret_mask
 from tag2mask.masks.label_map import find_label_map
 from tag2mask.masks.mask_files import MaskFiles, mask_files, paired, without_images
-from tag2mask.masks.tally import MaskTally, index_hint, merged, value_counts
+from tag2mask.masks.palette_png import value_counts
+from tag2mask.masks.tally import MaskTally, index_hint, merged
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ what this package wrote; this module reads ground truth, corrected masks and pre
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -25,7 +25,7 @@ from tag2mask.core.constants import BACKGROUND, IGNORE_INDEX
 from tag2mask.core.errors import DataError
 from tag2mask.images.decode import load_pixels, open_image
 from tag2mask.masks.label_map import LABEL_MAP, LabelMap, find_label_map, shown_colour
-from tag2mask.masks.palette_png import grey_bits, stored_values, voc_colours, why_no_mask
+from tag2mask.masks.palette_png import grey_bits, stored_values, value_counts, voc_colours, why_no_mask
 
 INDICES = ""
 """The way of a mask whose values are class indices: nothing was guessed."""
@@ -37,6 +37,7 @@ DEEP = "of 16 bits a pixel, taken as class indices"
 
 _STRIP = 1 << 20  # pixels of a colour image that are looked at together
 _SHOWN = 4
+_MOST_COLOURS = 4096  # of a mask; an image has more
 
 
 class InterpretedMask(NamedTuple):
@@ -70,7 +71,8 @@ def interpret_mask(path: Path, classes: Sequence[str]) -> InterpretedMask:
             return _of_values(stored_values(image, bits), _colours_of(image), labels, classes, path)
         if image.mode.startswith("I"):
             return _of_values(_shallow(image, path), None, labels, classes, path, way=DEEP)
-        return _of_colours(_opaque(image, path), labels, classes, path, image.mode)
+        _check_opaque(image, path)
+        return _of_colours(image, labels, classes, path)
 
 
 def _remedy(path: Path) -> str:
@@ -90,8 +92,7 @@ def _shallow(image: ImageFile.ImageFile, path: Path) -> NDArray[np.uint8]:
     return values.astype(np.uint8)
 
 
-def _opaque(image: ImageFile.ImageFile, path: Path) -> Image.Image:
-    """The colours of an image without transparency."""
+def _check_opaque(image: ImageFile.ImageFile, path: Path) -> None:
     if image.mode not in {"RGB", "RGBA", "LA"}:
         raise DataError(f"{path}: {why_no_mask(image.mode)}")
     if image.mode != "RGB":
@@ -101,8 +102,6 @@ def _opaque(image: ImageFile.ImageFile, path: Path) -> Image.Image:
                 f"{path}: this mask has transparent pixels ({image.mode}), which do not say whether they are "
                 "background; save it without transparency, as a palette or 8-bit grey PNG of class indices"
             )
-        return image.convert("RGB")
-    return image
 
 
 def _colours_of(image: ImageFile.ImageFile) -> NDArray[np.uint32]:
@@ -130,7 +129,7 @@ def _of_values(
     """A palette or grey mask: class indices, unless a label map says otherwise."""
     if labels is None:
         return InterpretedMask(values, way)
-    used = np.flatnonzero(np.bincount(values.ravel(), minlength=256)).tolist()
+    used = np.flatnonzero(value_counts(values)).tolist()
     if labels.by_value:
         keys = {value: value for value in used}
     elif colours is None:
@@ -150,26 +149,50 @@ def _of_values(
 
 
 def _of_colours(
-    image: Image.Image, labels: LabelMap | None, classes: Sequence[str], path: Path, mode: str
+    image: ImageFile.ImageFile, labels: LabelMap | None, classes: Sequence[str], path: Path
 ) -> InterpretedMask:
-    packed = _pack(np.asarray(image))
-    flat = packed.ravel()
-    found = np.unique(flat[np.concatenate([[True], flat[1:] != flat[:-1]])])
+    found: set[int] = set()
+    for _, runs in _runs(image):
+        found.update(np.unique(runs.colours).tolist())
+        if len(found) > _MOST_COLOURS:
+            raise DataError(f"{path}: {_unknown_colours(sorted(found), image.mode)}")
+    colours = sorted(found)
     if labels is not None and not labels.by_value:
-        return InterpretedMask(
-            _translated(packed, _by_label_map(found, labels, classes, path)), f"in colour, read by {labels.path}"
-        )
-    table, way = _by_convention(found, classes)
-    if table is None:
-        raise DataError(f"{path}: {_unknown_colours(found, mode)}")
-    return InterpretedMask(_translated(packed, table), way)
+        table, way = _by_label_map(colours, labels, classes, path), f"in colour, read by {labels.path}"
+    else:
+        table, way = _by_convention(colours, classes)
+        if not table:
+            raise DataError(f"{path}: {_unknown_colours(colours, image.mode)}")
+    keys = np.array(colours, dtype=np.uint32)
+    values = np.array([table[key] for key in colours], dtype=np.uint8)
+    mask = np.empty((image.height, image.width), dtype=np.uint8)
+    for rows, runs in _runs(image):
+        mask[rows] = np.repeat(values[np.searchsorted(keys, runs.colours)], runs.lengths).reshape(-1, image.width)
+    return InterpretedMask(mask, way)
 
 
-def _by_label_map(found: NDArray[np.uint32], labels: LabelMap, classes: Sequence[str], path: Path) -> dict[int, int]:
+class _Runs(NamedTuple):
+    """Pixels of one colour after each other: packed colours, and how many pixels each."""
+
+    colours: NDArray[np.uint32]
+    lengths: NDArray[np.int64]
+
+
+def _runs(image: Image.Image) -> Iterator[tuple[slice, _Runs]]:
+    """Strips of an image, as runs: a mask has few of them, and a large one is not held four times."""
+    step = max(1, _STRIP // image.width)
+    for top in range(0, image.height, step):
+        strip = image.crop((0, top, image.width, min(top + step, image.height)))
+        flat = _pack(np.asarray(strip.convert("RGB"))).ravel()
+        starts = np.flatnonzero(np.concatenate([[True], flat[1:] != flat[:-1]]))
+        yield slice(top, top + step), _Runs(flat[starts], np.diff(starts, append=flat.size))
+
+
+def _by_label_map(found: Sequence[int], labels: LabelMap, classes: Sequence[str], path: Path) -> dict[int, int]:
     """Class index of each colour that occurs."""
     table: dict[int, int] = {}
     strangers = []
-    for colour in found.tolist():
+    for colour in found:
         if colour in labels.names:
             table[colour] = _index_of(labels, colour, classes, path)
         elif colour == 0:
@@ -193,15 +216,14 @@ def _index_of(labels: LabelMap, key: int, classes: Sequence[str], path: Path) ->
     return index
 
 
-def _by_convention(found: NDArray[np.uint32], classes: Sequence[str]) -> tuple[dict[int, int] | None, str]:
-    """Class index of each colour that occurs, without a label map; None where that cannot be known."""
-    colours = found.tolist()
-    if colours == [0]:
+def _by_convention(colours: Sequence[int], classes: Sequence[str]) -> tuple[dict[int, int], str]:
+    """Class index of each colour that occurs, without a label map; none where that cannot be known."""
+    if list(colours) == [0]:
         return {0: BACKGROUND}, BLACK
     for table, way in ((_voc(len(classes)), VOC), (_grey(len(classes)), GREY)):
         if all(colour in table for colour in colours):
-            return {colour: table[colour] for colour in colours}, way
-    return None, ""
+            return table, way
+    return {}, ""
 
 
 _VOID = int(_pack(voc_colours()[IGNORE_INDEX]))
@@ -216,23 +238,8 @@ def _grey(count: int) -> dict[int, int]:
     return {index * 0x010101: index for index in (*range(count + 1), IGNORE_INDEX)}
 
 
-def _translated(packed: NDArray[np.uint32], table: Mapping[int, int]) -> NDArray[np.uint8]:
-    keys = np.array(sorted(table), dtype=np.uint32)
-    values = np.array([table[key] for key in keys.tolist()], dtype=np.uint8)
-    mask = np.empty(packed.shape, dtype=np.uint8)
-    for rows in _strips(packed.shape):
-        mask[rows] = values[np.searchsorted(keys, packed[rows])]
-    return mask
-
-
-def _strips(shape: tuple[int, ...]) -> Iterator[slice]:
-    step = max(1, _STRIP // max(1, shape[1]))
-    for top in range(0, shape[0], step):
-        yield slice(top, top + step)
-
-
-def _unknown_colours(found: NDArray[np.uint32], mode: str) -> str:
-    colours = [colour for colour in found.tolist() if colour]
+def _unknown_colours(found: Sequence[int], mode: str) -> str:
+    colours = [colour for colour in found if colour]
     return (
         f"this mask is a colour image ({mode}), which does not say which class a colour means ({_some(colours)}); put "
         f"{LABEL_MAP} beside it, with lines such as `name:{shown_colour(colours[0])}::` (CVAT exports it), or save the "

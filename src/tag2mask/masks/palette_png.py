@@ -16,6 +16,8 @@ from tag2mask.core.errors import DataError
 from tag2mask.core.files import atomic_path
 from tag2mask.images.decode import IMAGE_SUFFIXES, load_pixels, open_image
 
+_PIECE = 1 << 22
+
 
 @lru_cache(maxsize=1)
 def _colours() -> NDArray[np.uint8]:
@@ -121,6 +123,15 @@ def stored_values(image: Image.Image, bits: int) -> NDArray[np.uint8]:
     values = np.array(image, np.uint8)
     # Pillow spreads grey of 2 and 4 bits over 0..255; class indices want the stored values.
     return values // np.uint8({2: 85, 4: 17}[bits]) if image.mode == "L" and bits in {2, 4} else values
+
+
+def value_counts(mask: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """Pixels of each value of a mask (H, W), int64 (256,); in pieces, since `np.bincount` takes 8 bytes a pixel."""
+    flat = mask.ravel()
+    total = np.zeros(256, np.int64)
+    for start in range(0, len(flat), _PIECE):
+        total += np.bincount(flat[start : start + _PIECE], minlength=256)
+    return total
 
 
 def grey_bits(image: ImageFile.ImageFile) -> int:

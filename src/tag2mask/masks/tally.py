@@ -17,7 +17,6 @@ from tag2mask.masks.palette_png import voc_colours
 
 _VOC_GREY = np.rint(voc_colours() @ np.array([0.299, 0.587, 0.114])).astype(int)  # ITU-R BT.601, as Pillow and OpenCV
 
-_PIECE = 1 << 22
 _SEVERAL = 8  # values that no class has: more of them in one mask are shades of grey
 
 
@@ -120,15 +119,6 @@ def merged(parts: Iterable[MaskTally]) -> MaskTally:
         total.without_class += part.without_class
         total.ways += part.ways
         total.black = total.black or part.black
-    return total
-
-
-def value_counts(mask: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Pixels of each value of a mask (H, W), int64 (256,); in pieces, since `np.bincount` takes 8 bytes a pixel."""
-    flat = mask.ravel()
-    total = np.zeros(256, np.int64)
-    for start in range(0, len(flat), _PIECE):
-        total += np.bincount(flat[start : start + _PIECE], minlength=256)
     return total
 
 
