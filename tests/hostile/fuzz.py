@@ -108,7 +108,8 @@ def fuzz(name: str, count: int, number: int, failures: Path) -> Result:
         if status:
             index = int((Path(folder) / "index").read_text() or 0)
             ended = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"exit status {status >> 8}"
-            result.faults[index] = f"the process ended with {ended}"
+            said = (Path(folder) / "stderr").read_text(errors="replace")[-2000:]
+            result.faults[index] = f"the process ended with {ended}\n{said}".strip()
             _keep(Path(folder) / "files" / SEEDS[name].target, failures, name, index)
         return result
 
@@ -116,6 +117,8 @@ def fuzz(name: str, count: int, number: int, failures: Path) -> Result:
 def _child(name: str, count: int, number: int, failures: Path, folder: Path, out: Path) -> None:
     """What the forked process does; it never returns."""
     status = 70
+    with (folder / "stderr").open("w") as errors:  # C libraries write there
+        os.dup2(errors.fileno(), 2)
     try:
         result = _readings(name, count, number, failures, folder)
         if (peak := peak_memory()) > MEMORY_MB:

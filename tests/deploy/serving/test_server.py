@@ -2,77 +2,27 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import json
 import socket
 import struct
-import threading
 import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 from PIL import Image
 
-from tag2mask.config.schema import Config
+from tag2mask.deploy.serving import Limits
 from tag2mask.inference import Segmenter
-from tag2mask.method.output import Array, NetworkOutput
+from tests.deploy.serving.running import PATIENCE, SlowBackend, ask, png, running
 from tests.helpers import draw_shapes
 
-uvicorn = pytest.importorskip("uvicorn")
-pytest.importorskip("fastapi")
-from tag2mask.deploy.serving import Limits  # noqa: E402
-from tag2mask.deploy.serving.app import create_app  # noqa: E402
-
-PATIENCE = 120  # seconds on a busy machine
 LIMITS = Limits(max_bytes=200_000, max_pixels=100_000, workers=2, queue=2, seconds=PATIENCE, upload_seconds=4.0)
 IMAGE = draw_shapes(("disc", "square"), seed=4)[0]
-
-
-class SlowBackend:
-    """Waits until it may go on, then finds background everywhere."""
-
-    classes: tuple[str, ...] = ("disc",)
-    config = Config().override({"prediction.crf.enabled": False, "prediction.scales": [1.0], "prediction.flip": False})
-    input_multiple = 32
-    has_contrast = False
-
-    def __init__(self) -> None:
-        self.go = threading.Event()
-
-    def fingerprint(self) -> str:
-        return "slow"
-
-    def run(self, images: NDArray[np.uint8], *, median: Array | None = None) -> list[NetworkOutput]:
-        self.go.wait(PATIENCE)
-        grid = (images.shape[1] // 8, images.shape[2] // 8)
-        pixel_logits = np.stack([np.full(grid, 9, np.float32), np.zeros(grid, np.float32)])
-        return [NetworkOutput(np.zeros(1, np.float32), pixel_logits, None, (), None, None)] * len(images)
-
-    def contrast_features(self, images: NDArray[np.uint8]) -> Array:
-        raise NotImplementedError
-
-
-@contextmanager
-def running(segmenter: Segmenter, limits: Limits) -> Iterator[int]:
-    """A server in a thread; its port."""
-    config = uvicorn.Config(create_app(segmenter, limits), port=0, log_level="critical", ws="none", http="h11")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    try:
-        while not server.started:
-            time.sleep(0.01)
-        yield server.servers[0].sockets[0].getsockname()[1]
-    finally:
-        server.should_exit = True
-        thread.join(PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -84,28 +34,6 @@ def segmenter(trained: Path) -> Segmenter:
 def port(segmenter: Segmenter) -> Iterator[int]:
     with running(segmenter, LIMITS) as number:
         yield number
-
-
-def ask(
-    port: int, body: bytes = b"", query: str = "", kind: str = "image/png", *, path: str = "/v1/mask"
-) -> tuple[int, dict[str, str], bytes]:
-    """Status, headers and body of an answer; POST where there is a path of masks, else GET."""
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
-    try:
-        if path == "/v1/mask":
-            connection.request("POST", path + query, body, {"Content-Type": kind})
-        else:
-            connection.request("GET", path)
-        response = connection.getresponse()
-        return response.status, {name.lower(): value for name, value in response.getheaders()}, response.read()
-    finally:
-        connection.close()
-
-
-def png(image: NDArray[np.uint8]) -> bytes:
-    buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def claims(width: int, height: int) -> bytes:
@@ -159,7 +87,7 @@ def test_run_lengths_are_those_of_coco(port: int, segmenter: Segmenter) -> None:
         (b"this is text, not an image", "", "image/jpeg", 422, "not an image"),
         (b"", "", "image/png", 422, "empty"),
         (png(IMAGE)[:-200], "", "image/png", 422, "truncated or damaged"),
-        (claims(65_000, 65_000), "", "image/png", 422, "the limit is"),
+        (claims(65_000, 65_000), "", "image/png", 413, "the limit is"),
         (claims(400, 300), "", "image/png", 413, "the limit is 100,000 pixels"),
         (claims(100, 100), "", "image/png", 422, "truncated or damaged"),
         (bytes(LIMITS.max_bytes + 1), "", "image/png", 413, "more than 200,000 bytes"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Annotated
 
 from fastapi import FastAPI, HTTPException, Query, Request, Response
@@ -12,12 +13,15 @@ from prometheus_client import generate_latest
 from starlette.requests import ClientDisconnect
 
 from tag2mask import __version__
+from tag2mask.core.hosts import HostGuard
 from tag2mask.deploy.serving.limits import Limits
 from tag2mask.deploy.serving.metrics import Metrics
+from tag2mask.deploy.serving.middleware import HeadAsGet, RequestLog
+from tag2mask.deploy.serving.pace import Pace
 from tag2mask.deploy.serving.pool import BoundedPool
 from tag2mask.deploy.serving.responses import MaskFormat, MaskRequest
 from tag2mask.deploy.serving.schemas import BINARY, IMAGE_TYPES, MASK_RESPONSES, Health, Model
-from tag2mask.deploy.serving.uploads import segment_upload
+from tag2mask.deploy.serving.uploads import Desk, Uploads
 from tag2mask.inference import Segmenter
 
 CLOSED_BY_CLIENT = 499
@@ -31,12 +35,25 @@ _PARAMETERS = {"tags", "unknown", "format"}
 _BODY = {"requestBody": {"required": True, "content": dict.fromkeys(IMAGE_TYPES, BINARY)}}
 
 
-def create_app(segmenter: Segmenter, limits: Limits | None = None) -> FastAPI:
+def create_app(
+    segmenter: Segmenter,
+    limits: Limits | None = None,
+    *,
+    hosts: frozenset[str] | None = None,
+    request_log: bool = False,
+    folder: Path | None = None,
+) -> FastAPI:
     """Build the application that serves one network.
 
     Args:
         segmenter: the network.
-        limits: on size, time and queue.
+        limits: on size, time and queue; those on connections are not the application's, see `connections`.
+        hosts: names that are answered, as `known_hosts` gives them; None: every name.
+        request_log: log every request.
+        folder: for the files of uploads while they are received; None: the system's for temporary files.
+
+    Returns:
+        The application; `app.state.metrics` are its metrics.
     """
     limits = limits or Limits()
     pool = BoundedPool(limits.parallel, limits.queue)
@@ -47,13 +64,17 @@ def create_app(segmenter: Segmenter, limits: Limits | None = None) -> FastAPI:
         pool.close()
 
     app = FastAPI(title="tag2mask", version=__version__, lifespan=lifespan, summary="Masks of images")
-    metrics = Metrics(pool)
-    _add_mask(app, segmenter, pool, limits, metrics)
+    metrics = app.state.metrics = Metrics(pool)
+    _add_mask(app, Desk(segmenter, limits, pool, Pace(limits.parallel), Uploads(limits), folder), metrics)
     _add_status(app, segmenter, pool, metrics)
+    app.add_middleware(HeadAsGet)
+    app.add_middleware(HostGuard, hosts=hosts)
+    if request_log:
+        app.add_middleware(RequestLog)
     return app
 
 
-def _add_mask(app: FastAPI, segmenter: Segmenter, pool: BoundedPool, limits: Limits, metrics: Metrics) -> None:
+def _add_mask(app: FastAPI, desk: Desk, metrics: Metrics) -> None:
     @app.post("/v1/mask", responses=MASK_RESPONSES, response_class=Response, openapi_extra=_BODY)
     async def mask(
         request: Request, tags: _Tags = None, unknown: _Unknown = None, format: _Format = MaskFormat.PNG
@@ -62,8 +83,7 @@ def _add_mask(app: FastAPI, segmenter: Segmenter, pool: BoundedPool, limits: Lim
         started = time.perf_counter()
         try:
             _refuse_unknown(request)
-            wanted = MaskRequest(tags, unknown or [], format)
-            found = await segment_upload(request, wanted, segmenter, pool, limits)
+            found = await desk.segment(request, MaskRequest(tags, unknown or [], format))
             response = Response(found.content, media_type=found.media_type, headers=found.headers)
         except HTTPException as error:
             metrics.count(error.status_code)

@@ -1,4 +1,4 @@
-"""Limits of a server on size, time and queue."""
+"""Limits of a server on size, time, queue and connections."""
 
 from __future__ import annotations
 
@@ -17,9 +17,16 @@ class Limits:
         max_pixels: of an image, by its header; more is answered 413.
         workers: images segmented at once; 0: half of the cores.
         queue: images that may wait; more are answered 503 with Retry-After.
-        seconds: from the end of the upload to the answer; longer is answered 503.
+        seconds: from the end of the upload to the answer; longer is answered 503, and at once where the images that
+            wait would take longer, judged by those before them.
         upload_seconds: for the upload; longer is answered 408.
-        connections: open at once; more are answered 503.
+        uploads: received at once; for another one the slowest is ended with 408 if it is below 10 kB/s, else the new
+            one is answered 503.
+        header_seconds: for the headers of a request, from the connection or the end of the answer before; longer
+            is answered 408, or closed where nothing was sent.
+        idle_seconds: that a connection is kept open after an answer.
+        write_seconds: for the client to take what it is sent; then the connection is closed.
+        connections: open at once; for another one the oldest that has sent no whole request is closed.
     """
 
     max_bytes: int = 20_000_000
@@ -28,7 +35,11 @@ class Limits:
     queue: int = 16
     seconds: float = 30.0
     upload_seconds: float = 20.0
-    connections: int = 128
+    uploads: int = 64
+    header_seconds: float = 10.0
+    idle_seconds: float = 5.0
+    write_seconds: float = 20.0
+    connections: int = 512
 
     def __post_init__(self) -> None:
         for name in self.__slots__:

@@ -25,6 +25,9 @@ class Metrics:
         pending.set_function(lambda: pool.pending)
         capacity = Gauge("tag2mask_capacity", "Images that may be pending at once.", registry=self.registry)
         capacity.set(pool.capacity)
+        self._closed = Counter(
+            "tag2mask_closed_connections", "Connections that the server ended.", ["reason"], registry=self.registry
+        )
         ProcessCollector(registry=self.registry)
 
     def count(self, status: int, seconds: float | None = None) -> None:
@@ -32,3 +35,7 @@ class Metrics:
         self._answers.labels(str(status)).inc()
         if seconds is not None:
             self._seconds.observe(seconds)
+
+    def count_closed(self, reason: str) -> None:
+        """Count a connection that the server ended."""
+        self._closed.labels(reason).inc()

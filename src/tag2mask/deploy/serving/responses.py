@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from tag2mask.core.errors import DataError
-from tag2mask.images.decode import image_size, read_image
+from tag2mask.images.decode import TooManyPixelsError, image_size, read_image
 from tag2mask.inference import Prediction, Segmenter
 from tag2mask.masks.palette_png import encode_mask
 from tag2mask.masks.run_lengths import bounding_box, class_regions, coco_counts
@@ -48,38 +48,49 @@ class MaskResponse:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-class TooLargeError(DataError):
-    """An image has more pixels than the server accepts."""
+def checked_pixels(upload: Path, max_pixels: int) -> int:
+    """Pixels of an uploaded image by its header; it is not decoded.
+
+    Raises:
+        TooManyPixelsError: they are more than `max_pixels`, or than can be read at all.
+        DataError: it is no readable image.
+    """
+    try:
+        height, width = image_size(upload)
+    except DataError as error:
+        raise _without_path(error, upload) from None
+    if height * width > max_pixels:
+        raise TooManyPixelsError(f"the image has {width} x {height} pixels, the limit is {max_pixels:,} pixels")
+    return height * width
 
 
-def respond(segmenter: Segmenter, upload: Path, wanted: MaskRequest, *, max_pixels: int) -> MaskResponse:
-    """Segment an uploaded image.
+def respond(segmenter: Segmenter, upload: Path, wanted: MaskRequest) -> MaskResponse:
+    """Segment an uploaded image, whose size was checked.
 
     Args:
         segmenter: the network.
         upload: file of the image.
         wanted: what the client asks for.
-        max_pixels: most pixels of the image, by its header; beyond, it is not decoded.
 
     Raises:
-        TooLargeError: it has more pixels.
-        DataError: it is no readable image, or a tag is unknown.
+        TooManyPixelsError: it has more pixels than can be read.
+        DataError: it is damaged, or a tag is unknown.
     """
     try:
-        height, width = image_size(upload)
-        if height * width > max_pixels:
-            raise TooLargeError(f"the image has {width} x {height} pixels, the limit is {max_pixels:,} pixels")
         image = read_image(upload)
-    except TooLargeError:
-        raise
-    except DataError as error:  # without the path of this machine
-        raise DataError(str(error).replace(str(upload), "the image")) from None
+    except DataError as error:
+        raise _without_path(error, upload) from None
     prediction = segmenter.predict(image, wanted.tags, unknown=wanted.unknown)
     if wanted.format is MaskFormat.PNG:
         content = encode_mask(prediction.mask, classes=len(prediction.classes))
         return MaskResponse(content, "image/png", {"X-Class-Indices": ",".join(map(str, np.unique(prediction.mask)))})
     body = json.dumps(_annotations(prediction), ensure_ascii=False)
     return MaskResponse(body.encode(), "application/json")
+
+
+def _without_path(error: DataError, upload: Path) -> DataError:
+    """The same error without the path of this machine."""
+    return type(error)(str(error).replace(str(upload), "the image"))
 
 
 def _annotations(prediction: Prediction) -> dict[str, Any]:

@@ -10,6 +10,7 @@ IMAGE_TYPES = ("image/jpeg", "image/png", "image/webp", "image/tiff", "image/bmp
 BINARY = {"schema": {"type": "string", "format": "binary"}}
 
 _ERRORS = {
+    403: "A host that this server does not answer to, or a page of another site.",
     408: "The upload took too long.",
     413: "Too many bytes or pixels.",
     415: "The content type of the body is no image.",

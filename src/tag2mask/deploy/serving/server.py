@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import logging
+import socket
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from tag2mask.core.errors import ConfigError
 from tag2mask.core.extras import require
+from tag2mask.core.hosts import in_url, is_loopback, known_hosts
 from tag2mask.core.machine import usable_cores
+from tag2mask.core.scratch import scratch_folder, sweep
 from tag2mask.deploy.serving.limits import Limits
 from tag2mask.inference import Segmenter
 
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
-"""Addresses that other machines cannot reach."""
+UPLOADS = "tag2mask-serve-"
+"""How the name of the temporary folder of uploads begins."""
+
+_BACKLOG = 128
+_OTHER_FILES = 128  # libraries, logs, the network
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +36,8 @@ def serve(
     port: int = 8000,
     device: str = "auto",
     limits: Limits | None = None,
+    allowed_hosts: Iterable[str] = (),
+    request_log: bool = False,
 ) -> None:
     """Serve a network over HTTP until interrupted.
 
@@ -34,35 +46,112 @@ def serve(
         host: address to listen on; other machines cannot reach the default.
         port: 0 takes a free one.
         device: as in `Segmenter.from_pretrained`.
-        limits: on size, time and queue.
+        limits: on size, time, queue and connections.
+        allowed_hosts: names by which clients reach the server, such as that of a reverse proxy; `*` for every name.
+            Requests that name another host are answered 403. Loopback's names are always allowed; on another address
+            every name is where this is empty.
+        request_log: log method, path, status, milliseconds and bytes of every request.
 
     Raises:
         DataError: there is no network.
+        ConfigError: the address cannot be listened on, or an allowed host is no name.
         MissingExtraError: what serving needs is not installed.
     """
-    limits = limits or Limits()
+    limits = _within_open_files(limits or Limits())
+    hosts = known_hosts(host, allowed_hosts)
     uvicorn: Any = require("serve", "serving", "uvicorn", "fastapi", "prometheus_client")
     from tag2mask.deploy.serving.app import create_app
 
+    sweep(UPLOADS)
     segmenter = Segmenter.from_pretrained(model, device=device, threads=max(1, usable_cores() // limits.parallel))
     # Compiles the dense CRF where that was not done yet, before the first client waits for it.
     segmenter.predict(np.zeros((64, 64, 3), dtype=np.uint8), segmenter.classes[:1])
-    if host not in LOOPBACK:
+    sockets = listen(host, port)
+    if not is_loopback(host):
         _log.warning("listening on %s: anyone who reaches this machine may use it; there is no password", host)
-    config = uvicorn.Config(
-        create_app(segmenter, limits),
-        host=host,
-        port=port,
-        log_level="warning",
-        http="h11",
-        ws="none",
-        limit_concurrency=limits.connections,
-        timeout_keep_alive=5,
-        timeout_graceful_shutdown=int(limits.seconds) + 1,
-        server_header=False,
-    )
-    _log.info(
-        "%s: %d classes, %d images at once, %d may wait", model, len(segmenter.classes), limits.parallel, limits.queue
-    )
-    _log.info("http://%s:%d/docs describes the interface; Ctrl+C ends", host, port)
-    uvicorn.Server(config).run()
+    shown = sockets[0].getsockname()[1]
+    classes = len(segmenter.classes)
+    _log.info("%s: %d classes, %d images at once, %d may wait", model, classes, limits.parallel, limits.queue)
+    _log.info("http://%s:%d/docs describes the interface; Ctrl+C ends", in_url(host), shown)
+    with scratch_folder(UPLOADS) as folder:
+        app = create_app(segmenter, limits, hosts=hosts, request_log=request_log, folder=folder)
+        uvicorn.Server(server_config(app, limits)).run(sockets=sockets)
+
+
+def server_config(app: Any, limits: Limits, **options: Any) -> Any:
+    """Settings of uvicorn for the application of `create_app`, with the limits on connections.
+
+    Args:
+        app: the application.
+        limits: those that it was built with.
+        options: further settings, or others than ours.
+    """
+    import uvicorn
+
+    from tag2mask.deploy.serving.connections import Connections
+
+    connections = Connections(limits, app.state.metrics.count_closed)
+    settings: dict[str, Any] = {
+        "http": connections.protocol,
+        "ws": "none",
+        "log_level": "warning",
+        "backlog": _BACKLOG,
+        "timeout_keep_alive": max(1, round(limits.idle_seconds)),
+        "timeout_graceful_shutdown": int(limits.seconds) + 1,
+        "server_header": False,
+    }
+    return uvicorn.Config(app, **(settings | options))
+
+
+def listen(host: str, port: int) -> list[socket.socket]:
+    """Sockets that listen on every address of a host.
+
+    Raises:
+        ConfigError: there is no such address here, or the port is in use.
+    """
+    sockets: list[socket.socket] = []
+    try:
+        name = host.strip("[]")
+        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+            place = (address[0], sockets[0].getsockname()[1] if sockets else port, *address[2:])
+            with suppress(_NoIPv6Error):
+                sockets.append(_bound(family, place, sockets))
+    except OSError as error:
+        for one in sockets:
+            one.close()
+        reason = error.strerror or error
+        raise ConfigError(
+            f"`host` {host}, `port` {port}: cannot listen there ({reason}); choose another `port`, or another `host`"
+        ) from None
+    return sockets
+
+
+class _NoIPv6Error(Exception):
+    """A name has an address of IPv6, but this machine has none."""
+
+
+def _bound(family: int, place: tuple[Any, ...], before: list[socket.socket]) -> socket.socket:
+    try:
+        return socket.create_server(place, family=family, backlog=_BACKLOG)
+    except OSError:
+        if family == socket.AF_INET6 and before:
+            raise _NoIPv6Error from None
+        raise
+
+
+def _within_open_files(limits: Limits) -> Limits:
+    """The same limits with no more connections than this process may open files, which is raised as far as may be."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return limits
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = limits.connections + limits.uploads + limits.queue + _BACKLOG + _OTHER_FILES
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        fewer = max(1, limits.connections - (needed - hard))
+        _log.warning("%d connections instead of %d: this process may open %d files", fewer, limits.connections, hard)
+        limits, needed = replace(limits, connections=fewer), hard
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    return limits
