@@ -31,6 +31,10 @@ from tag2mask.data.readers.records import RecordError, check_listing, class_name
 from tag2mask.images.folder import FolderIndex
 
 _EXPECTED = "expected COCO JSON with `images`, `annotations` and `categories`"
+_CAPTIONS = (
+    "COCO captions, which are sentences and no tags; give the file of instances (such as instances_train2017.json) as "
+    "`tags`"
+)
 _KEPT = frozenset(
     {"images", "annotations", "categories", "id", "name", "file_name", "image_id", "category_id", "neg_category_ids"}
     | {"segments_info", "supercategory", "coco_url", "flickr_url", "path", "caption"}
@@ -63,6 +67,8 @@ def read_coco(path: Path, index: FolderIndex, classes: Sequence[str] | None) -> 
     """
     document = read_json(path, _EXPECTED, hook=_trim)
     parts = {name: _list(document, name, path) for name in ("images", "annotations", "categories")}
+    if _are_captions(parts["annotations"]):
+        raise DataError(f"{path}: {_CAPTIONS}")
     listing = Listing("coco", index, complete=True)
     categories = Ids(_categories(parts["categories"], path))
     present = _present(parts["annotations"], categories, listing, path)
@@ -84,10 +90,7 @@ def _list(document: Any, name: str, path: Path) -> list[Any]:
         raise DataError(f"{path}: no list `{name}`: {COCO_RESULTS}; {_EXPECTED}")
     annotations = document.get("annotations") if isinstance(document, dict) else None
     if name == "categories" and isinstance(annotations, list) and _are_captions(annotations):
-        raise DataError(
-            f"{path}: no list `categories`: COCO captions, which are sentences and no tags; give the file of instances "
-            "(such as instances_train2017.json) as `tags`"
-        )
+        raise DataError(f"{path}: no list `categories`: {_CAPTIONS}")
     raise DataError(f"{path}: no list `{name}`; {_EXPECTED}")
 
 

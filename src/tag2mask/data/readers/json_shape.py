@@ -9,6 +9,9 @@ from dataclasses import dataclass
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*+"?|[{}\[\]:,]', re.DOTALL)
 _MOST_KEYS = 2000
 
+_IMAGE_KEYS = frozenset({"image", "file_name", "filename", "img", "image_path", "path"})
+"""An object with one of these is a record of JSON Lines."""
+
 COCO_RESULTS = "a COCO results file (predictions: `image_id` and `category_id`, but no names of images or categories)"
 
 
@@ -75,6 +78,8 @@ def one_image_tool(shape: Shape) -> str | None:
 
 def refusal_of(shape: Shape) -> str | None:
     """Why a text of JSON is not read although its tool is known, with the remedy; or None."""
+    if shape.keys & _IMAGE_KEYS:
+        return None
     rules = _REFUSED_LISTS if shape.array else _REFUSED_OBJECTS
     return next((why for why, fits in rules if fits(shape.keys, shape.inner)), None)
 
@@ -114,7 +119,7 @@ _REFUSED_OBJECTS: tuple[_Rule, ...] = (
     (
         "Supervisely's meta.json, which has no images; give the folder that holds `img` and `ann` as `images`, "
         "without `tags`",
-        lambda keys, inner: {"classes", "tags"} <= keys and "assets" not in keys,
+        lambda keys, inner: {"classes", "tags"} <= keys <= {"classes", "tags", "projectType", "projectSettings"},
     ),
     (
         "FiftyOne's metadata.json, which has no images; give samples.json beside it as `tags`",

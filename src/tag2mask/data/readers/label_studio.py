@@ -115,6 +115,7 @@ def _listing(tasks: Iterable[tuple[str, Any]], index: FolderIndex, classes: Sequ
     listing = Listing("label-studio", index, complete=True)
     addresses, found = Addresses(index), _Found()
     opinions: dict[str, tuple[str, list[_Names]]] = {}
+    predicted = 0
     for where, task in tasks:
         try:
             if not isinstance(task, dict):
@@ -128,6 +129,7 @@ def _listing(tasks: Iterable[tuple[str, Any]], index: FolderIndex, classes: Sequ
         else:
             if not said and task.get("predictions"):
                 where += ", with predictions alone, which are not read"
+                predicted += 1
             opinions.setdefault(name, (where, []))[1].extend(said)
     for name, (where, sets) in opinions.items():
         record = ImageRecord(name, where=where)
@@ -135,6 +137,11 @@ def _listing(tasks: Iterable[tuple[str, Any]], index: FolderIndex, classes: Sequ
             tags = without_background(frozenset.intersection(*sets))
             record = replace(record, tags=tags, unknown=without_background(frozenset.union(*sets)) - tags)
         listing.records.append(record)
+    if predicted and not any(said for _, said in opinions.values()):
+        message = (
+            f"{predicted} tasks have predictions alone, which are not read; submit them as annotations and export again"
+        )
+        listing.problems.append(Problem("predictions alone", message))
     _add_notes(listing, found, addresses, classes)
     return listing
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from tag2mask.data.readers.parquet_folder import parquet_files, read_parquet
 from tag2mask.data.readers.plain_json import read_plain_json
 from tag2mask.data.readers.signatures import refuse_other_files
 from tag2mask.data.readers.text import read_bytes
+from tag2mask.data.readers.text_beside import has_tag_texts, read_tag_texts
 from tag2mask.data.readers.via_json import read_via
 from tag2mask.data.readers.voc_devkit import find_devkit, read_voc
 from tag2mask.data.readers.vott_json import read_vott
@@ -54,10 +56,10 @@ FILES: dict[str, Reader] = {
 }
 """Formats of a file of tags beside a folder of images."""
 
-FORMATS = ("auto", *FILES, "folders", "yolo", "voc", "labelme", "supervisely", "parquet", "images")
+FORMATS = ("auto", *FILES, "folders", "yolo", "voc", "labelme", "supervisely", "txt", "parquet", "images")
 """All formats; those that are not in `FILES` are folders, and `jsonl` may be one too."""
 
-_BESIDE = ("voc", "yolo", "labelme", "supervisely")
+_BESIDE = ("voc", "yolo", "labelme", "supervisely", "txt")
 """Formats with one annotation file per image, which may lie in a folder of their own."""
 
 _COCO_KEYS = frozenset({"images", "annotations", "categories", "info", "licenses"})
@@ -65,6 +67,7 @@ _ONE_IMAGE = (
     "annotation of one image; give the folder that holds images and annotations as `images`, without `tags`, or the "
     "folder of all annotations as `tags`"
 )
+_PAIRS = re.compile(r"\[\s*\[\s*\"")
 _HEAD = 1 << 20
 _FEW = 0.5
 """With annotation files for a smaller share of the images, folders are taken for classes."""
@@ -99,16 +102,16 @@ def _recognise_json(path: Path, text: str) -> str:
         return format
     if (tool := one_image_tool(shape)) is not None:
         raise DataError(f"{path}: {tool}'s {_ONE_IMAGE}")
-    if not shape.array and _is_record(text):
-        return "jsonl"
     if (why := refusal_of(shape)) is not None:
         raise DataError(f"{path}: {why}")
-    return _by_default(shape)
+    if not shape.array and _is_record(text):
+        return "jsonl"
+    return _by_default(shape, text)
 
 
-def _by_default(shape: Shape) -> str:
+def _by_default(shape: Shape, text: str) -> str:
     if shape.array:
-        return "json" if shape.inner else "label-studio"
+        return "json" if shape.inner or _PAIRS.match(text) else "label-studio"
     return "json" if shape.keys - _COCO_KEYS else "coco"
 
 
@@ -186,6 +189,8 @@ def _read_folder(
     unread: list[Problem] = []
     if beside is not None and format == "auto" and has_class_folders(index) and _are_classes_without(index, beside):
         unread, beside = [_few_annotations(beside)], None
+    if format == "txt":
+        beside = "txt"
     if beside is not None and format in {"auto", beside}:
         return _read_beside(beside, index, index, classes)
     if format in {"labelme", "supervisely"}:
@@ -227,7 +232,9 @@ def _annotations_beside(index: FolderIndex, annotations: FolderIndex) -> str | N
     tool = one_image_files(index, annotations)
     if tool is not None:
         return tool
-    return "yolo" if has_yolo_labels(index, annotations) else None
+    if has_yolo_labels(index, annotations):
+        return "yolo"
+    return "txt" if has_tag_texts(index, annotations) else None
 
 
 def _read_beside(format: str, index: FolderIndex, annotations: FolderIndex, classes: Sequence[str] | None) -> Listing:
@@ -235,6 +242,8 @@ def _read_beside(format: str, index: FolderIndex, annotations: FolderIndex, clas
         return read_voc_beside(index, annotations, classes)
     if format == "yolo":
         return read_yolo_boxes(index, annotations, classes)
+    if format == "txt":
+        return read_tag_texts(index, annotations, classes)
     return read_one_image_files(format, index, annotations, classes)
 
 
