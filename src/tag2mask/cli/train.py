@@ -23,6 +23,8 @@ from tag2mask.cli.common import (
     parse_settings,
     say,
 )
+from tag2mask.cli.interruption import STATUS, Interrupted, undisturbed
+from tag2mask.cli.verdict import show_verdict, verdict_as_table
 from tag2mask.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -63,7 +65,9 @@ def train(
     cache: Annotated[
         Path | None, typer.Option(help="Folder for images resized once: faster reading in every epoch.")
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run in --out.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Continue the run in --out; one that has ended with more --epochs.")
+    ] = False,
     no_masks: Annotated[bool, typer.Option("--no-masks", help="Do not write masks of the training images.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Do not write report.html.")] = False,
     strict: Strict = False,
@@ -91,26 +95,33 @@ def train(
         "data.cache": None if cache is None else str(cache),
     }
     options = parse_settings(set_ or []) | {name: value for name, value in given.items() if value is not None}
-    dataset = _load(
-        images, tags, out, masks, corrected, classes, format=format, split=split, limit=limit, strict=strict
-    )
-    run_training(
-        dataset,
-        out,
-        config=config,
-        options=options,
-        resume=resume,
-        make_masks=not no_masks,
-        make_report=not no_report,
-        strict=strict,
-        device=device,
-        devices=devices,
-        nodes=nodes,
-        strategy=strategy,
-        progress=sys.stdout.isatty(),
-    )
+    try:
+        dataset = _load(
+            images, tags, out, masks, corrected, classes, format=format, split=split, limit=limit, strict=strict
+        )
+        with verdict_as_table():
+            run_training(
+                dataset,
+                out,
+                config=config,
+                options=options,
+                resume=resume,
+                make_masks=not no_masks,
+                make_report=not no_report,
+                strict=strict,
+                device=device,
+                devices=devices,
+                nodes=nodes,
+                strategy=strategy,
+                progress=sys.stdout.isatty(),
+            )
+    except KeyboardInterrupt:
+        if rank_here() > 0:
+            raise typer.Exit(STATUS) from None
+        raise _interrupted(out) from None
     if rank_here() > 0:
         return
+    show_verdict(out)
     say(f"the run is in {out}")
     finish(_skipped(dataset, out, with_masks=not no_masks))
 
@@ -148,6 +159,16 @@ def _load(
     if "train" in dataset.splits():  # chosen here, since `limit` counts within it
         dataset = dataset.subset(split="train")
     return dataset.subset(first=limit)
+
+
+def _interrupted(out: Path) -> Interrupted:
+    """What an interrupted training leaves, and how it goes on."""
+    from tag2mask.models.checkpoint import RunFolder
+    from tag2mask.training.run_folder import what_was_kept
+
+    run = RunFolder(out)
+    with undisturbed():
+        return Interrupted(f"{what_was_kept(run)} ({out})", ["--resume"] if run.config.is_file() else [])
 
 
 def _skipped(dataset: Dataset, out: Path, *, with_masks: bool) -> int:

@@ -45,6 +45,6 @@ def prepare_for_training(
         dataset = decodable(dataset, strict=strict)
     if limit is not None:
         dataset = dataset.subset(first=limit)
-    dataset = replace(dataset, problems=(*dataset.problems, *check_classes(dataset)))
+    few = check_classes(dataset)  # not logged: `train` says it with the other findings, and with the remedy
     log_problems(dataset.problems)
-    return dataset
+    return replace(dataset, problems=(*dataset.problems, *few))

@@ -46,7 +46,9 @@ def train(
     strategy: str = "auto",
     progress: bool = True,
 ) -> Segmenter:
-    """Train from tags; write the network, a mask for every training image and a report into `out`.
+    """Train from tags; write the network, a mask for every training image, a verdict and a report into `out`.
+
+    Before it starts it logs what will spoil the result. `verdict.json` says afterwards what the masks are worth.
 
     Args:
         dataset: images with tags; see `Dataset.load`.
@@ -83,6 +85,7 @@ def train(
     from tag2mask.training.ranks import Devices, rank_here
     from tag2mask.training.run_folder import has_stale_masks
     from tag2mask.training.schedule import choose_epochs
+    from tag2mask.training.verdict import conclude, warn_before
 
     chosen, given = _resolve(config, options)
     dataset = prepare_for_training(dataset, strict=strict)
@@ -91,6 +94,7 @@ def train(
     if first:
         epochs = choose_epochs(chosen, len(dataset))
         _log.info("%d images, %d classes, %d epochs on %s", len(dataset), len(dataset.classes), epochs, where)
+        check = warn_before(dataset, chosen, progress=progress)
     run = fit(
         dataset,
         chosen,
@@ -103,10 +107,12 @@ def train(
         progress=progress and first,
     )
     segmenter = Segmenter.from_pretrained(run.root, device=device)
-    if first and make_masks:
-        overwrite = not resume or has_stale_masks(run, segmenter.fingerprint())
-        _write_masks(segmenter, dataset, run, overwrite=overwrite, strict=strict, progress=progress)
-        if make_report:
+    if first:
+        if make_masks:
+            overwrite = not resume or has_stale_masks(run, segmenter.fingerprint())
+            _write_masks(segmenter, dataset, run, overwrite=overwrite, strict=strict, progress=progress)
+        conclude(run, segmenter, dataset, check, progress=progress)
+        if make_masks and make_report:
             from tag2mask.report import write_report
 
             _log.info("report: %s", write_report(run.root, device=device))
