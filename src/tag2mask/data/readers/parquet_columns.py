@@ -1,9 +1,9 @@
 """Which columns of a Parquet file hold the image and its tags, and what its numbers mean.
 
-The names of classes stand in the file's own metadata (key `huggingface`), in the front matter of the folder's README.md,
-or are given. A number is the position of a name there; -1 and null say that nothing is known. A list as long as
-the names, of 1 and 0 alone, says for each class whether it is there. Where no column is called like tags, each column of
-yes and no is a class.
+The names of classes stand in the file's own metadata (key `huggingface`), in the front matter of the folder's
+README.md, or are given. A number is the position of a name there; -1 and null say that nothing is known. A list as
+long as the names, of 1 and 0 alone, says for each class whether it is there. Where no column is called like tags, each
+column of yes and no is a class.
 
 Reference: https://huggingface.co/docs/datasets/about_dataset_features.
 """
@@ -98,8 +98,8 @@ class Columns:
             return class_name(value)
         if self.classes is None:
             raise RecordError(
-                f"tag {value} is a number; write names, or their list into the features of the dataset, or give a file of "
-                "`classes` in the order of the numbers"
+                f"tag {value} is a number; write names, or their list into the features of the dataset, or give a file "
+                "of `classes` in the order of the numbers"
             )
         if not 0 <= value < len(self.classes):
             raise RecordError(f"tag {value}, but there are {len(self.classes)} names; correct it")
@@ -207,9 +207,8 @@ def _hot(path: Path, columns: Columns, file: pq.ParquetFile, classes: Sequence[s
     import pyarrow.types as types
 
     kind = file.schema_arrow.field(columns.tags[0]).type
-    if columns.inner is not None or not (
-        types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
-    ):
+    lists = types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+    if columns.inner is not None or not lists:
         return columns
     if types.is_string(kind.value_type) or types.is_struct(kind.value_type):
         return columns
