@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from os import PathLike
@@ -257,7 +256,7 @@ def _names(classes: Classes) -> tuple[str, ...]:
 
 def _score(counted: CountedPairs, found: MaskPairs, classes: Sequence[str]) -> Evaluation:
     confusion: NDArray[np.int64] = counted.confusions.sum(axis=0)
-    predicted, ground_truth = (_common([pair[side] for pair in found.pairs]) for side in (0, 1))
+    predicted, ground_truth = found.folders
     if not confusion.any():
         raise DataError(f"{ground_truth}: every pixel of every mask is 255 (ignore), so there is nothing to score")
     counted.target.check(ground_truth, classes)
@@ -278,12 +277,3 @@ def _score(counted: CountedPairs, found: MaskPairs, classes: Sequence[str]) -> E
         warnings=tuple(warnings_of(confusion, classes)),
         notes=notes,
     )
-
-
-def _common(paths: Sequence[Path]) -> Path:
-    """The folder that all files lie in, for messages."""
-    folders = {str(path.parent) for path in paths}
-    try:
-        return Path(os.path.commonpath(folders))
-    except ValueError:  # on several drives, or some absolute and some not
-        return paths[0].parent

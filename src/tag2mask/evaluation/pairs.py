@@ -29,11 +29,13 @@ class MaskPairs:
         pairs: (predicted mask, ground truth).
         extra: number of predicted masks without ground truth.
         notes: what was guessed.
+        folders: that of the predicted masks and that of the ground truth, for messages.
     """
 
     pairs: tuple[tuple[Path, Path], ...]
     extra: int = 0
     notes: tuple[str, ...] = ()
+    folders: tuple[Path, Path] = (Path("predicted masks"), Path("ground truth"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +71,7 @@ def paired_masks(predicted_dir: Path, gt_dir: Path, classes: Sequence[str]) -> M
     pairs = tuple((found[name], path) for name, path in wanted.items())
     left_out = [_left_out(files) for files in (target, predicted) if files.left_out]
     all_notes = (*target.notes, *predicted.notes, *([note] if note else []), *notes, *left_out)
-    return MaskPairs(pairs, len(predicted.paths) - len(pairs), all_notes)
+    return MaskPairs(pairs, len(predicted.paths) - len(pairs), all_notes, (predicted_dir, gt_dir))
 
 
 def count_pairs(

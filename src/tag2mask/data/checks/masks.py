@@ -94,7 +94,9 @@ def check_masks(
     if meaningless := _meaningless(tally, classes, masks):
         troubles = [trouble for trouble in troubles if trouble.code != "mask-lacks-tagged-class"]  # all of them do
     findings = [_found(code, those) for code in _WORDS if (those := [t for t in troubles if t.code == code])]
-    return [*meaningless, *findings, *_never_shown(tally, classes), *_guessed(found, tally), *_unpaired(found)]
+    else:
+        findings += _guessed(found, tally)
+    return [*meaningless, *findings, *_never_shown(tally, classes), *_not_png(found), *_unpaired(found)]
 
 
 def _meaningless(tally: MaskTally, classes: Sequence[str], masks: Path) -> list[Finding]:
@@ -124,30 +126,18 @@ def _never_shown(tally: MaskTally, classes: Sequence[str]) -> list[Finding]:
 
 
 def _guessed(found: FoundMasks, tally: MaskTally) -> list[Finding]:
-    findings = []
-    if notes := (*found.notes, *tally.notes(found.files.folder)):
-        findings.append(
-            Finding(
-                "note",
-                "masks-of-another-tool",
-                "masks that are not read as plain class indices of their image's name",
-                "what was guessed may be wrong",
-                "nothing, if it is right",
-                details=notes,
-            )
-        )
-    if left_out := found.files.left_out:
-        findings.append(
-            Finding(
-                "note",
-                "masks-not-png",
-                f"files in the folder of masks that are no PNG: {len(left_out)}",
-                "they are not read",
-                "save them as PNG, if they are masks",
-                images=left_out,
-            )
-        )
-    return findings
+    what = "masks that are not read as plain class indices, or not by the name of their image"
+    notes = (*found.notes, *tally.notes(found.files.folder))
+    remedy = "nothing, if it is right"
+    code = "masks-of-another-tool"
+    return [Finding("note", code, what, "what was guessed may be wrong", remedy, details=notes)] if notes else []
+
+
+def _not_png(found: FoundMasks) -> list[Finding]:
+    left_out = found.files.left_out
+    what = f"files in the folder of masks that are no PNG: {len(left_out)}"
+    remedy = "save them as PNG, if they are masks"
+    return [Finding("note", "masks-not-png", what, "they are not read", remedy, images=left_out)] if left_out else []
 
 
 def _unpaired(found: FoundMasks) -> list[Finding]:
