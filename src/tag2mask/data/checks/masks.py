@@ -91,12 +91,11 @@ def check_masks(
             troubles += more
             if mask is not None:
                 tally.add(mask.path, mask.counts, mask.way)
-    if meaningless := _meaningless(tally, classes, masks):
-        troubles = [trouble for trouble in troubles if trouble.code != "mask-lacks-tagged-class"]  # all of them do
+    guessed = _guessed(found, tally)
+    if meaningless := _meaningless(tally, classes, masks):  # then all masks lack every class
+        troubles, guessed = [one for one in troubles if one.code != "mask-lacks-tagged-class"], []
     findings = [_found(code, those) for code in _WORDS if (those := [t for t in troubles if t.code == code])]
-    else:
-        findings += _guessed(found, tally)
-    return [*meaningless, *findings, *_never_shown(tally, classes), *_not_png(found), *_unpaired(found)]
+    return [*meaningless, *findings, *_never_shown(tally, classes), *guessed, *_not_png(found), *_unpaired(found)]
 
 
 def _meaningless(tally: MaskTally, classes: Sequence[str], masks: Path) -> list[Finding]:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tag2mask.config.load import load_yaml, parse_stored_config
 from tag2mask.config.schema import Config
 from tag2mask.core.constants import Tag
-from tag2mask.core.errors import Tag2MaskError
+from tag2mask.core.errors import DataError, Tag2MaskError
 from tag2mask.core.progress import progress_bar
 from tag2mask.data import Dataset
 from tag2mask.data.checks.training import TrainingCheck, check_for_training
@@ -76,9 +76,7 @@ def collect_numbers(
             recognised = _recognised(dataset, config, check, segmenter, progress=progress)
         except Tag2MaskError as error:
             missing.append(f"whether the classes are recognised in held-out images: {error}")
-    counts = _mask_counts(run, dataset)
-    if counts.tagged == 0:
-        missing.append("the masks of the training images: none were written")
+    counts = _mask_counts(run, dataset, missing)
     threshold, measured = _thresholds(config, dataset, segmenter) if from_tags else (None, None)
     return RunNumbers(
         images=len(dataset),
@@ -86,7 +84,8 @@ def collect_numbers(
         from_tags=from_tags,
         pretrained=config.model.weights != "none",
         contrast=bool(segmenter.config.model.contrast_stages),
-        different=len(set(check.group.values())) if check.inspected == len(dataset) else None,
+        inspected=check.inspected,
+        different=check.different if check.inspected else None,
         findings=check.findings,
         tagged_masks=counts.tagged,
         empty=counts.empty,
@@ -152,16 +151,26 @@ def _recognised(
     }
 
 
-def _mask_counts(run: RunFolder, dataset: Dataset) -> MaskCounts:
+def _mask_counts(run: RunFolder, dataset: Dataset, missing: list[str]) -> MaskCounts:
     """Counts over the predicted masks; those that people corrected say nothing of the network."""
+    unreadable: list[str] = []
 
     def masks() -> Iterator[tuple[NDArray[np.uint8], frozenset[str]]]:
         for record in sample(dataset, MOST_MASKS).records:
             path = mask_path(run.masks, record.name)
-            if record.corrected is None and path.is_file():
+            if record.corrected is not None or not path.is_file():
+                continue
+            try:
                 yield read_mask(path), record.present
+            except DataError as error:
+                unreadable.append(str(error))
 
-    return count_masks(masks(), dataset.classes)
+    counts = count_masks(masks(), dataset.classes)
+    if unreadable:
+        missing.append(f"{len(unreadable)} masks that cannot be read, such as {unreadable[0]}")
+    elif counts.masks == 0:
+        missing.append("the masks of the training images: none were written")
+    return counts
 
 
 def _class_numbers(

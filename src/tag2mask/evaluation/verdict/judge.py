@@ -203,13 +203,12 @@ def _light_of(finding: Finding, numbers: RunNumbers, classes: dict[str, ClassVer
     if finding.code == "few-different-images":
         return "red" if finding.severity == "error" else "amber"
     if finding.code in ("tiny-images", "empty-images"):
-        return "red" if len(finding.images) >= MOST_IMAGES * numbers.images else "amber"
+        return "red" if len(finding.images) >= MOST_IMAGES * numbers.inspected else "amber"
     return "amber"
 
 
 def _with_where(finding: Finding, shown: int = 3) -> str:
-    where = finding.details if finding.classes else finding.images
-    named = where or finding.classes
+    named = finding.where
     first = ", ".join(named[:shown])
     return f"{finding.what} ({first}{', ...' if len(named) > shown else ''})" if named else finding.what
 

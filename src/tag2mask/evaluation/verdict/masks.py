@@ -50,12 +50,14 @@ class MaskCounts:
 
     Attributes:
         classes: by name.
+        masks: all of them.
         tagged: masks of images with a tag.
         empty: of these, those with next to no pixel of any class.
         one_class: of these, those with over `NEARLY_ALL` of the pixels in one class other than background.
     """
 
     classes: dict[str, ClassMasks]
+    masks: int = 0
     tagged: int = 0
     empty: int = 0
     one_class: int = 0
@@ -72,6 +74,7 @@ def count_masks(masks: Iterable[tuple[NDArray[np.uint8], frozenset[str]]], class
     for mask, present in masks:
         counts = np.bincount(mask.ravel(), minlength=IGNORE_INDEX + 1)
         shares = counts[: len(classes) + 1] / max(1, counts[:IGNORE_INDEX].sum())
+        found.masks += 1
         if present:
             found.tagged += 1
             found.empty += bool(shares[1:].sum() < MISSING)

@@ -56,7 +56,8 @@ class RunNumbers:
         from_tags: trained from tags; False: from ground truth.
         pretrained: the backbone started from trained weights.
         contrast: its class maps come from contrast (`model.contrast_stages`), not from the tag classifier.
-        different: different images among those inspected, copies and near duplicates counted once.
+        inspected: images that were decoded to look for copies, tiny and empty ones.
+        different: of these, those that differ from each other: near duplicates count once, empty ones not at all.
         findings: of the check before training, those that spoil the result.
         tagged_masks: masks of images with a tag.
         empty: of these, masks that are background alone, or next to it.
@@ -72,6 +73,7 @@ class RunNumbers:
     from_tags: bool = True
     pretrained: bool = True
     contrast: bool = False
+    inspected: int = 0
     different: int | None = None
     findings: tuple[Finding, ...] = ()
     tagged_masks: int = 0
