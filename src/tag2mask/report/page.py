@@ -16,6 +16,7 @@ from tag2mask.core.extras import require
 from tag2mask.core.files import write_text
 from tag2mask.drawing import Palette, palette_colours
 from tag2mask.evaluation import Evaluation
+from tag2mask.evaluation.verdict import Verdict, read_verdict, write_verdict
 from tag2mask.inference.backends.torch import TorchBackend
 from tag2mask.inference.segmenter import Segmenter
 from tag2mask.models.checkpoint import RunFolder, load_model
@@ -37,8 +38,9 @@ def write_report(
 ) -> Path:
     """Write the report of a trained run: one HTML file that loads nothing else.
 
-    It shows the dataset, the curves of training, the masks of the training images with their scores where there is
-    ground truth, each step of the method for some images, and the least certain masks.
+    It shows what the masks are worth (`verdict.json`, written where it is not there yet), the dataset, the curves of
+    training, the masks of the training images with their scores where there is ground truth, each step of the method
+    for some images, and the least certain masks.
 
     Args:
         run: folder of the run.
@@ -62,8 +64,9 @@ def write_report(
     network, classes, config = load_model(folder)
     segmenter = Segmenter(TorchBackend(network, classes, config, device=device))
     facts = gather(folder, examples=examples)
+    verdict = read_verdict(folder) or write_verdict(folder, segmenter, facts.dataset)
     target = Path(out) if out is not None else folder.root / NAME
-    write_text(target, _render(_content(folder, segmenter, facts, palette)))
+    write_text(target, _render({**_content(folder, segmenter, facts, palette), "verdict": _verdict(verdict)}))
     return target
 
 
@@ -151,6 +154,18 @@ def _summary(segmenter: Segmenter, facts: Facts) -> list[tuple[str, str]]:
     if facts.score is not None:
         found.append(("mIoU of the masks of the training images", f"{100 * facts.score.miou:.1f}"))
     return found
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    """The verdict for the template: light and sentence, classes, findings, commands."""
+    return {
+        "light": verdict.overall,
+        "headline": verdict.headline(),
+        "classes": [(name, one.light, (one.reason, *one.others)) for name, one in verdict.classes.items()],
+        "findings": verdict.findings,
+        "missing": verdict.missing,
+        "next": verdict.next,
+    }
 
 
 def _score(score: Evaluation | None) -> list[tuple[str, str]]:

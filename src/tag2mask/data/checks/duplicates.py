@@ -57,9 +57,14 @@ def groups_of(seen: Sequence[InspectedImage]) -> list[int]:
     return first
 
 
+def number_of_different(seen: Sequence[InspectedImage]) -> int:
+    """How many images differ from each other: copies and near duplicates count once, empty ones not at all."""
+    return len({first for first, s in zip(groups_of(seen), seen, strict=True) if s.spread >= FLAT})
+
+
 def check_number(seen: Sequence[InspectedImage]) -> list[Finding]:
     """A finding where too few of the images are different from each other, copies and near duplicates counted once."""
-    different = len({first for first, s in zip(groups_of(seen), seen, strict=True) if s.spread >= FLAT})
+    different = number_of_different(seen)
     if not seen or different >= ADVISED_DIFFERENT:
         return []
     some = different >= MIN_DIFFERENT

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tag2mask.core.progress import progress_bar
-from tag2mask.data.checks.duplicates import check_duplicates, check_number, groups_of
+from tag2mask.data.checks.duplicates import check_duplicates, check_number, groups_of, number_of_different
 from tag2mask.data.checks.finding import Finding, ranked
 from tag2mask.data.checks.images import inspect_images
 from tag2mask.data.checks.occurrence import check_tags
@@ -46,11 +46,13 @@ class TrainingCheck:
     Attributes:
         findings: those that will spoil the result, worst first.
         inspected: number of images that were decoded.
+        different: of these, those that differ from each other; empty ones do not count.
         group: name of each of them, with the name of the first that it is a copy or near duplicate of.
     """
 
     findings: tuple[Finding, ...]
     inspected: int
+    different: int
     group: dict[str, str]
 
 
@@ -73,4 +75,4 @@ def check_for_training(dataset: Dataset, *, progress: bool = False, limit: int =
     ]
     kept += [finding for finding in check_tags(dataset) if finding.code in SPOILING_TAGS]
     group = {one.name: seen[first].name for one, first in zip(seen, groups_of(seen), strict=True)}
-    return TrainingCheck(ranked(kept), len(seen), group)
+    return TrainingCheck(ranked(kept), len(seen), number_of_different(seen), group)
