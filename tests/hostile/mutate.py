@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import re
@@ -129,9 +130,9 @@ def other_values(data: bytes, rng: np.random.Generator) -> bytes:
         if kind == 0:
             del holder[key]
         elif kind == 1 and isinstance(holder, list):
-            holder.append(holder[key])
+            holder.append(copy.deepcopy(holder[key]))
         else:
-            holder[key] = VALUES[int(rng.integers(0, len(VALUES)))]
+            holder[key] = copy.deepcopy(VALUES[int(rng.integers(0, len(VALUES)))])
     lines[at] = json.dumps(document).encode()
     return b"\n".join(lines)
 
