@@ -11,7 +11,8 @@ from typing import Annotated, NoReturn
 import typer
 
 from tag2mask.cli import check, config, deploy, export, look, predict, score, serve, train
-from tag2mask.cli.common import app, err_console, fail
+from tag2mask.cli.common import app, fail
+from tag2mask.cli.interruption import STATUS, end_at_once_if_interrupted_again
 from tag2mask.core.extras import explain
 from tag2mask.core.machine import share_cores
 
@@ -45,7 +46,10 @@ def main() -> NoReturn:
             raise
         fail(remedy)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        err_console.print("interrupted; finished files are complete, run the same command again to continue")
-        raise SystemExit(130) from None
+    except KeyboardInterrupt:  # while the command line is read
+        raise SystemExit(STATUS) from None
+    except SystemExit as done:
+        if done.code == STATUS:
+            end_at_once_if_interrupted_again()
+        raise
     raise SystemExit(0)

@@ -11,10 +11,14 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
+from tag2mask.cli.interruption import STATUS, message, undisturbed
 from tag2mask.cli.messages import in_options, log_lines
 from tag2mask.core.errors import ConfigError, Tag2MaskError
+from tag2mask.core.text import printable
 
 _log = logging.getLogger(__name__)
+
+_WORDS = "tag2mask.words"
 
 ORDER = (
     *("check", "train", "masks", "predict", "evaluate", "score", "export"),
@@ -30,6 +34,12 @@ class _Commands(TyperGroup):
         names = super().list_commands(ctx)
         return sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Keep the words of the command line, to say how an interrupted command goes on."""
+        ctx.meta[_WORDS] = list(args)
+        rest: list[str] = super().parse_args(ctx, args)
+        return rest
+
     def invoke(self, ctx: Any) -> Any:
         """Run a command. What the library says of its parameters is said of the command's options."""
 
@@ -43,6 +53,10 @@ class _Commands(TyperGroup):
             except Tag2MaskError as error:
                 fail(translated(str(error)))
                 raise typer.Exit(1) from None
+            except KeyboardInterrupt as error:
+                with undisturbed():
+                    err_console.print(plain(message(error, ctx.invoked_subcommand, ctx.meta[_WORDS])))
+                raise typer.Exit(STATUS) from None
 
 
 app = typer.Typer(
@@ -131,10 +145,10 @@ def refuse(given: Mapping[str, object], why: str) -> None:
 
 
 def plain(text: str) -> str:
-    """The text with nothing in it that Rich would take for markup."""
+    """The text with nothing in it that Rich would take for markup, or a terminal for a command."""
     from rich.markup import escape
 
-    return escape(text)
+    return escape(printable(text, keep="\n\t"))
 
 
 def say(line: str) -> None:
@@ -150,7 +164,7 @@ def fail(message: str) -> None:
 def report_failures(failures: list[tuple[str, str]], shown: int = 10) -> None:
     """Print the first of the images that were left out, and how many more there are."""
     for _, reason in failures[:shown]:
-        err_console.print(f"skipped: {plain(reason)}")
+        err_console.print(f"skipped: {plain(printable(reason))}")
     if len(failures) > shown:
         err_console.print(f"skipped: {len(failures) - shown} more")
 

@@ -14,6 +14,8 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from tag2mask.core.text import printable
+
 _PARAMETER = re.compile(r"`(\w+)(?:=([^`]*))?`")
 _SETTING = re.compile(r"`(\w+(?:\.\w+)+)=([^`]*)`")
 
@@ -81,7 +83,7 @@ class _Lines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record."""
-        text = escape(self.translated(self.format(record)))
+        text = escape(printable(self.translated(self.format(record)), keep="\n\t"))
         if record.levelno < logging.WARNING:
             self.out.print(text)
         else:

@@ -251,7 +251,7 @@ def _run(trainer: lightning.Trainer, module: JointTraining, loader: DataLoader[B
             "`resume=True`, and with `data.workers=1` if it happens again"
         ) from None
     finally:
-        if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # Lightning leaves it so after an interruption
+        if trainer.interrupted and on_interrupt is not None:  # Lightning leaves it ignored
             signal.signal(signal.SIGINT, on_interrupt)
     if trainer.interrupted:
         raise KeyboardInterrupt

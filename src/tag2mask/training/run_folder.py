@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -53,18 +54,31 @@ def has_begun(run: RunFolder) -> bool:
 
 
 def epochs_done(run: RunFolder) -> int:
-    """Epochs that need not be trained again."""
+    """Epochs that need not be trained again.
+
+    Raises:
+        DataError: the file with the state to resume from is damaged.
+    """
     if not run.last_checkpoint.is_file():
         return 0
-    state = torch.load(run.last_checkpoint, map_location="cpu", weights_only=True, mmap=True)
-    return int(state["epoch"]) + 1
+    try:
+        state = torch.load(run.last_checkpoint, map_location="cpu", weights_only=True, mmap=True)
+        return int(state["epoch"]) + 1
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError) as error:
+        raise DataError(
+            f"{run.last_checkpoint}: cannot read it ({str(error).partition(chr(10))[0]}), it is damaged; remove it to "
+            "train from the beginning, or start a new run with another `out`"
+        ) from None
 
 
 def what_was_kept(run: RunFolder) -> str:
     """A sentence on what an interrupted training has left in its folder."""
     if not run.config.is_file():
         return "nothing was written yet"
-    done = epochs_done(run)
+    try:
+        done = epochs_done(run)
+    except DataError as error:
+        return str(error)
     if not done:
         return "the first epoch had not ended, so no training is kept"
     images = len(Dataset.from_dict(json.loads(run.collection.read_text(encoding="utf-8"))).records)
