@@ -28,6 +28,7 @@ _WHAT = {
     "outside": "absolute paths or addresses are matched by their end",
     "folder": "names are matched to the only file of that name, in another folder",
     "suffix": "names are matched to a file with another suffix",
+    "any suffix": "names are matched to a file with another suffix",
     "upload": "names are matched without the letters that Label Studio puts before them",
     "zeros": "numbers are matched to a file name with zeros before it",
 }
@@ -131,9 +132,9 @@ def _guess(index: FolderIndex, matches: Matches, *, outside_too: bool) -> None:
     for target_name, wanted in guesses.items():
         names = [name for some in wanted.values() for name, _ in some]
         if len(wanted) > 1 or target_name in exact:
-            others = "another name" if target_name in exact else f"{names[-1]!r}"
             for name in names:
-                why = f"{name!r}: no such image in {index.root}, and {target_name} is what {others} means too"
+                other = "another name" if target_name in exact else repr(next(one for one in names if one != name))
+                why = f"{name!r}: no such image in {index.root}, and {target_name} may be what {other} means too"
                 matches.failed[name] = "missing image", f"{why}; write names relative to the folder"
             continue
         for some in wanted.values():
@@ -171,6 +172,7 @@ class _Ends:
         for kind, some in (
             ("folder", self._by_base.get(base, []) or ([] if stem != base else self._by_stem.get(stem, []))),
             ("suffix", self._by_stem.get(stem, [])),
+            ("any suffix", self._by_stem.get(_without_any_suffix(base), [])),
             ("upload", self._by_base.get(plain, []) or self._by_stem.get(without_suffix(plain), [])),
             ("zeros", self._by_number.get(number.lstrip("0") or "0", []) if number.isdecimal() else []),
         ):
@@ -180,6 +182,11 @@ class _Ends:
                 longest = max(common.values())
                 return [name for name in fitting if common[name] == longest], kind
         return [], ""
+
+
+def _without_any_suffix(base: str) -> str:
+    stem, _, suffix = base.rpartition(".")
+    return stem if stem and len(suffix) <= 5 and suffix.isalnum() and not suffix.isdecimal() else base
 
 
 def _common(pieces: Sequence[str], name: str) -> int:

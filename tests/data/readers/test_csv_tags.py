@@ -149,7 +149,7 @@ def test_other_columns_are_noted(images: Path) -> None:
         ("", r"tags\.csv: the file is empty; expected a header such as `image,tags`"),
         ("\n \n", "the file is empty"),
         ("image,tags\n", "a header but no image"),
-        ("a.png,1,cat\nb.png,2,dog\n", r"no header \(the first line is .*\), and what its 3 columns mean"),
+        ("a.png,1,cat\nb.png,0,dog\n", r"no header \(the first line is .*\), and what its 3 columns mean"),
         ("a.png\n", "no header"),
         ("image\na.png\n", r"only one column \('image'\), so there are no tags"),
         ("taken,stuff\n2020,cat\n", "no column of image names among 'taken', 'stuff'"),

@@ -25,8 +25,9 @@ from pathlib import Path, PurePosixPath
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
 from tag2mask.data.problem import Problem
-from tag2mask.data.readers.csv_table import EXPECTED, ImageNames, Row, Table, read_table
+from tag2mask.data.readers.csv_table import ImageNames, Row, Table, read_table
 from tag2mask.data.readers.csv_wide import read_wide
+from tag2mask.data.readers.header_words import column_key
 from tag2mask.data.readers.headerless import with_header, without_false_header
 from tag2mask.data.readers.label_rows import LabelRow, joined, note
 from tag2mask.data.readers.layout_words import DOUBTFUL_WORDS, plain_word
@@ -66,6 +67,10 @@ def list_table(tags: Path, index: FolderIndex, classes: Sequence[str] | None) ->
     if not table.rows:
         raise DataError(f"{tags}: the table has a header but no image")
     notes: list[str] = []
+    if table.header is not None and {"regionshapeattributes", "regionattributes"} & set(map(column_key, table.header)):
+        raise DataError(
+            f"{tags}: VIA's CSV, which is not read; export the annotations from VIA as JSON or COCO instead"
+        )
     if table.header is None:
         table, said = with_header(table, names)
         notes.append(said)
@@ -305,7 +310,7 @@ def _pixels_alone(table: Table, roles: Roles, classes: Sequence[str] | None, lis
     if classes is None or len(classes) != 1:
         raise DataError(
             f"{table.path}: run lengths in column {table.header[roles.pixels]!r} (as of Kaggle), but no column names "
-            f"their class; give a file of `classes` with its one name, or add a column `class`. {EXPECTED}"
+            f"their class; give a file of `classes` with its one name, or add a column `class`"
         )
     name = classes[0]
     rows = [

@@ -12,6 +12,7 @@ from tag2mask.data.readers.header_words import BOX_COLUMNS, column_key
 from tag2mask.data.readers.label_rows import LabelRow, joined, note
 from tag2mask.data.readers.listing import Listing
 from tag2mask.data.readers.table_roles import (
+    ANSWERS,
     STATES,
     Roles,
     cells_of,
@@ -21,10 +22,6 @@ from tag2mask.data.readers.table_roles import (
     split_name,
 )
 from tag2mask.data.readers.tag_cells import is_empty_word
-
-_ANSWERS = frozenset(
-    {"present", "absent", "positive", "negative", "pos", "neg", "ja", "nein", "oui", "non", "si", "sí"}
-)
 
 
 def read_wide(table: Table, roles: Roles, classes: Sequence[str] | None, listing: Listing) -> None:
@@ -109,14 +106,6 @@ def _class_columns(table: Table, columns: dict[str, int], roles: Roles, listing:
             text = f"{table.path.name}: {len(texts)} columns hold neither 1 nor 0 and are not used: {shown}"
             listing.problems.append(note("ignored columns", text))
         return {name: k for name, k in columns.items() if kinds[name] != "text"}
-    texts = [name for name, kind in kinds.items() if kind == "text" and not is_other(name)]
-    if len(texts) == 1 and roles.pixels is None:
-        cells = {cell.casefold() for cell in cells_of(table.rows, columns[texts[0]]) if cell}
-        if 2 <= len(cells) <= len(table.rows) // 2 and not cells & _ANSWERS:
-            raise DataError(
-                f"{table.path}: column {texts[0]!r} seems to hold the tags ({', '.join(sorted(cells)[:3])[:60]}); "
-                "name it `label` (one tag a row) or `tags`"
-            )
     return columns
 
 
@@ -131,7 +120,7 @@ def _kind(name: str, cells: Sequence[str]) -> str:
     if all(_is_count(word) for word in strange) and words & {"0", "0.0", "1", "1.0"} and not words & {"-1", "-1.0"}:
         return "count"
     numbers = any(word.replace(".", "", 1).replace("-", "", 1).isdecimal() for word in strange)
-    return "text" if len(strange) == len(words - {""}) and not numbers and not words & _ANSWERS else "other"
+    return "text" if len(strange) == len(words - {""}) and not numbers and not words & ANSWERS else "other"
 
 
 def _is_count(word: str) -> bool:
@@ -164,7 +153,7 @@ def _values(table: Table, name: str, column: int, listing: Listing) -> list[int]
 
 def _no_tag(table: Table, cell: str, cells: Sequence[str]) -> str:
     try:
-        fractions = all(0 <= float(one) <= 1 for one in cells if one.casefold() not in STATES)
+        fractions = all(0 <= float(one.replace(",", ".")) <= 1 for one in cells if one.casefold() not in STATES)
     except ValueError:
         fractions = False
     if fractions:

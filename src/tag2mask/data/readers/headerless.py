@@ -55,11 +55,12 @@ def with_header(table: Table, names: ImageNames) -> tuple[Table, str]:
         for k in texts:
             header[k] = "label" if len(texts) == 1 else f"labels{k}"
         what = "images and tags"
-    elif len(numbers) >= 4 and len(texts) == 1:
+    elif len(texts) == 1 and (len(numbers) >= len(_CORNERS) or all(kinds[k] == "number" for k in numbers)):
+        boxes = len(numbers) >= len(_CORNERS)
         for position, k in enumerate(numbers):
-            header[k] = _CORNERS[position] if position < 4 else f"number{position}"
+            header[k] = _CORNERS[position] if boxes and position < len(_CORNERS) else f"number{k + 1}"
         header[texts[0]] = "class"
-        what = "one box a line, with its class"
+        what = "one box a line, with its class" if boxes else "images, their class, and a number that is not used"
     elif len(numbers) == 1 and not texts:
         header[numbers[0]] = "label"
         what = "images and the number of a class"

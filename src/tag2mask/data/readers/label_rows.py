@@ -57,11 +57,10 @@ def joined(
     notes = []
     if one and several:
         count = sum(map(len, several))
-        notes.append(
-            note(
-                "joined rows", f"{what}: {count} rows of {len(several)} images: the tags of an image's rows are joined"
-            )
-        )
+        text = f"{what}: {count} rows of {len(several)} images: the tags of an image's rows are joined"
+        if any(len({row.annotator for row in group} - {""}) > 1 for group in several):
+            text += "; what only some of the people who tagged it named is unknown"
+        notes.append(note("joined rows", text))
     if any(row.absent is not None for row in rows) and any(row.record.unknown for row in rows) is False:
         open_ones = sum(bool(record.unknown) for record in records)
         if open_ones:

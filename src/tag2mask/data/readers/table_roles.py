@@ -20,6 +20,7 @@ from tag2mask.data.readers.header_words import (
     ONE_TAG_COLUMNS,
     OTHER_COLUMNS,
     PIXEL_COLUMNS,
+    PLAIN_WORDS,
     SPLIT_COLUMNS,
     STATE_COLUMNS,
     TAGS_COLUMNS,
@@ -38,6 +39,9 @@ STATES = {
     **dict.fromkeys(("", "-1", "-1.0", "?", "nan", "na", "n/a", "null", "unknown", "#n/a", "<na>"), -1),
 }
 """Words for present (1), absent (0) and unknown (-1)."""
+
+ANSWERS = frozenset({"present", "absent", "positive", "negative", "pos", "neg", "ja", "nein", "oui", "non", "si", "sí"})
+"""Words that answer whether a class is there, and so are no names of classes."""
 
 _SAMPLE = 500
 _BOX = 4
@@ -107,7 +111,7 @@ def choose_roles(
         annotator=_first(keys, ANNOTATOR_COLUMNS, {image, split}),
         boxes=sum(key in BOX_COLUMNS for key in keys) >= _BOX or bool({"bbox", "box", "bboxes", "boxes"} & set(keys)),
     )
-    tags = _tag_columns(path, header, rows, roles, classes, notes)
+    tags = _tag_columns(path, header, rows, roles, classes, notes) or _only_texts(header, rows, roles, classes, notes)
     one = bool(tags) and not any(_is_many(header[k]) for k in tags)
     roles = replace(roles, tags=tags, one=one, joined_name=_names_joined(rows, image, names, roles, tags, keys))
     if roles.joined_name:
@@ -116,7 +120,19 @@ def choose_roles(
     elif tags:
         roles = replace(roles, state=_state_column(keys, roles))
         roles = _state_beside_names(header, rows, roles, notes)
-    return replace(roles, notes=tuple(notes))
+    return replace(roles, notes=(*_guessed_words(header, roles, notes), *notes))
+
+
+def _guessed_words(header: Sequence[str], roles: Roles, notes: Sequence[str]) -> list[str]:
+    """A note on columns found by a word that is not one of the plain ones, if none says it yet."""
+    named = {"image names": [roles.image], "tags": list(roles.tags), "splits": [roles.split]}
+    said = [
+        f"{what} from {' and '.join(repr(header[k]) for k in found if k is not None)}"
+        for what, found in named.items()
+        if any(k is not None and column_key(header[k]) not in PLAIN_WORDS for k in found)
+        and not any(repr(header[k]) in one for one in notes for k in found if k is not None)
+    ]
+    return [f"columns: {', '.join(said)}"] if said else []
 
 
 def cells_of(rows: Sequence[Row], column: int) -> list[str]:
@@ -219,6 +235,23 @@ def _tag_columns(
     if len(found) > 1 and len({unnumbered_key(header[k]) for k in found}) > 1:
         found = _one_kind(path, header, rows, found, classes, notes)
     return tuple(found)
+
+
+def _only_texts(
+    header: Sequence[str], rows: Sequence[Row], roles: Roles, classes: Collection[str] | None, notes: list[str]
+) -> tuple[int, ...]:
+    """The only column of words that occur again and again, in a table without any column of tags or classes."""
+    free = [k for k in range(len(header)) if k not in roles.used() and not is_row_numbers(header[k], rows, k)]
+    free = [k for k in free if not (is_other(header[k]) or names_no_class(header[k]))]
+    if len(free) != 1 or roles.pixels is not None or (classes is not None and header[free[0]] in classes):
+        return ()
+    cells = {cell.casefold() for cell in cells_of(rows, free[0])} - {""}
+    if cells & ANSWERS or any(cell in STATES or _is_number(cell) for cell in cells):
+        return ()
+    if not 2 <= len(cells) <= len(rows) // 2:
+        return ()
+    notes.append(f"column {header[free[0]]!r} is read as the tags, as its cells are words that occur again and again")
+    return (free[0],)
 
 
 def _numbered_together(header: Sequence[str], found: list[int]) -> list[int]:

@@ -7,6 +7,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from tag2mask.core.errors import DataError
 from tag2mask.data.readers.json_file import parse_json, shown
@@ -23,6 +24,7 @@ _ITEM = re.compile(r"'((?:[^'\\]|\\.)*+)'|\"((?:[^\"\\]|\\.)*+)\"|([^\s,;'\"]+)"
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?")
 _WHOLE = re.compile(r"-?\d+(?:\.0*)?")
 _HOT = re.compile(r"[01](?:\.0)?(?:[\s,;|]+[01](?:\.0)?)+")
+_JSON_KEYS = ("choices", "tags", "label", "name", "class")
 _LISTED = {"[": "]", "{": "}", "(": ")"}
 _BOX_NUMBERS = 4
 
@@ -69,7 +71,10 @@ def read_cells(cells: Sequence[str], classes: Sequence[str] | None, what: str, *
             found.notes.append(f"{len(lists)} cells hold lists written as text, such as {shown(example)}: read as tags")
         separator, said = choose_separator(list(texts.values()), classes, what, one=one)
         found.notes += [said] if said else []
-        words = {**lists, **{k: _split(cell, separator) for k, cell in texts.items()}}
+        words = {
+            **lists,
+            **{k: [cell] if is_empty_word(cell) else _split(cell, separator) for k, cell in texts.items()},
+        }
         words = _named_numbers(words, classes, what, found.notes)
     for k, some in words.items():
         found.words[k] = some
@@ -86,9 +91,11 @@ def choose_separator(
         DataError: the column uses several separators, so that they contradict each other.
     """
     separator = recognise_separator(cells, classes, what)
-    several = [cell for cell in cells if len(cell.split()) > 1]
-    if separator is not None or classes is not None or not several:
+    several = [cell for cell in cells if len(cell.split()) > 1 and not is_empty_word(cell)]
+    if separator is not None or classes is not None:
         return separator, None
+    if not several:
+        return "," if one else None, None
     if one and not _are_lists(several):
         return ",", (
             f"{len(several)} cells of several words, such as {shown(several[0])}, are one tag each; "
@@ -189,14 +196,11 @@ def _listed(cell: str, what: str) -> list[str]:
         value = parse_json(cell)
     except ValueError:
         value = None
-    if isinstance(value, dict):
-        value = value.get("choices", value.get("labels", value.get("tags")))
-        if not isinstance(value, list):
+    if isinstance(value, dict | list):
+        found = _json_words(value)
+        if found is None:
             raise DataError(problem)
-    if isinstance(value, list):
-        if not all(isinstance(word, str | int) and not isinstance(word, bool) for word in value):
-            raise DataError(problem)
-        return [word for word in (str(word).strip() for word in value) if word]
+        return [word for word in (word.strip() for word in found) if word]
     inner = cell[1:-1]
     if any(bracket in inner for bracket in "[]{}") or re.search(r"['\"]\s*:", inner):
         raise DataError(problem)
@@ -205,6 +209,19 @@ def _listed(cell: str, what: str) -> list[str]:
     if not quoted and "," in inner:
         words = inner.split(",")
     return [word.strip() for word in words if word.strip()]
+
+
+def _json_words(value: Any) -> list[str] | None:
+    """The names in a value that Label Studio or another tool wrote as JSON; None if it holds something else."""
+    if isinstance(value, str | int) and not isinstance(value, bool):
+        return [str(value)]
+    if isinstance(value, list):
+        found = [_json_words(one) for one in value]
+        return None if None in found else [word for some in found for word in some or ()]
+    if isinstance(value, dict):
+        inner = next((value[key] for key in value if key in _JSON_KEYS or key.endswith("labels")), None)
+        return _json_words(inner) if isinstance(inner, str | list) else None
+    return None
 
 
 def _multi_hot(
