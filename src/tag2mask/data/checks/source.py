@@ -60,6 +60,22 @@ _KINDS = {
         "warning", "duplicate-rows", "images listed twice: {n}", "none: they count once", "remove one of the entries",
     ),
 }  # fmt: skip
+_GUESSES = {
+    "guessed columns": "what some columns or lines mean was told by their words and cells",
+    "ignored columns": "columns that are not used",
+    "read tags": "how the cells of tags were read",
+    "joined rows": "rows of one image were joined",
+    "empty tags": "tags that were read as: no class is present",
+    "doubtful tags": "classes whose name may mean that no class is present",
+    "empty boxes": "rows without a box were read as: no class is present",
+    "matched names": "names of images that were matched by a part of them",
+    "named numbers": "numbers that were named by the order of the classes",
+    "minus one": "-1 was read as absent",
+    "counts": "numbers above 1 were read as: the class is present",
+    "unknown classes": "classes that the rows of an image do not name are unknown",
+}
+"""What was guessed while a source was read."""
+
 _REPORTED_ELSEWHERE = frozenset({"missing mask", "few images"})
 """Kinds of which the check itself finds more than the loading did."""
 
@@ -127,7 +143,16 @@ def spelled_apart(tags: Path, index: FolderIndex) -> tuple[str, ...] | None:
 def _found(name: str, problems: list[Problem]) -> Finding:
     severity: Severity = "note" if problems[0].level == "note" else "warning"
     code = "-".join(name.split())
-    kind = _KINDS.get(name) or _Kind(severity, code, f"{name}: {{n}}", "see each", "see each")
+    said = name in _GUESSES
+    kind = _KINDS.get(name) or _Kind(
+        severity,
+        code,
+        _GUESSES[name] if said else f"{name}: {{n}}",
+        "wrong tags, if this is not what was meant" if said else "see each",
+        "compare it with the source; write the source as the documentation shows it where this is wrong"
+        if said
+        else "see each",
+    )
     return Finding(
         kind.severity,
         kind.code,
