@@ -47,6 +47,10 @@ def test_two_calls_in_one_process(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=f"process {os.getpid()} on"), locked(tmp_path):
             pass
         with locked(tmp_path / "other"):
+            (tmp_path / "other" / "a.txt").write_text("x")
+        with locked(tmp_path / "empty"):
             pass
+    assert (tmp_path / "other").exists()
+    assert not (tmp_path / "empty").exists(), "a new folder without anything in it"
     with locked(tmp_path):
         pass

@@ -12,7 +12,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tag2mask.core.errors import DataError
@@ -30,13 +30,14 @@ _log = logging.getLogger(__name__)
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold a folder, which is created, while the context lasts.
+    """Hold a folder, which is created, while the context lasts; a new one that stays empty goes again.
 
     Where the file system knows no locks (some network drives), a warning says so and nothing is held.
 
     Raises:
         DataError: another process, or another call in this one, holds it; the message names the owner.
     """
+    is_new = not folder.exists()
     path = make_folder(folder) / LOCK
     handle = _acquired(path)
     try:
@@ -45,6 +46,9 @@ def locked(folder: Path) -> Iterator[None]:
         if handle is not None:
             path.unlink(missing_ok=True)
             os.close(handle)
+        if is_new:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
 
 
 def _acquired(path: Path) -> int | None:

@@ -266,7 +266,8 @@ def no_image(index: FolderIndex) -> str:
     reasons = [f"{printable(name)}: {why}" for name, why in index.refused.items()]
     reasons += [one.message for one in index.left_out()]
     if not reasons:
-        return f"no image in this folder ({', '.join(sorted(IMAGE_SUFFIXES))}); check the path"
+        suffixes = ", ".join(sorted(suffix for suffix in IMAGE_SUFFIXES if not unreadable_here(f"x{suffix}")))
+        return f"no image in this folder ({suffixes}); check the path"
     more = f"\n  and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
     lines = "".join(f"\n  {reason}" for reason in reasons[:_SHOWN])
     return f"no image in this folder that can be used; left out: {len(reasons)}{lines}{more}"

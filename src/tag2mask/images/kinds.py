@@ -65,8 +65,8 @@ RENAMED = _kind("images without the suffix of an image", "an image without the s
 HIDDEN = _kind("hidden images", "hidden, since its name begins with a dot", "rename it if it belongs to the images")
 COPY = _kind("copies in formats that are not read", "a copy of an image that is read", "nothing, if it shows the same")
 FOLDER = _kind("folders named like images", "a folder with the name of an image", "rename it")
-MASKS = _kind("masks that tag2mask wrote", "a mask that tag2mask wrote", "nothing, unless it is meant as an image")
-RUN = _kind("folders that tag2mask wrote", "a folder that tag2mask wrote", "nothing, unless it holds images of yours")
+MASKS = _kind("folders of masks", "a mask that tag2mask wrote", "they are no images to segment or to train on")
+RUN = _kind("folders of results", "a folder that tag2mask wrote", "move images of yours to a folder of their own")
 
 BY_SUFFIX = {
     suffix: kind for kind in (JPEG_2000, JPEG_XL, RAW, PHOTOSHOP, SVG, DICOM, OTHER) for suffix in kind.suffixes

@@ -275,9 +275,14 @@ def _claim(segmenter: Segmenter, options: FolderOptions) -> ReviewTable:
 
 
 def _has_masks(folder: Path) -> bool:
-    """Whether there are masks; images unpacked from Parquet files lie in a hidden folder and are none."""
-    paths = (path for path in folder.rglob("*.png") if not path.relative_to(folder).parts[0].startswith("."))
-    return any(map(is_written_mask, paths))
+    """Whether there are masks, not counting those of other folders of masks below, or hidden ones."""
+    for place, folders, files in os.walk(folder):
+        if Path(place) != folder and ABOUT in files:
+            folders.clear()
+        elif any(is_written_mask(Path(place, name)) for name in files if not name.startswith(".")):
+            return True
+        folders[:] = [name for name in folders if not name.startswith(".")]
+    return False
 
 
 def _read_ahead(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -14,10 +16,12 @@ from numpy.typing import NDArray
 
 from tag2mask import cli
 from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.core.lock import locked
 from tag2mask.core.outcome import Outcome
 from tag2mask.core.record import ImageRecord
 from tag2mask.deploy.bulk import bulk_predict, read_masks
-from tag2mask.deploy.bulk.parts import Part, image_parts, list_source, shard_parts
+from tag2mask.deploy.bulk.listing import list_source
+from tag2mask.deploy.bulk.parts import Part, image_parts, shard_parts
 from tag2mask.deploy.bulk.run import _workers_and_gpus
 from tag2mask.deploy.bulk.storage import Store
 from tag2mask.deploy.bulk.table import mask_row, row_mask
@@ -128,7 +132,8 @@ def test_what_is_refused(trained: Path, images: Path, tmp_path: Path) -> None:
 
 
 def test_parts_are_named_by_their_content(images: Path) -> None:
-    names, shards = list_source(str(images))
+    found = list_source(str(images))
+    names, shards = found.images, found.shards
     assert (len(names), shards) == (COUNT, [])
     records = [ImageRecord(name, tags=frozenset({"disc"}), unknown=frozenset({"square"})) for name in names]
     parts = image_parts(str(images), records, 3)
@@ -194,3 +199,41 @@ def test_the_command(
     assert message in capsys.readouterr().err.replace("\n", " ")
     assert command(monkeypatch, trained, images, "--out", tmp_path / "out", "--engine", "local") == 3  # one is bad
     assert f"{COUNT - 1} masks written" in capsys.readouterr().out
+
+
+def test_what_is_left_out_is_counted_and_no_result_is_an_image(trained: Path, images: Path, tmp_path: Path) -> None:
+    source = tmp_path / "photos"
+    shutil.copytree(images, source)
+    (source / "x.jp2").write_bytes(b"\0\0\0\x0cjP  \r\n\x87\n")
+    (source / "odd\nname.cr2").write_bytes(b"II*\0")
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(source / "pipe.jpg")
+    for _ in range(2):
+        outcome = bulk_predict(trained, str(source), str(source / "masks"), to="png", progress=False)
+        assert outcome.written + outcome.kept == COUNT - 1
+        reasons = dict(outcome.failures)
+        assert "JPEG 2000 is not read here" in reasons["x.jp2"]
+        assert "camera raw" in reasons["odd\nname.cr2"]
+        assert ("pipe.jpg" in reasons) == hasattr(os, "mkfifo")
+    rows = list(csv.DictReader(io.StringIO(Store(str(source / "masks")).read("failures.csv").decode())))
+    assert {row["image"] for row in rows} == {name.replace("\n", r"\n") for name in reasons}
+    with pytest.raises(ConfigError, match="would be replaced by its mask"):
+        bulk_predict(trained, str(source), str(source), to="png", progress=False)
+
+
+def test_a_member_of_a_shard_that_is_left_out_is_said(tmp_path: Path) -> None:
+    shard = tmp_path / "s.tar"
+    with tarfile.open(shard, "w") as tar:
+        for name, kind in (("a.jp2", tarfile.REGTYPE), ("b.jpg", tarfile.SYMTYPE), ("._c.jpg", tarfile.REGTYPE)):
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname = kind, "elsewhere"
+            tar.addfile(member, io.BytesIO(b""))
+    found = {record.name: str(content) for record, content in Part(str(tmp_path), shard="s.tar").files()}
+    assert found.keys() == {"s.tar/a.jp2", "s.tar/b.jpg"}
+    assert "JPEG 2000 is not read here" in found["s.tar/a.jp2"]
+    assert "a link or a device" in found["s.tar/b.jpg"]
+
+
+def test_one_process_writes_at_a_time(trained: Path, images: Path, tmp_path: Path) -> None:
+    with locked(tmp_path / "out"), pytest.raises(DataError, match="is writing to this folder"):
+        bulk_predict(trained, str(images), str(tmp_path / "out"), progress=False)

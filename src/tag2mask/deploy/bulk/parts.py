@@ -11,8 +11,9 @@ from pathlib import PurePosixPath
 
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
+from tag2mask.core.text import printable
 from tag2mask.deploy.bulk.storage import Store
-from tag2mask.images.folder import is_image_name
+from tag2mask.images.kinds import BY_SUFFIX, is_image_name
 
 _MOST_JSON = 1 << 20
 
@@ -82,21 +83,6 @@ class Part:
             yield ImageRecord(shard), DataError(f"{shard}: the shard is damaged ({error})")
 
 
-def list_source(source: str) -> tuple[list[str], list[str]]:
-    """Names of the images and of the tar shards below an address; with shards, single images are left out.
-
-    Raises:
-        DataError: there is neither.
-    """
-    store = Store.of_source(source)
-    if shards := store.names(".tar"):
-        return [], shards
-    images = [name for name in store.names() if is_image_name(name)]
-    if not images:
-        raise DataError(f"{source}: no image and no .tar shard here; check the address")
-    return images, []
-
-
 def image_parts(source: str, records: list[ImageRecord], size: int) -> list[Part]:
     """Parts of `size` images."""
     return [Part(source, tuple(records[start : start + size])) for start in range(0, len(records), size)]
@@ -118,14 +104,21 @@ def _samples(tar: tarfile.TarFile, shard: str) -> Iterator[ImageFile]:
     stem, tags = "", None
     for member in tar:
         path = PurePosixPath(member.name)
-        now = str(path.with_name(path.name.split(".")[0]))
+        now = str(path.parent / path.name.lstrip(".").split(".")[0])
         if now != stem:
             yield from ((replace(record, tags=tags), content) for record, content in held)
             held, stem, tags = [], now, None
-        if not member.isfile():
+        name = f"{shard}/{member.name}"
+        kind = BY_SUFFIX.get(path.suffix.lower())
+        if is_image_name(member.name) and not member.isdir() and not path.name.startswith("."):
+            what = f"{printable(name)}: no file in the shard, but a link or a device; put the file itself there"
+            held.append((ImageRecord(name), _content(tar, member) if member.isfile() else DataError(what)))
+        elif not member.isfile():
             continue
-        if is_image_name(member.name):
-            held.append((ImageRecord(f"{shard}/{member.name}"), _content(tar, member)))
+        elif kind is not None:
+            held.append(
+                (ImageRecord(name), DataError(f"{printable(name)}: {kind.what} is not read here; {kind.remedy}"))
+            )
         elif path.suffix == ".json" and member.size < _MOST_JSON:
             tags = _tags_of(_content(tar, member))
     yield from ((replace(record, tags=tags), content) for record, content in held)

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 from tag2mask.core.errors import ConfigError
+from tag2mask.core.outcome import FAILURES, failures_table
 from tag2mask.deploy.bulk.storage import Store
 from tag2mask.deploy.bulk.table import read_rows
 from tag2mask.inference import Segmenter
 from tag2mask.masks import mask_path
+from tag2mask.masks.class_names import CLASSES_FILE, classes_text
 
 ABOUT = "about.json"
 """File that names the network and the settings that the results come from."""
-
-FAILURES = "failures.csv"
-"""File of the images that have no mask, with the reasons."""
 
 Target = Literal["parquet", "png"]
 """Tables with run lengths, or palette PNGs."""
@@ -42,7 +39,7 @@ def claim(store: Store, segmenter: Segmenter, *, tagged: bool) -> None:
             )
         return
     store.write(ABOUT, json.dumps(about, ensure_ascii=False, indent=1).encode())
-    store.write("classes.txt", "".join(f"{name}\n" for name in segmenter.classes).encode())
+    store.write(CLASSES_FILE, classes_text(segmenter.classes).encode())
 
 
 def done(store: Store, to: Target) -> Callable[[str], bool]:
@@ -57,8 +54,13 @@ def done(store: Store, to: Target) -> Callable[[str], bool]:
     return lambda name: name in found
 
 
-def write_failures(store: Store, to: Target) -> list[tuple[str, str]]:
-    """Write the table of the images that failed and have no mask from a later run.
+def write_failures(store: Store, to: Target, others: Sequence[tuple[str, str]] = ()) -> list[tuple[str, str]]:
+    """Write the table of the images that failed and have no mask from a later run, or empty an older one.
+
+    Args:
+        store: of the results.
+        to: what was written.
+        others: names and reasons of images that were not even tried.
 
     Returns:
         Their names and reasons.
@@ -69,9 +71,7 @@ def write_failures(store: Store, to: Target) -> list[tuple[str, str]]:
         for row in read_rows(store, table, ["name", "error"]):
             if row["error"] is not None and not is_done(row["name"]):
                 failed[row["name"]] = row["error"]
-    failures = sorted(failed.items())
-    if failures:
-        stream = io.StringIO()
-        csv.writer(stream, lineterminator="\n").writerows([("image", "reason"), *failures])
-        store.write(FAILURES, stream.getvalue().encode())
+    failures = sorted([*others, *failed.items()])
+    if failures or store.names(FAILURES):
+        store.write(FAILURES, failures_table(failures).encode())
     return failures

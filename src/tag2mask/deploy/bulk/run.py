@@ -5,20 +5,26 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.extras import require
-from tag2mask.core.outcome import Outcome
+from tag2mask.core.files import sweep_temporary
+from tag2mask.core.lock import locked
+from tag2mask.core.outcome import FAILURES, Outcome
 from tag2mask.core.progress import progress_bar
 from tag2mask.core.record import ImageRecord
-from tag2mask.deploy.bulk.parts import Part, image_parts, list_source, shard_parts
-from tag2mask.deploy.bulk.results import FAILURES, Target, claim, done, write_failures
+from tag2mask.core.text import printable
+from tag2mask.deploy.bulk.listing import Listed, list_source
+from tag2mask.deploy.bulk.parts import Part, image_parts, shard_parts
+from tag2mask.deploy.bulk.results import Target, claim, done, write_failures
 from tag2mask.deploy.bulk.storage import Store
 from tag2mask.deploy.bulk.tags import read_tags
 from tag2mask.deploy.bulk.worker import RayWorker, Worker
 from tag2mask.inference import Segmenter
+from tag2mask.masks import mask_path
 
 Engine = Literal["local", "ray"]
 
@@ -69,21 +75,43 @@ def bulk_predict(
     # With Ray, this process needs only the classes and the fingerprint; its machine may have no GPU.
     segmenter = Segmenter.from_pretrained(model, device=device if engine == "local" or onnx else "cpu")
     store = Store(out)
-    parts, kept = _parts(source, tags, segmenter.classes, store, to, part_size)
-    claim(store, segmenter, tagged=bool(tags))
-    _log.info("%d parts to do, %d images or shards are done already", len(parts), kept)
-    rows = [{"part": part.to_json()} for part in parts]
-    options: dict[str, Any] = {"to": to, "tagged": bool(tags)}
-    if engine == "local":
-        results: Iterator[dict[str, Any]] = map(Worker(segmenter, out, **options), rows)
-    else:
-        results = _on_ray(rows, workers, {"model": str(model), "out": out, "device": device, **options})
-    outcome = Outcome(out, kept=kept)
-    _collect(results, outcome, len(parts), progress=progress)
-    outcome.failures = write_failures(store, to)
+    found = list_source(source)
+    if to == "png":
+        _refuse_replacing(Store.of_source(source), store, found.images)
+    with locked(Path(store.root)) if store.local else nullcontext():
+        if store.local:
+            sweep_temporary(Path(store.root))
+        parts, kept = _parts(source, found, tags, segmenter.classes, store, to, part_size)
+        claim(store, segmenter, tagged=bool(tags))
+        _log.info("%d parts to do, %d images or shards are done already", len(parts), kept)
+        rows = [{"part": part.to_json()} for part in parts]
+        options: dict[str, Any] = {"to": to, "tagged": bool(tags)}
+        if engine == "local":
+            results: Iterator[dict[str, Any]] = map(Worker(segmenter, out, **options), rows)
+        else:
+            results = _on_ray(rows, workers, {"model": str(model), "out": out, "device": device, **options})
+        outcome = Outcome(out, kept=kept)
+        _collect(results, outcome, len(parts), progress=progress)
+        outcome.failures = write_failures(store, to, found.failures)
     if outcome.failures:
         outcome.notes.append(f"failures are listed in {FAILURES}")
     return outcome
+
+
+def _refuse_replacing(source: Store, out: Store, names: Sequence[str]) -> None:
+    """Refuse an address at which a mask would replace an image.
+
+    Raises:
+        ConfigError: there is such a mask.
+    """
+    if type(source.fs) is not type(out.fs):
+        return
+    images = {source.path(name) for name in names}
+    for name in names:
+        if out.path(mask_path(Path(), name).as_posix()) in images:
+            raise ConfigError(
+                f"`out` {printable(out.url)}: the image {printable(name)} would be replaced by its mask; choose another"
+            )
 
 
 def _check(name: str, value: str, known: tuple[str, ...]) -> None:
@@ -104,10 +132,10 @@ def _collect(results: Iterator[dict[str, Any]], outcome: Outcome, total: int, *,
 
 
 def _parts(
-    source: str, tags: str | Path | bool, classes: Sequence[str], store: Store, to: Target, size: int
+    source: str, found: Listed, tags: str | Path | bool, classes: Sequence[str], store: Store, to: Target, size: int
 ) -> tuple[list[Part], int]:
     """The parts without results, and how many images or shards have theirs."""
-    names, shards = list_source(source)
+    names, shards = found.images, found.shards
     if tags is True and not shards:
         raise DataError(f"{source}: no tags; name the file of tags in `tags` (only shards may hold their own)")
     records = [ImageRecord(name) for name in names]

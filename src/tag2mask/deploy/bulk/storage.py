@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.extras import require
+from tag2mask.core.files import atomic_path
 
 
 class Store:
@@ -42,6 +44,11 @@ class Store:
         if single:
             store.root, _, store._only = store.root.rpartition("/")
         return store
+
+    @property
+    def is_single(self) -> bool:
+        """Whether this is the address of one file."""
+        return self._only is not None
 
     def names(self, suffix: str = "") -> list[str]:
         """Names of the files below, relative, sorted, with a suffix.
@@ -83,11 +90,11 @@ class Store:
         path = self.path(name)
         try:
             if self.local:
-                folder, _, file = path.rpartition("/")
-                self.fs.makedirs(folder, exist_ok=True)
-                self.fs.pipe_file(f"{folder}/.{file}.tmp", content)
-                self.fs.mv(f"{folder}/.{file}.tmp", path)
+                with atomic_path(Path(path)) as temporary:
+                    temporary.write_bytes(content)
             else:  # an object appears whole or not at all
                 self.fs.pipe_file(path, content)
+        except DataError:
+            raise
         except Exception as error:
             raise DataError(f"{self.url}/{name}: cannot be written ({type(error).__name__}: {error})") from None

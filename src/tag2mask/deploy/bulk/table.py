@@ -86,9 +86,14 @@ def read_rows(store: Store, name: str, columns: list[str] | None = None) -> list
 
 
 def read_masks(out: str) -> Iterator[tuple[str, NDArray[np.uint8]]]:
-    """Names and masks that `bulk_predict` wrote as Parquet, one at a time."""
+    """Names and masks that `bulk_predict` wrote as Parquet, one at a time; each name once.
+
+    Two processes that write to one object store at once may both write an image, with the same mask.
+    """
     store = Store(out)
+    seen: set[str] = set()
     for name in store.names(".parquet"):
         for row in read_rows(store, name):
-            if row["error"] is None:
+            if row["error"] is None and row["name"] not in seen:
+                seen.add(row["name"])
                 yield row["name"], row_mask(row)
