@@ -142,6 +142,11 @@ def repeated(rng: np.random.Generator, *, scenes: int, times: int, jitter: bool 
     return Collection(images)
 
 
+def three_images(rng: np.random.Generator) -> Collection:
+    """Two cats and an image without; with fewer than two images of a class, training refuses."""
+    return Collection(tagged_scenes(rng, [["cat"], ["cat"], []]))
+
+
 def tissue(rng: np.random.Generator, *, everywhere: bool) -> Collection:
     """Two textures that fill the images: one of them a class (or each one of its own)."""
     images: list[Tagged] = []
@@ -149,6 +154,17 @@ def tissue(rng: np.random.Generator, *, everywhere: bool) -> Collection:
         ill = bool(k % 2)
         image = texture(rng, grain=0.4 if ill else 1.4, hue=(150, 70, 140) if ill else (225, 150, 190))
         images.append((image, ("tumour",) if ill else ("stroma",) if everywhere else ()))
+    return Collection(images)
+
+
+def sources(rng: np.random.Generator) -> Collection:
+    """The class comes from one camera, with a frame around its images, and the others from another, without."""
+    images: list[Tagged] = []
+    for k, image in enumerate(tagged_scenes(rng, [[]] * 80)):
+        pixels = image[0].copy()
+        if k % 2:
+            pixels[:6], pixels[-6:], pixels[:, :6], pixels[:, -6:] = 0, 0, 0, 0
+        images.append((pixels, ("cat",) * (k % 2)))
     return Collection(images)
 
 
@@ -188,6 +204,18 @@ def noise(rng: np.random.Generator) -> Collection:
     )
 
 
+def faint(rng: np.random.Generator) -> Collection:
+    """Noise with a spot of the class so faint that nobody sees it."""
+    images: list[Tagged] = []
+    for k in range(80):
+        image = rng.normal(128, 40, (SIDE, SIDE, 3))
+        y, x = rng.integers(20, 76, 2).tolist()
+        if k % 2:
+            image[y - 8 : y + 8, x - 8 : x + 8] += 4
+        images.append((np.clip(image, 0, 255).astype(np.uint8), ("spot",) * (k % 2)))
+    return Collection(images)
+
+
 def nothing_there(rng: np.random.Generator) -> Collection:
     """Backgrounds alone, with tags of objects."""
     return Collection([(scene(rng, []), ("cat",) if rng.random() < 0.4 else ()) for _ in range(80)])
@@ -223,12 +251,15 @@ USELESS: dict[str, Maker] = {
     "tissue that fills the image": partial(tissue, everywhere=False),
     "two tissues that fill the image": partial(tissue, everywhere=True),
     "random weights": partial(useful_scenes, model__weights="none"),
-    "3 images": partial(repeated, scenes=3, times=1),
+    "3 images": three_images,
+    "12 images": partial(repeated, scenes=12, times=1),
     "a class in 97 % of the images": partial(frequent, share=0.97),
     "shuffled tags": lambda rng: Collection(shuffled(rng, mixed(rng, 120))),
     "one class on wrong images": wrong_class,
     "a class with 5 images": rare,
     "noise": noise,
+    "a class too faint to see": faint,
+    "a class on one side of the split of sources": sources,
     "nothing but background": nothing_there,
     "half of the tags wrong": partial(mistagged, share=0.6),
 }
