@@ -68,8 +68,8 @@ def test_the_wrong_tags_are_named(tags: Array) -> None:
     wrong[[3, 30, 70], 0] = 1 - wrong[[3, 30, 70], 0]
     one = held_out(features, wrong, np.arange(len(tags)))[0]
     assert one is not None
-    assert {3, 30, 70} <= set(one.contradicted)
-    assert len(one.contradicted) < 10
+    assert len(one.contradicted) >= 2
+    assert set(one.contradicted) <= {3, 30, 70}
 
 
 def test_unknown_tags_do_not_count(tags: Array) -> None:
