@@ -273,7 +273,7 @@ def test_avif(tmp_path: Path) -> None:
 
 def test_suffixes_are_lower_case_with_a_dot() -> None:
     assert all(suffix == suffix.lower() and suffix.startswith(".") for suffix in IMAGE_SUFFIXES)
-    assert {".jpg", ".jpeg", ".png", ".tif", ".webp"} <= IMAGE_SUFFIXES
+    assert {".jpg", ".jpeg", ".png", ".tif", ".webp", ".mpo", ".heic"} <= IMAGE_SUFFIXES
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "bmp", "tif", "ppm", "gif"])
@@ -317,7 +317,8 @@ def test_a_cut_anywhere_is_an_error_or_harmless(tmp_path: Path, suffix: str) -> 
         (b"\xff\xd8\xff\xe0", r"header is truncated, damaged"),
     ],
 )
-def test_files_that_are_no_images(tmp_path: Path, data: bytes, message: str) -> None:
+def test_files_that_are_no_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, data: bytes, message: str) -> None:
+    monkeypatch.setattr("tag2mask.images.decode.heic_plugin", lambda: None)  # as without pi-heif
     path = tmp_path / "a.jpg"
     path.write_bytes(data)
     for function in (read_image, image_size):

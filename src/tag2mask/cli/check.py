@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from tag2mask.cli.common import Format, Images, Split, Tags, app, out_console, plain, say
+from tag2mask.core.text import printable
 
 if TYPE_CHECKING:
     from tag2mask.data.checks import Finding, Report
@@ -77,7 +78,7 @@ def _table(report: Report, shown: int) -> None:
 
 def _described(finding: Finding, shown: int) -> str:
     lines = [f"[bold]{plain(finding.what)}[/]"]
-    lines += [f"[dim]· {plain(line)}[/]" for line in finding.where[:shown]]
+    lines += [f"[dim]· {plain(printable(line))}[/]" for line in finding.where[:shown]]
     if len(finding.where) > shown:
         lines.append(f"[dim]· and {len(finding.where) - shown} more (all with --json)[/]")
     return "\n".join([*lines, f"→ {plain(finding.consequence)}", f"✓ {plain(finding.remedy)}"])

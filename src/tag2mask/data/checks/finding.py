@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from tag2mask.core.text import counted
+
 Severity = Literal["error", "warning", "note"]
 SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 """Worst first. An error: something is lost, refused or makes scores wrong. A warning: training will work, its
@@ -103,7 +105,8 @@ class Report:
     def summary(self) -> str:
         """One line for people."""
         found = ", ".join(f"{n} {s}{'s' * (n != 1)}" for s in SEVERITIES if (n := self.number(s)))
-        return f"{self.images} images, {len(self.counts)} classes: {found or 'nothing wrong was found'}"
+        numbers = f"{counted(self.images, 'images')}, {counted(len(self.counts), 'classes')}"
+        return f"{numbers}: {found or 'nothing wrong was found'}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

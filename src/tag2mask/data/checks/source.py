@@ -9,6 +9,7 @@ from pathlib import Path
 from tag2mask.core.errors import DataError
 from tag2mask.data.checks.finding import Finding, Severity
 from tag2mask.data.dataset import Dataset
+from tag2mask.data.left_out import REMEDIES, left_out_problems
 from tag2mask.data.load import load_dataset
 from tag2mask.data.problem import Problem
 from tag2mask.data.readers.csv_tags import list_table
@@ -75,7 +76,7 @@ _GUESSES = {
 }
 """What was guessed while a source was read."""
 
-_REPORTED_ELSEWHERE = frozenset({"missing mask", "few images"})
+_REPORTED_ELSEWHERE = frozenset({"missing mask", "few images", "JPEG without its end"})
 """Kinds of which the check itself finds more than the loading did."""
 
 
@@ -109,7 +110,7 @@ def read_source_for_check(
             "training refuses to start; only the images were checked, not the tags",
             "see the message",
         )
-        return None, [finding]
+        return None, [finding, *problem_findings(left_out_problems(index, (), is_listed=tags is not None))]
     findings = problem_findings([problem for problem in dataset.problems if problem.kind != "unlisted images"])
     if split is None and dataset.source not in {"images", "folders"}:
         findings += _unlisted(dataset, index)
@@ -142,6 +143,8 @@ def spelled_apart(tags: Path, index: FolderIndex) -> tuple[str, ...] | None:
 def _found(name: str, problems: list[Problem]) -> Finding:
     severity: Severity = "note" if problems[0].level == "note" else "warning"
     code = "-".join(name.split())
+    if name in REMEDIES:
+        return _left_out(name, severity, problems)
     said = name in _GUESSES
     kind = _KINDS.get(name) or _Kind(
         severity,
@@ -158,6 +161,20 @@ def _found(name: str, problems: list[Problem]) -> Finding:
         kind.what.format(n=len(problems)),
         kind.consequence,
         kind.remedy,
+        images=tuple(problem.file for problem in problems if problem.file),
+        details=tuple(problem.message for problem in problems),
+    )
+
+
+def _left_out(name: str, severity: Severity, problems: list[Problem]) -> Finding:
+    """A finding on files of one kind that look like images and are not used."""
+    lost = severity == "warning"
+    return Finding(
+        severity,
+        "images-left-out" if lost else "files-left-out",
+        f"{name}: {len(problems)}",
+        "they are neither trained on nor segmented" if lost else "none, unless they belong to the images",
+        REMEDIES[name],
         images=tuple(problem.file for problem in problems if problem.file),
         details=tuple(problem.message for problem in problems),
     )
