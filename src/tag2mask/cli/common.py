@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,6 +35,12 @@ class _Commands(TyperGroup):
         names = super().list_commands(ctx)
         return sorted(names, key=lambda name: ORDER.index(name) if name in ORDER else len(ORDER))
 
+    def _of_one_command(self) -> list[Any]:
+        """Parameters that a single command has, such as `resume`: a message of any command may speak of them."""
+        every = [parameter for command in self.commands.values() for parameter in command.params]
+        count = Counter(parameter.name for parameter in every)
+        return [parameter for parameter in every if count[parameter.name] == 1]
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Keep the words of the command line, to say how an interrupted command goes on."""
         ctx.meta[_WORDS] = list(args)
@@ -45,7 +52,7 @@ class _Commands(TyperGroup):
 
         def translated(text: str) -> str:
             command = self.commands.get(ctx.invoked_subcommand or "")
-            return in_options(text, command.params if command else [])
+            return in_options(text, command.params if command else [], others=self._of_one_command())
 
         with log_lines(out_console, err_console, translated):
             try:

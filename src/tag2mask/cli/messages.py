@@ -29,7 +29,7 @@ OPTION_OF_SETTING = {
 """Settings by dotted name that commands have a parameter of their own for."""
 
 
-def in_options(text: str, parameters: Iterable[Any]) -> str:
+def in_options(text: str, parameters: Iterable[Any], *, others: Iterable[Any] = ()) -> str:
     """Turn parameters in backticks into the options of a command.
 
     '`overwrite=True`' becomes '--overwrite', "`device='cpu'`" becomes '--device cpu', and of settings
@@ -39,12 +39,10 @@ def in_options(text: str, parameters: Iterable[Any]) -> str:
     Args:
         text: a message of the library.
         parameters: the command's, as Typer has them.
+        others: of other commands, where the command has none of that name.
     """
-    names: dict[str, str] = {}
-    for parameter in parameters:
-        option = max(parameter.opts, key=len)
-        if option.startswith("--"):
-            names[parameter.name.rstrip("_")] = option
+    own = _options(parameters)
+    names = {**_options(others), **own}
 
     def option_of(found: re.Match[str]) -> str:
         name, value = found.groups()
@@ -57,11 +55,17 @@ def in_options(text: str, parameters: Iterable[Any]) -> str:
     def option_of_setting(found: re.Match[str]) -> str:
         setting, value = found.groups()
         parameter = OPTION_OF_SETTING.get(setting)
-        if parameter in names:
-            return f"{names[parameter]} {quoted(value)}"
-        return f"{names['set']} {quoted(f'{setting}={value}')}" if "set" in names else found.group()
+        if parameter in own:
+            return f"{own[parameter]} {quoted(value)}"
+        return f"{own['set']} {quoted(f'{setting}={value}')}" if "set" in own else found.group()
 
     return _PARAMETER.sub(option_of, _SETTING.sub(option_of_setting, text))
+
+
+def _options(parameters: Iterable[Any]) -> dict[str, str]:
+    """Options by the names of their parameters."""
+    longest = {parameter.name.rstrip("_"): max(parameter.opts, key=len) for parameter in parameters}
+    return {name: option for name, option in longest.items() if option.startswith("--")}
 
 
 def quoted(value: str) -> str:

@@ -163,11 +163,11 @@ def _load(
 
 def _interrupted(out: Path) -> Interrupted:
     """What an interrupted training leaves, and how it goes on."""
-    from tag2mask.models.checkpoint import RunFolder
-    from tag2mask.training.run_folder import what_was_kept
-
-    run = RunFolder(out)
     with undisturbed():
+        from tag2mask.models.checkpoint import RunFolder
+        from tag2mask.training.run_folder import what_was_kept
+
+        run = RunFolder(out)
         return Interrupted(f"{what_was_kept(run)} ({out})", ["--resume"] if run.config.is_file() else [])
 
 

@@ -126,11 +126,16 @@ def _unknown(name: str) -> str:
     if known := what_became_of(name):
         return known
     names = [known for known, _ in options(Config)]
-    leaf = name.rsplit(".", 1)[-1]
-    near = difflib.get_close_matches(name, names, 1, 0.5) or [
-        option for option in names if difflib.get_close_matches(leaf, [option.rsplit(".", 1)[-1]], 1, 0.6)
-    ]
-    return f"unknown option '{name}'" + (f"; did you mean '{near[0]}'?" if near else "")
+    section, leaf = name.split(".", 1)[0], name.rsplit(".", 1)[-1]
+    by_leaf: dict[str, list[str]] = {}
+    for option in names:
+        by_leaf.setdefault(option.rsplit(".", 1)[-1], []).append(option)
+    near = by_leaf.get(leaf) or difflib.get_close_matches(name, names, 1, 0.85)
+    if not near and (like := difflib.get_close_matches(leaf, by_leaf, 1, 0.65)):
+        near = by_leaf[like[0]]
+    near = [option for option in near if option.split(".", 1)[0] == section] or near
+    hint = f"did you mean {' or '.join(map(repr, near))}?" if near else "`tag2mask config` prints all"
+    return f"unknown option '{name}'; {hint}"
 
 
 def _describe(details: Iterable[Any]) -> list[str]:

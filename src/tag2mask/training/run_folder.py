@@ -18,6 +18,7 @@ from tag2mask.core.files import make_folder, sweep_temporary, write_text
 from tag2mask.core.lock import LOCK, locked
 from tag2mask.data import UNPACKED, Dataset
 from tag2mask.inference.folder import ABOUT
+from tag2mask.inference.review import TABLE, read_review
 from tag2mask.models.checkpoint import RunFolder
 from tag2mask.training.schedule import choose_epochs
 
@@ -85,7 +86,7 @@ def what_was_kept(run: RunFolder) -> str:
     epochs = choose_epochs(parse_stored_config(load_yaml(run.config), source=str(run.config)), images)
     if done < epochs or not run.weights.is_file():
         return f"{done} of {epochs} epochs are kept"
-    masks = sum(not path.name.startswith(".") for path in run.masks.rglob("*.png"))
+    masks = len(read_review(run.masks)) if (run.masks / TABLE).is_file() else 0
     return f"the trained network is kept, and {masks} of {images} masks"
 
 
