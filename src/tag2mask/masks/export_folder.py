@@ -9,6 +9,7 @@ from pathlib import Path
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.outcome import Outcome
 from tag2mask.core.record import ImageRecord
+from tag2mask.core.text import printable
 from tag2mask.images.folder import FolderIndex, check_mask_names, without_suffix
 from tag2mask.masks.class_names import CLASSES_FILE, read_classes
 from tag2mask.masks.export import export_records
@@ -130,6 +131,9 @@ def _chosen(name: str, found: dict[str, Path], folder: Path) -> str:
     for candidate in (without_suffix(name), name):
         if candidate in found:
             return candidate
+    escaped = [one for one in found if printable(one) in (name, without_suffix(name))]  # as tables write them
+    if len(escaped) == 1:
+        return escaped[0]
     raise DataError(f"{name}: no mask of this name in {folder}; check the name")
 
 
