@@ -221,7 +221,7 @@ def get(port: int, path: str) -> int:
 
 
 def _head(length: int) -> bytes:
-    text = f"POST /v1/mask HTTP/1.1\r\nHost: x\r\nContent-Type: image/jpeg\r\nContent-Length: {length}\r\n\r\n"
+    text = f"POST /v1/mask HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/jpeg\r\nContent-Length: {length}\r\n\r\n"
     return text.encode()
 
 

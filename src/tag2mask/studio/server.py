@@ -4,60 +4,90 @@ from __future__ import annotations
 
 import logging
 import os
-import tempfile
-import time
-from collections.abc import Iterator
+import signal
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from tag2mask.core.errors import ConfigError
 from tag2mask.core.extras import require
+from tag2mask.core.hosts import HostGuard, is_loopback, known_hosts
+from tag2mask.core.scratch import scratch_folder, sweep
+from tag2mask.studio.logins import LoginThrottle
 from tag2mask.studio.page import Page
 from tag2mask.studio.workbench import Workbench
-
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
-"""Addresses that other machines cannot reach."""
 
 USER = "tag2mask"
 """Name that a visitor logs in with where there is a password."""
 
+UPLOADS = "tag2mask-app-"
+"""How the name of the temporary folder of uploads begins."""
+
 _MOST_UPLOAD = "40mb"
+_LOGIN_HINT = f"The user name is {USER}. After a wrong password the next attempt waits, longer each time."
 _FONTS = ["system-ui", "sans-serif"]
 _HERE = Path(__file__).parent
 
 _log = logging.getLogger(__name__)
 
 
-def serve_page(bench: Workbench, *, host: str = "127.0.0.1", port: int = 7860, password: str | None = None) -> None:
-    """Serve the page until interrupted; arguments and errors as `open_page`."""
-    with open_page(bench, host=host, port=port, password=password) as address:
+def serve_page(
+    bench: Workbench,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    password: str | None = None,
+    allowed_hosts: Iterable[str] = (),
+) -> None:
+    """Serve the page until interrupted or terminated; arguments and errors as `open_page`."""
+    with (
+        _signals() as stopped,
+        open_page(bench, host=host, port=port, password=password, allowed_hosts=allowed_hosts) as address,
+    ):
         _log.info("open %s in a browser; Ctrl+C ends it", address)
         with suppress(KeyboardInterrupt):
-            while True:
-                time.sleep(1)
+            while not stopped.wait(1):
+                pass
 
 
 @contextmanager
 def open_page(
-    bench: Workbench, *, host: str = "127.0.0.1", port: int = 7860, password: str | None = None
+    bench: Workbench,
+    *,
+    host: str = "127.0.0.1",
+    port: int = 7860,
+    password: str | None = None,
+    allowed_hosts: Iterable[str] = (),
 ) -> Iterator[str]:
     """Serve the page while the context lasts; uploads lie in a temporary folder, which is removed at the end.
+
+    Requests of other sites' pages are refused, and attempts to log in wait after wrong ones. What a process that was
+    killed has left of its uploads is removed at the start.
 
     Args:
         bench: the network.
         host: address to listen on.
         port: 0 for any free one.
         password: asked of every visitor (user name `USER`); required unless `host` is loopback.
+        allowed_hosts: names by which visitors reach the page, such as that of a reverse proxy; `*` for every name.
+            Loopback's names are always allowed; on another address every name is where this is empty.
 
     Yields:
         The address of the page.
 
     Raises:
-        ConfigError: an open address without a password, or a port in use.
+        ConfigError: an open address without a password, a port in use, or an allowed host that is no name.
     """
-    if host not in LOOPBACK and not password:
+    hosts = known_hosts(host, allowed_hosts)
+    if not is_loopback(host) and not password:
         raise ConfigError(f"`host` {host}: anyone who reaches this machine could use the page; set `password`")
+    require("app", "the page")
+    from starlette.middleware import Middleware
+
+    sweep(UPLOADS)
     with _gradio_folder() as folder:
         page = Page(bench, folder).build()
         page.queue(default_concurrency_limit=8, max_size=64)
@@ -66,6 +96,8 @@ def open_page(
                 server_name=host,
                 server_port=port or None,
                 auth=(USER, password) if password else None,
+                auth_message=_LOGIN_HINT if password else None,
+                app_kwargs={"middleware": [Middleware(HostGuard, hosts=hosts), Middleware(LoginThrottle)]},
                 max_file_size=_MOST_UPLOAD,
                 theme=_theme(),
                 css=(_HERE / "page.css").read_text(encoding="utf-8"),
@@ -92,11 +124,36 @@ def _theme() -> Any:
 @contextmanager
 def _gradio_folder() -> Iterator[Path]:
     """A temporary folder as the one that Gradio stores files in; it takes that from the environment alone."""
-    with tempfile.TemporaryDirectory(prefix="tag2mask-app-", ignore_cleanup_errors=True) as folder:
+    with scratch_folder(UPLOADS) as folder:
         before = os.environ.get("GRADIO_TEMP_DIR")
-        os.environ["GRADIO_TEMP_DIR"] = folder
+        os.environ["GRADIO_TEMP_DIR"] = str(folder)
         try:
-            yield Path(folder)
+            yield folder
         finally:
             del os.environ["GRADIO_TEMP_DIR"]
             os.environ.update({} if before is None else {"GRADIO_TEMP_DIR": before})
+
+
+@contextmanager
+def _signals() -> Iterator[threading.Event]:
+    """An event that is set when the process is told to end, which it does, by the same signal, after the context."""
+    stopped, received = threading.Event(), []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+        stopped.set()
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():
+        numbers = []
+    before = {number: signal.getsignal(number) for number in numbers}
+    taken = [number for number, handler in before.items() if handler is not signal.SIG_IGN]  # `nohup` ignores one
+    for number in taken:
+        signal.signal(number, stop)
+    try:
+        yield stopped
+    finally:
+        for number in taken:
+            signal.signal(number, before[number])
+    if received:
+        signal.raise_signal(received[0])
