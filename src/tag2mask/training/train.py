@@ -81,9 +81,10 @@ def train(
     """
     require("train", "training")
     from tag2mask.inference.backends.torch import choose_device
+    from tag2mask.models.checkpoint import RunFolder
     from tag2mask.training.fit import fit
     from tag2mask.training.ranks import Devices, rank_here
-    from tag2mask.training.run_folder import has_stale_masks
+    from tag2mask.training.run_folder import check_folder, has_begun, has_stale_masks
     from tag2mask.training.schedule import choose_epochs
     from tag2mask.training.verdict import conclude, warn_before
 
@@ -94,6 +95,8 @@ def train(
     if first:
         epochs = choose_epochs(chosen, len(dataset))
         _log.info("%d images, %d classes, %d epochs on %s", len(dataset), len(dataset.classes), epochs, where)
+        if not resume and has_begun(RunFolder(Path(out))):  # refused before any image is looked at
+            check_folder(RunFolder(Path(out)), dataset, chosen, resume=resume)
         check = warn_before(dataset, chosen, progress=progress)
     run = fit(
         dataset,

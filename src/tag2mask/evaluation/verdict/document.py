@@ -40,7 +40,7 @@ def write_verdict(
         progress: show progress bars.
     """
     verdict = judge(collect_numbers(run, dataset, segmenter, check=check, progress=progress))
-    verdict = replace(verdict, next=next_steps(verdict, run, dataset, write_tags(run, dataset)))
+    verdict = replace(verdict, next=next_steps(verdict, run, dataset, segmenter.config, write_tags(run, dataset)))
     write_text(run.root / NAME, json.dumps(verdict.to_dict(), ensure_ascii=False, indent=1) + "\n")
     return verdict
 

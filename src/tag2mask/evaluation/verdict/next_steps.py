@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
+from importlib.util import find_spec
 from pathlib import Path
 
+from tag2mask.config.schema import Config
 from tag2mask.core.command import command_line
 from tag2mask.core.constants import Tag
 from tag2mask.core.files import write_text
@@ -51,17 +53,21 @@ def write_tags(run: RunFolder, dataset: Dataset) -> Path:
     return path
 
 
-def next_steps(verdict: Verdict, run: RunFolder, dataset: Dataset, tags: Path) -> tuple[NextStep, ...]:
+def next_steps(verdict: Verdict, run: RunFolder, dataset: Dataset, config: Config, tags: Path) -> tuple[NextStep, ...]:
     """What to do next with a run: three commands with its own paths, quoted for a shell.
 
     Args:
         verdict: of the run.
         run: its folder.
         dataset: what it was trained on.
+        config: its settings as resolved.
         tags: file of its tags.
     """
     numbers = verdict.numbers
+    report = NextStep(command_line("report", run.root, examples=6), "look at more of the masks, step by step")
     look = NextStep(command_line("app", run.root), "look at the masks and their steps, and correct them by hand")
+    if find_spec("gradio") is None:  # the page's extra is not installed
+        look = report
     review = NextStep(
         command_line(
             "export",
@@ -79,18 +85,20 @@ def next_steps(verdict: Verdict, run: RunFolder, dataset: Dataset, tags: Path) -
     )
     masks = numbers is not None and numbers.tagged_masks > 0
     if numbers is None or not numbers.from_tags:
-        return (predict, look, NextStep(command_line("report", run.root), "write the report again"))
+        return (predict, look, report if look != report else _score(run, dataset, tags))
     if verdict.overall == "green":
-        return (
-            look,
-            review if masks else NextStep(command_line("report", run.root), "write the report again"),
-            predict,
-        )
+        return (look, review if masks else _score(run, dataset, tags), predict)
     check = NextStep(command_line("check", dataset.root, tags=tags), "see which images and tags each finding is about")
-    return (check, _again(verdict, run, dataset, tags), review if masks else look)
+    return (check, _again(verdict, run, dataset, config, tags), review if masks else look)
 
 
-def _again(verdict: Verdict, run: RunFolder, dataset: Dataset, tags: Path) -> NextStep:
+def _score(run: RunFolder, dataset: Dataset, tags: Path) -> NextStep:
+    """Score the network by the tags."""
+    command = command_line("score", run.root, dataset.root, tags=tags)
+    return NextStep(command, "compare what the network finds with the tags; held-out images say more")
+
+
+def _again(verdict: Verdict, run: RunFolder, dataset: Dataset, config: Config, tags: Path) -> NextStep:
     """Train again in the way that fits the worst finding."""
     codes = [finding.code for finding in verdict.findings]
     out = _free(run.root.with_name(f"{run.root.name}-2"))
@@ -107,7 +115,12 @@ def _again(verdict: Verdict, run: RunFolder, dataset: Dataset, tags: Path) -> Ne
             return train(f"train again, {_DATASET[code]}", config=run.config)
     numbers = verdict.numbers
     if numbers is not None and not numbers.contrast:
-        return train("try the preset for textures, defects and other things without an outline", config="surfaces")
+        return train(
+            "try the preset for textures, defects and other things without an outline",
+            config="surfaces",
+            backbone=config.model.backbone,
+            weights=config.model.weights,
+        )
     return train("train again after correcting images and tags", config=run.config)
 
 
