@@ -52,8 +52,8 @@ class Matches:
 def match_names(index: FolderIndex, written: Iterable[str]) -> Matches:
     """The files that names mean.
 
-    Paths that lead out of the folder (absolute, or with `..`) are matched only where most names are such paths:
-    a single one among others is a mistake. No file outside the folder is ever looked at.
+    Paths that lead out of the folder (absolute, or with `..`) are matched only where most names are such paths or
+    addresses: a single one among others is a mistake. No file outside the folder is ever looked at.
     """
     matches = Matches()
     names = list(dict.fromkeys(written))
@@ -115,7 +115,7 @@ def _guess(index: FolderIndex, matches: Matches, *, outside_too: bool) -> None:
     exact = set(matches.found.values())
     for name, (_, message) in list(matches.failed.items()):
         outside = not _is_inside(name)
-        if outside and not outside_too:
+        if outside and not outside_too and not _ADDRESS.match(name.strip()):
             continue
         pieces = pieces_of(name)
         found, kind = ends.find(pieces) if pieces else ([], "")

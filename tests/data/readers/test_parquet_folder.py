@@ -164,3 +164,50 @@ def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setattr("tag2mask.core.extras._is_there", lambda name: name != "pyarrow")
     with pytest.raises(MissingExtraError, match=r"pip install 'tag2mask\[parquet\]'"):
         load_dataset(root, unpack=tmp_path / "out")
+
+
+def test_columns_of_yes_and_no(tmp_path: Path) -> None:
+    pictures = [image(k) for k in range(3)]
+    cells = {"image": pictures, "Smiling": [True, False, None], "Hat": [False, False, True], "celeb_id": [1, 2, 3]}
+    root = write(tmp_path / "set" / "a.parquet", cells)
+    dataset = load_dataset(root, unpack=tmp_path / "out")
+    assert list(described(dataset).values()) == ["Smiling", "", "Hat ?Smiling"]
+    assert (
+        "2 columns of yes and no are read as classes: Smiling, Hat; not used: celeb_id" in dataset.problems[0].message
+    )
+    root = write(tmp_path / "ints" / "a.parquet", {"image": pictures, "cat": [1, -1, 1], "dog": [-1, 1, 1]})
+    assert list(described(load_dataset(root, unpack=tmp_path / "ints_out")).values()) == ["cat", "dog", "cat dog"]
+
+
+def test_lists_of_1_and_0(tmp_path: Path) -> None:
+    cells = {"image": [image(0), image(1)], "label": [[1, 0, 0], [0, 1, 1]]}
+    dataset = load_dataset(write(tmp_path / "set" / "a.parquet", cells, names=["a", "b", "c"]), unpack=tmp_path / "out")
+    assert list(described(dataset).values()) == ["a", "b c"]
+    assert "hold 3 numbers 0 and 1 each" in dataset.problems[0].message
+    with pytest.raises(DataError, match="lists of 3 numbers 0 and 1, but 2 names of classes"):
+        load_dataset(write(tmp_path / "two" / "a.parquet", cells, names=["a", "b"]), unpack=tmp_path / "out")
+    cells["label"] = [[1, 0], [1]]
+    dataset = load_dataset(write(tmp_path / "list" / "a.parquet", cells, names=["a", "b"]), unpack=tmp_path / "out2")
+    assert list(described(dataset).values()) == ["a b", "b"]
+
+
+def test_several_columns_of_tags_are_chosen_by_the_classes(tmp_path: Path) -> None:
+    cells = {"image": [image(0), image(1)], "fine_label": [0, 1], "coarse_label": [1, 0]}
+    table = pa.table(cells)
+    features = {"fine_label": {"names": ["cat", "dog"]}, "coarse_label": {"names": ["plant", "animal"]}}
+    table = table.replace_schema_metadata({"huggingface": json.dumps({"info": {"features": features}})})
+    (tmp_path / "set").mkdir()
+    pq.write_table(table, tmp_path / "set" / "a.parquet")
+    with pytest.raises(DataError, match=r"several columns of tags .*give a file of `classes`.*'fine_label' \(cat, dog"):
+        load_dataset(tmp_path / "set", unpack=tmp_path / "out")
+    dataset = load_dataset(tmp_path / "set", unpack=tmp_path / "out", classes=["animal", "plant"])
+    assert list(described(dataset).values()) == ["animal", "plant"]
+
+
+def test_numbers_named_by_the_classes_and_objects(tmp_path: Path) -> None:
+    root = write(tmp_path / "set" / "a.parquet", {"image": [image(0), image(1)], "label": [0, 1]})
+    dataset = load_dataset(root, unpack=tmp_path / "out", classes=["cat", "dog"])
+    assert list(described(dataset).values()) == ["cat", "dog"]
+    objects = [{"bbox": [[1.0, 2.0]], "category": ["cat"]}, {"bbox": [], "category": []}]
+    root = write(tmp_path / "boxes" / "a.parquet", {"image": [image(0), image(1)], "objects": objects})
+    assert list(described(load_dataset(root, unpack=tmp_path / "boxes_out")).values()) == ["cat", ""]

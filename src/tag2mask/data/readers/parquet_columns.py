@@ -130,14 +130,16 @@ def choose_columns(
     found = [name for name in free if column_key(name) in TAGS_COLUMNS]
     found = [name for name in found if name in labelled] or found or labelled
     found = found or [name for name in free if column_key(name) in WEAK_MANY_COLUMNS | WEAK_ONE_COLUMNS]
+    splits = [name for name in schema.names if column_key(name) in SPLIT_COLUMNS]
+    notes = [f"column {name!r} is not used: the split is the one in the file's name" for name in splits]
     if not found and (wide := _wide_columns(file, free)):
-        return _wide(image, wide, file)
+        return _wide(image, wide, file, notes)
     names = {name: _names_of(name, features, index) for name in found}
     if len(found) > 1:
         found = _fitting(path, found, names, classes)
     tags = _only(path, found, schema, "tags (`label`, `tags`)")
     inner = _inner_field(schema.field(tags).type)
-    columns = Columns(image, (tags,), names[tags], inner=inner)
+    columns = Columns(image, (tags,), names[tags], inner=inner, notes=tuple(notes))
     if inner is not None:
         columns = replace(columns, classes=_class_names(_below(features.get(tags), inner)))
     columns = _hot(path, columns, file, classes)
@@ -181,10 +183,10 @@ def _wide_columns(file: pq.ParquetFile, free: Sequence[str]) -> list[str]:
     return [name for name in whole if not name.startswith("__") and _values(file, name) <= {-1, 0, 1, None}]
 
 
-def _wide(image: str, wide: Sequence[str], file: pq.ParquetFile) -> Columns:
+def _wide(image: str, wide: Sequence[str], file: pq.ParquetFile, said: Sequence[str]) -> Columns:
     others = [name for name in file.schema_arrow.names if name not in wide and name != image]
     text = f"{len(wide)} columns of yes and no are read as classes: {', '.join(wide[:8])}"
-    notes = [text + (f"; not used: {', '.join(others[:8])}" if others else "")]
+    notes = [*said, text + (f"; not used: {', '.join(others[:8])}" if others else "")]
     values = set().union(*(_values(file, name) for name in wide))
     absent = -1 if -1 in values and 0 not in values and None not in values else 0
     if absent:

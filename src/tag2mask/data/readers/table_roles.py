@@ -125,7 +125,11 @@ def choose_roles(
 
 def _guessed_words(header: Sequence[str], roles: Roles, notes: Sequence[str]) -> list[str]:
     """A note on columns found by a word that is not one of the plain ones, if none says it yet."""
-    named: dict[str, list[int | None]] = {"image names": [roles.image], "tags": list(roles.tags), "splits": [roles.split]}
+    named: dict[str, list[int | None]] = {
+        "image names": [roles.image],
+        "tags": list(roles.tags),
+        "splits": [roles.split],
+    }
     said = [
         f"{what} from {' and '.join(repr(header[k]) for k in found if k is not None)}"
         for what, found in named.items()

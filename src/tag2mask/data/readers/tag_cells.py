@@ -90,6 +90,9 @@ def choose_separator(
     Raises:
         DataError: the column uses several separators, so that they contradict each other.
     """
+    words = {word for cell in cells for word in re.split(r"[\s,;|]+", cell) if word}
+    if classes is not None and all(map(_WHOLE.fullmatch, words)) and not words <= set(classes):
+        classes = None  # numbers, which are named later
     separator = recognise_separator(cells, classes, what)
     several = [cell for cell in cells if len(cell.split()) > 1 and not is_empty_word(cell)]
     if separator is not None or classes is not None:

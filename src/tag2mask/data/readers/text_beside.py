@@ -8,6 +8,8 @@ Numbers in such files are YOLO's (`yolo_boxes`); sentences are captions, which a
 
 from __future__ import annotations
 
+import re
+import unicodedata
 from collections.abc import Sequence
 
 from tag2mask.core.errors import DataError
@@ -18,12 +20,13 @@ from tag2mask.data.readers.csv_tags import check_tag_names, doubtful_words, pars
 from tag2mask.data.readers.label_rows import note
 from tag2mask.data.readers.layout_words import LAYOUT_WORDS, split_of_path, split_of_word
 from tag2mask.data.readers.listing import Listing, refused_files
-from tag2mask.data.readers.tag_cells import read_cells
+from tag2mask.data.readers.tag_cells import BLANK_WORDS
 from tag2mask.data.readers.text import read_text
 from tag2mask.data.readers.yolo_boxes import label_files
 from tag2mask.images.folder import FolderIndex
 
 _EXPECTED = "expected tags separated by commas, such as `cat, dog`"
+_SEPARATOR = re.compile(r"[,;|\r\n]")
 _MOST_BYTES = 1 << 16
 _MOST_WORDS = 6
 
@@ -49,7 +52,7 @@ def read_tag_texts(index: FolderIndex, annotations: FolderIndex, classes: Sequen
     """
     listing = Listing("txt", index, problems=refused_files(index))
     pairing = Pairing(listing)
-    found: list[tuple[str, str, str]] = []
+    found: list[tuple[str, str, list[str] | None]] = []
     for file in label_files(annotations):
         try:
             if annotations.files[file].stat().st_size > _MOST_BYTES:
@@ -61,23 +64,28 @@ def read_tag_texts(index: FolderIndex, annotations: FolderIndex, classes: Sequen
             continue
         name = pairing.image_of(file)
         if name is not None:
-            lines = [line.strip().strip(",") for line in text.splitlines() if line.strip().strip(",")]
-            found.append((file, name, ", ".join(lines)))
+            found.append((file, name, _words(text)))
     what = f"{annotations.root}, .txt files"
-    cells = read_cells([text for _, _, text in found], classes, what, one=True)
-    words = cells.words
+    words = [some for _, _, some in found]
     _refuse_captions(words, classes, what)
-    for (file, name, _), some in zip(found, words, strict=True):
+    for file, name, some in found:
         present, unknown = parse_words(some or [], file, classes)
         tags = present if some is not None else None
         split = split_of_path(name) or split_of_path(file)
         listing.records.append(ImageRecord(name, tags=tags, unknown=unknown, split=split, where=file))
     said = f"{what}: {len(found)} texts beside images are read as tags, separated by commas or one a line"
-    listing.problems += [note("guessed columns", text) for text in (said, *(f"{what}: {one}" for one in cells.notes))]
+    listing.problems.append(note("guessed columns", said))
     listing.problems += doubtful_words(words, what, classes)
     if classes is None:
         check_tag_names(sorted(listing.names()), what)
     return finished(pairing, ".txt file", classes, annotations.root)
+
+
+def _words(text: str) -> list[str] | None:
+    """The tags of a text; None if it says nothing."""
+    words = [unicodedata.normalize("NFC", word.strip()) for word in _SEPARATOR.split(text)]
+    kept = [word for word in words if word.casefold() not in BLANK_WORDS]
+    return kept or None
 
 
 def _refuse_captions(words: Sequence[list[str] | None], classes: Sequence[str] | None, what: str) -> None:

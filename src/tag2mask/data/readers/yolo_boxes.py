@@ -133,7 +133,8 @@ def _numbers(words: Sequence[str]) -> int | None:
 def _is_label(path: Path) -> bool | None:
     """Whether a file holds labels; None where it is empty."""
     try:
-        text = path.open("rb").read(4096).decode("utf-8-sig", "replace")
+        with path.open("rb") as stream:
+            text = stream.read(4096).decode("utf-8-sig", "replace")
     except OSError:
         return None
     lines = [line.split() for line in text.splitlines() if line.strip()]
