@@ -180,8 +180,10 @@ def _read_folder(
         return read_image_folder(index, classes)
     if format == "parquet" or (format == "auto" and not index.images() and parquet_files(index)):
         return read_parquet(index, classes, unpack)
-    beside = _annotations_beside(index, index) if format in {"auto", *_BESIDE} else None
-    if format == "voc" and beside != "voc":
+    beside = _annotations_beside(index, index) if format in {"auto", "yolo"} else None
+    if format in {"labelme", "supervisely", "txt"} or (format == "voc" and index.images() and voc_files(index)):
+        beside = format
+    if format == "voc" and beside is None:
         raise DataError(
             f"{images}: not a VOC devkit; expected the folders JPEGImages and Annotations in it, or an XML file with "
             "the name of each image"
@@ -189,12 +191,8 @@ def _read_folder(
     unread: list[Problem] = []
     if beside is not None and format == "auto" and has_class_folders(index) and _are_classes_without(index, beside):
         unread, beside = [_few_annotations(beside)], None
-    if format == "txt":
-        beside = "txt"
     if beside is not None and format in {"auto", beside}:
         return _read_beside(beside, index, index, classes)
-    if format in {"labelme", "supervisely"}:
-        raise DataError(f"{images}: no JSON files of {format} with the names of the images; check the path")
     if format == "auto" and coco_files(index):
         return read_coco_folders(index, classes)
     if format == "yolo" or (format == "auto" and has_yolo_folders(index)):
