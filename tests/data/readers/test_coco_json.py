@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -143,3 +144,108 @@ def test_encodings(tmp_path: Path, images: Path, encoding: str) -> None:
     path = tmp_path / "instances.json"
     path.write_bytes(json.dumps(coco(), indent=1).replace("\n", "\r\n").encode(encoding))
     assert len(load_dataset(images, path)) == 3
+
+
+def test_panoptic_segments(tmp_path: Path, images: Path) -> None:
+    annotations = [
+        {
+            "image_id": 1,
+            "file_name": "a.png",
+            "segments_info": [{"category_id": 17}, {"category_id": 18, "iscrowd": 1}],
+        },
+        {"image_id": 2, "segments_info": []},
+    ]
+    dataset = load_dataset(images, write(tmp_path, coco(annotations=annotations)), strict=True)
+    assert described(dataset) == {"a.jpg": "cat dog", "b.jpg": "", "c.jpg": ""}
+
+
+@pytest.mark.parametrize("kind", [str, float, lambda number: f"{number:012d}"])
+def test_ids_of_another_kind(tmp_path: Path, images: Path, kind: Callable[[int], Any]) -> None:
+    document = coco()
+    for annotation in document["annotations"]:
+        annotation["image_id"] = kind(annotation["image_id"])
+        annotation["category_id"] = kind(annotation["category_id"])
+    dataset = load_dataset(images, write(tmp_path, document), strict=True)
+    assert described(dataset) == {"a.jpg": "cat dog", "b.jpg": "cat", "c.jpg": ""}
+    assert dataset.problem_counts() == ({} if kind is float else {"ids of two kinds": 1})
+
+
+def test_text_ids_that_differ_by_zeros_stay_apart(tmp_path: Path, images: Path) -> None:
+    document = coco(images=[{"id": "7", "file_name": "a.jpg"}, {"id": "07", "file_name": "b.jpg"}])
+    document["annotations"] = [{"image_id": "07", "category_id": 17}, {"image_id": 7, "category_id": 18}]
+    dataset = load_dataset(images, write(tmp_path, document))
+    assert described(dataset) == {"a.jpg": "", "b.jpg": "cat"}
+    assert dataset.problem_counts()["missing image"] == 1
+
+
+def test_a_class_that_cannot_be_read_is_not_absent(tmp_path: Path, images: Path) -> None:
+    document = coco()
+    document["annotations"] += [{"image_id": 2, "category_id": 99}, {"image_id": 3}]
+    dataset = load_dataset(images, write(tmp_path, document))
+    assert described(dataset) == {"a.jpg": "cat dog", "b.jpg": "cat ?dog"}
+    assert dataset.problem_counts() == {"bad row": 2, "image without tags": 1}
+
+
+def test_nothing_could_be_read(tmp_path: Path, images: Path) -> None:
+    with pytest.raises(DataError, match="no tag in the whole source.*category_id 99 is not among the categories"):
+        load_dataset(images, write(tmp_path, coco(annotations=[{"image_id": 1, "category_id": 99}])))
+
+
+def test_captions_and_results_are_refused_by_name(tmp_path: Path, images: Path) -> None:
+    captions = [{"image_id": 1, "id": 1, "caption": "a cat"}]
+    for document in (coco(annotations=captions), {"images": [], "annotations": captions}):
+        with pytest.raises(
+            DataError, match="COCO captions, which are sentences and no tags; give the file of instances"
+        ):
+            load_dataset(images, write(tmp_path, document))
+    with pytest.raises(DataError, match="a COCO results file"):
+        load_dataset(images, write(tmp_path, [{"image_id": 1, "category_id": 17}]), format="coco")
+
+
+def test_names_without_file_name_come_from_the_address(tmp_path: Path, images: Path) -> None:
+    document = coco()
+    document["images"][0] = {"id": 1, "coco_url": "http://images.example.org/train2017/a.jpg?x=1"}
+    assert described(load_dataset(images, write(tmp_path, document)))["a.jpg"] == "cat dog"
+
+
+def test_ids_used_twice(tmp_path: Path, images: Path) -> None:
+    document = coco()
+    document["images"][2]["id"] = 1
+    dataset = load_dataset(images, write(tmp_path, document))
+    assert described(dataset) == {"a.jpg": "cat dog", "b.jpg": "cat"}
+    assert dataset.problems[0].message == (
+        "instances.json, image 3: id 1 is that of another image; each image needs its own"
+    )
+
+
+def test_categories_without_annotations(tmp_path: Path, images: Path) -> None:
+    group = [{"id": 0, "name": "animals", "supercategory": "none"}]
+    cats = [
+        {"id": 17, "name": "cat", "supercategory": "animals"},
+        {"id": 18, "name": "dog", "supercategory": "animals"},
+    ]
+    dataset = load_dataset(images, write(tmp_path, coco(categories=group + cats)))
+    assert dataset.classes == ("cat", "dog")
+    assert [problem.message for problem in dataset.problems] == [
+        "category 'animals' groups the others, as Roboflow writes it, and has no annotation: no class"
+    ]
+    many = cats + [{"id": 100 + k, "name": f"species {k}"} for k in range(300)]
+    dataset = load_dataset(images, write(tmp_path, coco(categories=many)), strict=True)
+    assert dataset.classes == ("cat", "dog")
+    assert dataset.problems[0].message.startswith(
+        "2 of 302 categories have annotations and are the classes; 300 have none"
+    )
+
+
+def test_a_file_in_each_folder_of_a_split(tmp_path: Path) -> None:
+    root = write_images(tmp_path / "set", ["train/a.jpg", "valid/a.jpg", "test/b.jpg"])
+    for split, category in (("train", 17), ("valid", 18)):
+        document = coco(
+            images=[{"id": 1, "file_name": "a.jpg"}], annotations=[{"image_id": 1, "category_id": category}]
+        )
+        (root / split / "_annotations.coco.json").write_text(json.dumps(document))
+    dataset = load_dataset(root, strict=True)
+    assert dataset.source == "coco"
+    assert described(dataset) == {"train/a.jpg": "cat", "valid/a.jpg": "dog"}
+    assert dataset.splits() == ("train", "valid")
+    assert dataset.problem_counts() == {"unlisted images": 1}

@@ -103,3 +103,27 @@ def test_missing_file(tmp_path: Path) -> None:
     images = write_images(tmp_path / "images", ["a.jpg"])
     with pytest.raises(DataError, match=r"none\.xml: no such file; expected CVAT's export"):
         load_dataset(images, tmp_path / "none.xml", format="cvat")
+
+
+def test_tracks_attributes_and_subsets(tmp_path: Path) -> None:
+    images = write_images(tmp_path / "images", ["train/a.jpg", "images/Test/b.jpg"])
+    path = write(
+        tmp_path,
+        '<image name="a.jpg" subset="Train"><tag label="cat"><attribute name="mood">sleepy</attribute></tag></image>'
+        '<image name="b.jpg" subset="Test"><tag label="dog"/></image><track id="0" label="bird"/>',
+    )
+    dataset = load_dataset(images, path)
+    assert described(dataset) == {"train/a.jpg": "cat", "images/Test/b.jpg": "dog"}
+    assert [(problem.level, problem.message[:60]) for problem in dataset.problems] == [
+        ("warning", "annotations.xml: 1 tracks of a video beside the images were "),
+        ("note", "annotations.xml: 1 attributes of tags and shapes are no clas"),
+    ]
+    assert [record.name for record in load_dataset(images, path, split="train").records] == ["train/a.jpg"]
+
+
+def test_video_is_refused_with_the_remedy(tmp_path: Path) -> None:
+    images = write_images(tmp_path / "images", ["a.jpg"])
+    with pytest.raises(
+        DataError, match="annotations of a video .* export the task from CVAT again as `CVAT for images"
+    ):
+        load_dataset(images, write(tmp_path, '<track id="0" label="cat"><box frame="0" outside="0"/></track>'))

@@ -144,3 +144,36 @@ def test_which_devkit(tmp_path: Path) -> None:
     assert len(load_dataset(tmp_path / "VOC2007")) == 4
     with pytest.raises(DataError, match="not a VOC devkit; expected the folders JPEGImages and Annotations"):
         load_dataset(tmp_path / "VOC2007" / "Annotations", format="voc")
+
+
+def test_two_classes_without_masks_are_two_classes(tmp_path: Path) -> None:
+    root = write_devkit(tmp_path, {"2007_01": "cat", "2007_02": "dog", "2007_03": "cat"})
+    (root / "SegmentationClass" / "2007_01.png").unlink()
+    dataset = load_dataset(root)
+    assert dataset.classes == ("cat", "dog")
+    assert load_dataset(root, classes=list(VOC_CLASSES)).classes == VOC_CLASSES
+    write_mask(root / "SegmentationClass" / "2007_01.png", np.full((6, 8), 1))  # the first of two classes, not VOC's
+    own = load_dataset(root)
+    assert own.classes == ("cat", "dog")
+    assert own.problem_counts() == {"masks not used": 1}
+
+
+def test_subfolders_lists_in_any_case_and_names_with_spaces(tmp_path: Path) -> None:
+    names = ["a/my cat 1", "b/dog"]
+    write_images(tmp_path / "JPEGImages", [f"{name}.jpg" for name in names])
+    for name, text in zip(names, ("cat", "dog none"), strict=True):
+        path = tmp_path / "Annotations" / f"{name}.xml"
+        path.parent.mkdir(parents=True)
+        path.write_text(annotation(text))
+    lists = tmp_path / "ImageSets" / "Main"
+    lists.mkdir(parents=True)
+    (lists / "Train.txt").write_text("a/my cat 1  1\n")
+    (lists / "test.txt").write_text("")
+    (lists / "cat_train.txt").write_text("b/dog -1\n")
+    dataset = load_dataset(tmp_path, strict=True)
+    assert dataset.classes == ("cat", "dog")
+    assert [(record.name, record.split) for record in dataset.records] == [
+        ("a/my cat 1.jpg", "train"),
+        ("b/dog.jpg", None),
+    ]
+    (lists / "Train.txt").write_text("a/my cat 1\n")
