@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from tag2mask.core.errors import DataError
-from tag2mask.images.decode import image_size, read_image
+from tag2mask.images.decode import NO_END, SEVERAL, Note, image_size, read_image
 from tests.images.test_decode import blocks, noise, save
 
 HEIC = zlib.decompress(
@@ -59,7 +59,19 @@ def test_a_padded_download_is_no_image(tmp_path: Path) -> None:
     whole.write_bytes(data[: len(data) // 2] + bytes(len(data)))
     with pytest.raises(DataError, match="the file ends before the image does"):
         read_image(whole)
-    notes: list[str] = []
+    notes: list[Note] = []
     whole.write_bytes(data[:-2])
     assert read_image(whole, note=notes.append).shape == (60, 80, 3)
-    assert len(notes) == 1
+    assert [note.kind for note in notes] == [NO_END]
+
+
+@pytest.mark.parametrize("suffix", ["gif", "webp", "png", "tif"])
+def test_further_images_of_a_file_are_noted(tmp_path: Path, suffix: str) -> None:
+    pages = [Image.fromarray(noise(seed=seed)) for seed in range(3)]
+    notes: list[Note] = []
+    read_image(save(tmp_path / f"one.{suffix}", pages[0]), note=notes.append)
+    assert notes == []
+    path = save(tmp_path / f"many.{suffix}", pages[0], save_all=True, append_images=pages[1:])
+    assert read_image(path, note=notes.append).shape == (5, 7, 3)
+    assert [note.kind for note in notes] == [SEVERAL]
+    assert str(notes[0]) == f"{path}: only the first of the images in this file is read"

@@ -17,7 +17,7 @@ from tag2mask.data.problem import Problem, listed
 from tag2mask.data.readers.layout_words import same_split
 from tag2mask.data.readers.sources import FILES, read_source, recognise_file
 from tag2mask.data.resolve import class_names, resolved
-from tag2mask.images.decode import image_size, read_image
+from tag2mask.images.decode import Note, image_size, read_image
 from tag2mask.images.folder import FolderIndex, check_mask_names
 from tag2mask.masks.class_names import read_classes
 
@@ -125,8 +125,8 @@ def _of_split(records: Sequence[ImageRecord], split: str, images: Path) -> list[
 
 def _readable(records: Sequence[ImageRecord], verify: bool, problems: list[Problem]) -> list[ImageRecord]:
     def trouble(record: ImageRecord) -> str | None:
-        def odd(text: str) -> None:
-            problems.append(Problem("JPEG without its end", text, record.name, "note"))
+        def odd(note: Note) -> None:
+            problems.append(Problem(note.kind, note.message, record.name, "note"))
 
         try:
             if verify:

@@ -25,6 +25,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -36,9 +37,8 @@ from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.text import printable
 from tag2mask.images.exif import orientation_of
 from tag2mask.images.jpeg_end import stream_is_whole, with_end
-from tag2mask.images.kinds import HEIC, IMAGE_SUFFIXES, heic_plugin, kind_of_content, special_file
-
-__all__ = ["IMAGE_SUFFIXES", "image_size", "load_pixels", "max_pixels", "open_image", "read_image"]
+from tag2mask.images.kinds import HEIC, heic_plugin, kind_of_content, special_file
+from tag2mask.images.kinds import IMAGE_SUFFIXES as IMAGE_SUFFIXES
 
 MAX_PIXELS_VARIABLE = "TAG2MASK_MAX_PIXELS"
 """Environment variable that sets another limit than `DEFAULT_MAX_PIXELS`."""
@@ -72,7 +72,27 @@ def _said(error: object) -> str:
     return printable(" ".join(str(error).split()))
 
 
-def _nobody(_: str) -> None:
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something odd about an image that can be read.
+
+    Attributes:
+        kind: what it is, such as `NO_END`.
+        message: the same in a sentence that names the file.
+    """
+
+    kind: str
+    message: str
+
+    def __str__(self) -> str:
+        return self.message
+
+
+NO_END = "JPEG without its end"
+SEVERAL = "several images in one file"
+
+
+def _nobody(_: Note) -> None:
     """What is noted is dropped."""
 
 
@@ -105,12 +125,12 @@ def max_pixels() -> int:
     return int(value)
 
 
-def read_image(path: Path, *, note: Callable[[str], None] = _nobody) -> NDArray[np.uint8]:
+def read_image(path: Path, *, note: Callable[[Note], None] = _nobody) -> NDArray[np.uint8]:
     """Decode `path` as it is displayed.
 
     Args:
         path: the file.
-        note: called with what is odd about the file, in a sentence that names it, although it can be read.
+        note: called with what is odd about the file, although it can be read.
 
     Returns:
         uint8 (H, W, 3), RGB, own memory, C-contiguous and writable.
@@ -153,7 +173,7 @@ def open_image(
     formats: tuple[str, ...] = _FORMATS,
     remedy: str = "convert it to JPEG or PNG",
     whole: bool = False,
-    note: Callable[[str], None] = _nobody,
+    note: Callable[[Note], None] = _nobody,
 ) -> Iterator[ImageFile.ImageFile]:
     """Open the image `path` without decoding its pixels; it closes with the context.
 
@@ -183,10 +203,20 @@ def open_image(
                 )
             if whole and image.format == "JPEG" and not ImageFile.LOAD_TRUNCATED_IMAGES and not stream_is_whole(stream):
                 image = _ended(stream, shown)
-                note(f"{shown}: this JPEG lacks its end marker and nothing else, it is read")
+                note(Note(NO_END, f"{shown}: this JPEG lacks its end marker and nothing else, it is read"))
+            if whole and has_several(image):
+                note(Note(SEVERAL, f"{shown}: only the first of the images in this file is read"))
             yield image
         finally:
             image.close()
+
+
+def has_several(image: ImageFile.ImageFile) -> bool:
+    """Whether an opened file is an animation or has several pages; previews in a phone's JPEG do not count."""
+    try:
+        return bool(getattr(image, "is_animated", False))
+    except Exception:  # damage behind the first image, whose decoding says what is wrong with that one
+        return False
 
 
 @contextmanager

@@ -24,7 +24,8 @@ from tag2mask.core.outcome import FAILURES, Outcome, failures_table
 from tag2mask.core.progress import progress_bar
 from tag2mask.core.record import ImageRecord
 from tag2mask.core.text import counted, printable
-from tag2mask.images.decode import read_image
+from tag2mask.data.problem import Problem, log_problems
+from tag2mask.images.decode import Note, read_image
 from tag2mask.images.left_out import MARKER, is_written_mask
 from tag2mask.inference.review import ReviewTable
 from tag2mask.masks import mask_path, write_confidence, write_label_map, write_mask
@@ -126,7 +127,7 @@ def _write_all(
     outcome: Outcome,
 ) -> None:
     """Segment images one after the other, and count what is written and what fails."""
-    notes: list[str] = []
+    notes: list[Note] = []
     with progress_bar("masks", outcome.kept + len(todo), shown=options.progress) as advance:
         for _ in range(outcome.kept):
             advance()
@@ -149,9 +150,7 @@ def _write_all(
             outcome.written += 1
             advance()
     if notes:
-        outcome.notes.append(f"{counted(len(notes), 'JPEGs')} without an end marker read")
-        for note in notes:
-            _log.info("%s", note)
+        log_problems([Problem(note.kind, note.message, level="note") for note in notes])
 
 
 def _write_failures(out: Path, failures: Sequence[tuple[str, str]]) -> None:
@@ -286,7 +285,7 @@ def _has_masks(folder: Path) -> bool:
 
 
 def _read_ahead(
-    records: Iterable[ImageRecord], notes: list[str]
+    records: Iterable[ImageRecord], notes: list[Note]
 ) -> Iterator[tuple[ImageRecord, NDArray[np.uint8] | DataError]]:
     """Decode images in a thread, a few ahead; of the unreadable ones the error. What is odd goes to `notes`."""
     remaining = iter(records)

@@ -79,7 +79,7 @@ def test_a_jpeg_that_lacks_its_end_marker_alone_is_read(
     assert isinstance(ended, InspectedImage)
     assert not whole.notes
     [note] = ended.notes
-    assert "a.jpg: this JPEG lacks its end marker and nothing else" in note
+    assert "a.jpg: this JPEG lacks its end marker and nothing else" in note.message
     assert ended.pixel_hash == whole.pixel_hash
     for missing in range(3, 40):
         cut = look(tmp_path / "a.jpg", data[:-missing] + bytes(padding))

@@ -18,7 +18,7 @@ from tag2mask.core.machine import usable_cores
 from tag2mask.core.record import ImageRecord
 from tag2mask.core.text import printable
 from tag2mask.data.checks.perceptual import perceptual_hash
-from tag2mask.images.decode import image_size, load_pixels, open_image, read_image
+from tag2mask.images.decode import Note, image_size, load_pixels, open_image, read_image
 
 REDUCED_ABOVE = 3_000_000
 """JPEGs with more pixels are decoded at 1/2 to 1/8 of their size; all their data is still read."""
@@ -51,7 +51,7 @@ class InspectedImage:
     reduced: bool
     spread: float
     hash: NDArray[np.int8]
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
     against: bool = False
 
     @property
@@ -110,7 +110,7 @@ def inspect_images(
 def inspect_image(record: ImageRecord) -> InspectedImage | UnreadableImage:
     """Decode one image."""
     path = record.path
-    notes: list[str] = []
+    notes: list[Note] = []
     try:
         with open_image(path) as image:
             kind, stored = image.format, (image.height, image.width)
@@ -153,7 +153,7 @@ def pixel_hash(pixels: NDArray[np.uint8]) -> bytes:
     return digest.digest()
 
 
-def _reduced(path: Path, notes: list[str]) -> NDArray[np.uint8]:
+def _reduced(path: Path, notes: list[Note]) -> NDArray[np.uint8]:
     """A JPEG at the smallest scale that its format gives with both sides at least `REDUCED_SIDE`."""
     with open_image(path, whole=True, note=notes.append) as image:
         image.draft(None, (REDUCED_SIDE, REDUCED_SIDE))

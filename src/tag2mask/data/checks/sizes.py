@@ -11,6 +11,7 @@ from tag2mask.core.text import counted, printable
 from tag2mask.data.checks.duplicates import FLAT
 from tag2mask.data.checks.finding import Finding, Severity
 from tag2mask.data.checks.images import InspectedImage, UnreadableImage
+from tag2mask.images.decode import NO_END, SEVERAL
 
 TINY = 32
 """Images with a shorter side than this hold nothing a network can see."""
@@ -45,6 +46,10 @@ _WORDS: dict[str, tuple[Severity, str, str, str]] = {
         "note", "rotated by 90 degrees by an EXIF entry",
         "tag2mask uses them upright; masks or boxes drawn in a tool that ignores the entry do not fit",
         "nothing, if your other tools show them upright too; else store them upright",
+    ),
+    "several-images-in-a-file": (
+        "note", "an animation, or several pages", "only the first of the images in such a file is used",
+        "save the others as files of their own, if they count",
     ),
     "jpegs-without-end": (
         "note", "JPEG without its end marker, and nothing else is missing",
@@ -91,7 +96,8 @@ def check_sizes(seen: Sequence[InspectedImage]) -> list[Finding]:
         "size-outliers": ((long > SIZE_FACTOR * middle) | (long < middle / SIZE_FACTOR)) & ~tiny,
         "aspect-outliers": (long / short > ASPECT_FACTOR * usual) & ~tiny,
         "turned-by-exif": np.array([s.turned for s in seen]),
-        "jpegs-without-end": np.array([bool(s.notes) for s in seen]),
+        "several-images-in-a-file": np.array([SEVERAL in {note.kind for note in s.notes} for s in seen]),
+        "jpegs-without-end": np.array([NO_END in {note.kind for note in s.notes} for s in seen]),
     }
     findings = []
     for code, (severity, what, consequence, remedy) in _WORDS.items():
