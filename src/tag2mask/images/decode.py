@@ -24,7 +24,7 @@ import math
 import os
 import re
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -213,10 +213,9 @@ def open_image(
 
 def has_several(image: ImageFile.ImageFile) -> bool:
     """Whether an opened file is an animation or has several pages; previews in a phone's JPEG do not count."""
-    try:
+    with suppress(Exception):  # damage behind the first image
         return bool(getattr(image, "is_animated", False))
-    except Exception:  # damage behind the first image, whose decoding says what is wrong with that one
-        return False
+    return False
 
 
 @contextmanager
