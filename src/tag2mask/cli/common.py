@@ -85,14 +85,23 @@ SKIPPED = 3
 Images = Annotated[
     Path, typer.Argument(help="Folder of images, or of a whole dataset (class folders, VOC, YOLO, Parquet).")
 ]
-Tags = Annotated[Path | None, typer.Option("--tags", help="File of tags: CSV, COCO, CVAT, Label Studio or JSON Lines.")]
+Tags = Annotated[
+    Path | None,
+    typer.Option("--tags", help="File of tags (CSV, COCO, CVAT, Label Studio, JSON, ...), or a folder of annotations."),
+]
 Out = Annotated[Path, typer.Option("--out", help="Folder to write to.")]
 Run = Annotated[Path, typer.Argument(help="Folder that `tag2mask train` wrote.")]
 Network = Annotated[
     Path, typer.Argument(help="Folder that `tag2mask train` wrote, user/name on the Hugging Face Hub, or an ONNX file.")
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-Format = Annotated[str, typer.Option(help="auto, csv, coco, cvat, label-studio, jsonl, folders, yolo, voc or parquet.")]
+Format = Annotated[
+    str,
+    typer.Option(
+        help="auto, csv, coco, cvat, label-studio, jsonl, json, fiftyone, vott, via, datumaro; or a folder: folders, "
+        "yolo, voc, labelme, supervisely, txt, parquet."
+    ),
+]
 Split = Annotated[str | None, typer.Option(help="Split of the dataset to use.")]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad image instead of skipping it.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write masks again that are there already.")]

@@ -72,7 +72,8 @@ def test_links_out_of_the_folder_are_not_followed(tmp_path: Path) -> None:
     ("train", "test"),
     [
         ("Train", "Test"), ("TRAIN", "VAL"), ("training", "testing"), ("training", "validation"),
-        ("train_set", "test_set"), ("seg_train/seg_train", "seg_test/seg_test"), ("train/images", "test/images"), ("train2017", "val2017"),
+        ("train_set", "test_set"), ("seg_train/seg_train", "seg_test/seg_test"), ("train/images", "test/images"),
+        ("train2017", "val2017"),
     ],
 )  # fmt: skip
 def test_words_for_splits(tmp_path: Path, train: str, test: str) -> None:
