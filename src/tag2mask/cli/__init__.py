@@ -6,6 +6,7 @@ Exit status: 0 done; 1 an error that the message explains; 2 wrong use of an opt
 
 from __future__ import annotations
 
+import warnings
 from typing import Annotated, NoReturn
 
 import typer
@@ -39,6 +40,7 @@ def common(
 def main() -> NoReturn:
     """Run the command line; errors that a user can act on are one message and exit status 1."""
     share_cores()
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # of damaged files, which our messages name
     try:
         app(standalone_mode=True)
     except ModuleNotFoundError as error:
