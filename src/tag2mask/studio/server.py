@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
-import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
+from tag2mask.core.ending import told_to_end
 from tag2mask.core.errors import ConfigError
 from tag2mask.core.extras import require
 from tag2mask.core.hosts import HostGuard, is_loopback, known_hosts
@@ -44,7 +42,7 @@ def serve_page(
 ) -> None:
     """Serve the page until interrupted or terminated; arguments and errors as `open_page`."""
     with (
-        _signals() as stopped,
+        told_to_end() as stopped,
         open_page(bench, host=host, port=port, password=password, allowed_hosts=allowed_hosts) as address,
     ):
         _log.info("open %s in a browser; Ctrl+C ends it", address)
@@ -132,28 +130,3 @@ def _gradio_folder() -> Iterator[Path]:
         finally:
             del os.environ["GRADIO_TEMP_DIR"]
             os.environ.update({} if before is None else {"GRADIO_TEMP_DIR": before})
-
-
-@contextmanager
-def _signals() -> Iterator[threading.Event]:
-    """An event that is set when the process is told to end, which it does, by the same signal, after the context."""
-    stopped, received = threading.Event(), []
-
-    def stop(number: int, _frame: FrameType | None) -> None:
-        received.append(number)
-        stopped.set()
-
-    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    if threading.current_thread() is not threading.main_thread():
-        numbers = []
-    before = {number: signal.getsignal(number) for number in numbers}
-    taken = [number for number, handler in before.items() if handler is not signal.SIG_IGN]  # `nohup` ignores one
-    for number in taken:
-        signal.signal(number, stop)
-    try:
-        yield stopped
-    finally:
-        for number in taken:
-            signal.signal(number, before[number])
-    if received:
-        signal.raise_signal(received[0])

@@ -35,6 +35,7 @@ class SlowBackend:
     config = Config().override({"prediction.crf.enabled": False, "prediction.scales": [1.0], "prediction.flip": False})
     input_multiple = 32
     has_contrast = False
+    own_bytes = 0
 
     def __init__(self) -> None:
         self.go = threading.Event()

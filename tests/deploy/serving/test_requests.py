@@ -86,16 +86,32 @@ def test_pace() -> None:
     pace = Pace(workers=2)
     pace.enter(4_000_000)
     assert pace.seconds_until_done(1_000_000) is None  # nothing is known yet
-    assert pace.seconds_until_place(1) == 1
-    pace.learn(4_000_000, 8.0)
-    assert pace.seconds_until_done(1_000_000) == pytest.approx(4 / 2 * 2 + 2)
-    assert pace.seconds_until_done(10) == pytest.approx(4 / 2 * 2 + 0.25 * 2)
-    assert pace.seconds_until_place(1) == 4
-    pace.leave(4_000_000)
-    assert pace.seconds_until_done(50_000_000) is None  # where nothing waits, anything is tried
+    assert pace.seconds_until_place() == 1
+    pace.learn(4_000_000, 9.0)
+    assert pace.seconds_until_done(20_000_000) == pytest.approx(9 / 2 + 9)  # one size tells nothing of others
+    for _ in range(3):
+        pace.learn(1_000_000, 3.0)
+        pace.learn(4_000_000, 9.0)
+    assert pace.seconds_until_done(2_000_000) == pytest.approx(9 / 2 + 5)  # 1 s an image, 2 s a megapixel
     pace.enter(1_000_000)
-    pace.learn(1_000_000, 12.0)
-    assert pace.seconds_until_done(1_000_000) == pytest.approx((1 / 2 + 1) * (2 + 0.3 * 10))
+    assert pace.seconds_until_done(2_000_000) == pytest.approx((9 + 3) / 2 + 5)
+    assert pace.seconds_until_place() == 3
+    pace.leave(4_000_000)
+    pace.leave(1_000_000)
+    assert pace.seconds_until_done(50_000_000) is None  # where nothing waits, anything is tried
+
+
+def test_pace_follows_what_it_sees() -> None:
+    pace = Pace(workers=1)
+    pace.enter(1_000_000)
+    pace.learn(200_000, 5.0)  # the first one, slow for another reason
+    for _ in range(100):
+        pace.learn(200_000, 0.5)
+        pace.learn(12_500_000, 13.0)
+    assert pace.seconds_until_done(12_500_000) == pytest.approx(13 + 1.3, abs=0.2)
+    for _ in range(100):
+        pace.learn(12_500_000, 1.0)  # faster than small ones before: never below zero
+    assert 0 <= (pace.seconds_until_done(200_000) or 0) < 3
 
 
 def test_an_image_that_would_wait_too_long_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from tag2mask.core.ending import told_to_end
 from tag2mask.core.errors import ConfigError
 from tag2mask.core.extras import require
 from tag2mask.core.hosts import in_url, is_loopback, known_hosts
@@ -73,7 +74,8 @@ def serve(
     classes = len(segmenter.classes)
     _log.info("%s: %d classes, %d images at once, %d may wait", model, classes, limits.parallel, limits.queue)
     _log.info("http://%s:%d/docs describes the interface; Ctrl+C ends", in_url(host), shown)
-    with scratch_folder(UPLOADS) as folder:
+    # uvicorn ends with the signal that it was sent, before any context does, unless somebody else takes it.
+    with told_to_end(), scratch_folder(UPLOADS) as folder:
         app = create_app(segmenter, limits, hosts=hosts, request_log=request_log, folder=folder)
         uvicorn.Server(server_config(app, limits)).run(sockets=sockets)
 

@@ -169,7 +169,7 @@ class Desk:
         return response
 
     def _after(self) -> int:
-        return self.pace.seconds_until_place(self.pool.pending)
+        return self.pace.seconds_until_place()
 
     def _queue_is_full(self) -> HTTPException:
         return busy("too many images are waiting", self._after())
