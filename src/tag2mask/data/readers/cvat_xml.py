@@ -78,7 +78,7 @@ def _root(path: Path) -> Element:
     if root is None or root.tag != "annotations":
         kind = "" if root is None else f", its top element is <{root.tag[:40]}>"
         hint = (
-            "; for PASCAL VOC give the folder that holds Annotations"
+            "; for PASCAL VOC give the folder that holds images and annotations as `images`, without `tags`"
             if kind == ", its top element is <annotation>"
             else ""
         )

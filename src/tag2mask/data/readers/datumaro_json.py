@@ -45,12 +45,19 @@ def read_datumaro(path: Path, index: FolderIndex, classes: Sequence[str] | None)
     names = _names(document.get("categories"), path)
     listing = Listing("datumaro", index, complete=True)
     split = split_of_word(path.stem)
+    unread = 0
     for position, item in enumerate(items, start=1):
         where = f"{path.name}, item {position}"
         try:
-            listing.records.append(_record(item, where, names, split))
+            record, without = _record(item, where, names, split)
         except RecordError as error:
             listing.problems.append(Problem("bad row", f"{where}: {error}", path.name))
+        else:
+            listing.records.append(record)
+            unread += without
+    if unread:
+        message = f"{path.name}: {unread} annotations without a label (captions and the like) were not read"
+        listing.problems.append(Problem("not read", message, path.name, "note"))
     return check_listing(listing, classes, str(path))
 
 
@@ -65,7 +72,8 @@ def _names(categories: Any, path: Path) -> list[str]:
         raise DataError(f"{path}: {error}") from error
 
 
-def _record(item: Any, where: str, names: Sequence[str], split: str | None) -> ImageRecord:
+def _record(item: Any, where: str, names: Sequence[str], split: str | None) -> tuple[ImageRecord, int]:
+    """The record of an item, and how many of its annotations have no label."""
     if not isinstance(item, dict):
         raise RecordError(f"{shown(item)} is not an object; {_EXPECTED}")
     image = item.get("image")
@@ -76,10 +84,12 @@ def _record(item: Any, where: str, names: Sequence[str], split: str | None) -> I
     annotations = item.get("annotations")
     if not isinstance(annotations, list):
         raise RecordError(f"annotations {shown(annotations)}; expected a list")
+    labelled = [one for one in annotations if not isinstance(one, dict) or one.get("label_id") is not None]
     present: set[str] = set()
-    for annotation in annotations:
-        number = annotation.get("label_id") if isinstance(annotation, dict) else None
+    for annotation in labelled:
+        number = annotation.get("label_id") if isinstance(annotation, dict) else annotation
         if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < len(names):
             raise RecordError(f"label_id {shown(number)} is not among the {len(names)} labels; add it there")
         present.add(names[number])
-    return ImageRecord(name, tags=without_background(present) if annotations else None, split=split, where=where)
+    tags = without_background(present) if labelled else None
+    return ImageRecord(name, tags=tags, split=split, where=where), len(annotations) - len(labelled)

@@ -132,7 +132,7 @@ _WHOLE = {"labelme": "flags", "supervisely": "tags of whole images"}
 
 def _trim(value: dict[str, Any]) -> dict[str, Any]:
     """All but coordinates, bitmaps and the image itself."""
-    return {key: one for key, one in value.items() if key not in {"imageData", "points", "bitmap"}}
+    return {key: one for key, one in value.items() if key not in {"imageData", "points", "bitmap", "mask"}}
 
 
 def _tool(path: Path) -> str | None:

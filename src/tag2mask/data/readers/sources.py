@@ -258,6 +258,12 @@ def _is_record(text: str) -> bool:
 def _no_tags(index: FolderIndex) -> str:
     if not index.images():
         return f"no image in this folder; check the path{tag_file_hint(index)}"
+    beside = [name for name in index.images() if "/" not in name]
+    if 2 * len(beside) < len(index.images()):
+        return (
+            f"no tags for these images: {len(beside)} lie beside the folders, such as {beside[0]}; move them away, or "
+            f"`format='folders'` leaves them out{tag_file_hint(index)}"
+        )
     return (
         "no tags for these images; give a table such as tags.csv (`image,tags`), or sort them into one "
         f"folder per class{tag_file_hint(index)}"
