@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from functools import lru_cache
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tag2mask.core.errors import DataError
@@ -156,7 +156,7 @@ class _Ends:
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         self._by_number: dict[str, list[str]] = defaultdict(list)
         for name in index.images():
-            base = PurePosixPath(name).name.casefold()
+            base = name.rpartition("/")[2].casefold()
             stem = without_suffix(base)
             self._by_base[base].append(name)
             self._by_stem[stem].append(name)
@@ -191,16 +191,20 @@ def _without_any_suffix(base: str) -> str:
 
 def _common(pieces: Sequence[str], name: str) -> int:
     """How many folders before the file two paths have in common."""
-    folders = PurePosixPath(name).parts[-2::-1]
     count = 0
-    for mine, other in zip(reversed(pieces[:-1]), folders, strict=False):
+    for mine, other in zip(reversed(pieces[:-1]), reversed(name.split("/")[:-1]), strict=False):
         if mine.casefold() != other.casefold():
             break
         count += 1
     return count
 
 
+@lru_cache(maxsize=4096)
+def _split_of_folder(folder: str) -> str | None:
+    return split_of_path(f"{folder}/x")
+
+
 def _same_split(pieces: Sequence[str], name: str) -> bool:
     """Whether the folders of two paths do not say that they belong to different splits."""
-    mine, other = split_of_path("/".join(pieces)), split_of_path(name)
+    mine, other = _split_of_folder("/".join(pieces[:-1])), _split_of_folder(name.rpartition("/")[0])
     return mine is None or other is None or same_split(mine, other)
