@@ -76,6 +76,16 @@ def test_supervisely(tmp_path: Path) -> None:
     assert "tags of whole images are not read where objects name the classes" in boxed.problems[0].message
 
 
+def test_folders_that_may_be_classes_are_said(tmp_path: Path) -> None:
+    root = write(
+        tmp_path / "set", ["cat/a.jpg", "dog/b.jpg"], {"cat/a.json": labelme("eye"), "dog/b.json": labelme("ear")}
+    )
+    dataset = load_dataset(root)
+    assert dataset.classes == ("ear", "eye")
+    assert dataset.problems[0].message.startswith("the tags are those of the annotations; 2 folders, such as 'cat'")
+    assert load_dataset(root, format="folders").classes == ("cat", "dog")
+
+
 def test_formats_that_were_named(tmp_path: Path) -> None:
     root = write(tmp_path / "set", ["a.jpg"], {"a.json": labelme("cat")})
     for format in ("supervisely", "yolo"):

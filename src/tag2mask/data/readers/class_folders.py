@@ -24,6 +24,7 @@ from tag2mask.data.readers.layout_words import (
     GENERIC_WORDS,
     IMAGE_WORDS,
     MASK_WORDS,
+    NEVER_CLASSES,
     UNLABELLED_WORDS,
     plain_word,
     split_of_word,
@@ -56,6 +57,12 @@ def refuse_other_layouts(index: FolderIndex, classes: Sequence[str] | None) -> N
     layout = [name for name in first if name.casefold() in IMAGE_WORDS]
     if layout:
         raise DataError(f"{index.root}: {_images_folder(index, layout[0], first, folders)}{tag_file_hint(index)}")
+    other = [name for name in first if name.casefold() in NEVER_CLASSES]
+    if other:
+        raise DataError(
+            f"{index.root}: folder {other[0]!r} looks like one of masks or annotations, not like a class; move it away, "
+            f"or name all classes in `classes` if it is one{tag_file_hint(index)}"
+        )
     splits = [name for name in first if split_of_word(name) is not None]
     if splits and len(first) > 1 and all(len(parts) > 1 for parts in folders if parts[0] in splits):
         others = ", ".join(repr(name) for name in first if name not in splits)

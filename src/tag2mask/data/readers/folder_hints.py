@@ -5,7 +5,13 @@ from __future__ import annotations
 from pathlib import Path, PurePosixPath
 
 from tag2mask.data.problem import Problem
-from tag2mask.data.readers.layout_words import ANNOTATION_WORDS, IMAGE_WORDS
+from tag2mask.data.readers.layout_words import (
+    ANNOTATION_WORDS,
+    IMAGE_WORDS,
+    LAYOUT_WORDS,
+    MASK_WORDS,
+    split_of_word,
+)
 from tag2mask.images.folder import FolderIndex
 
 _SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".xml", ".xlsx")
@@ -37,6 +43,20 @@ def unread_tag_files(index: FolderIndex) -> list[Problem]:
         f"the tags are those of the folders; {', '.join(names[:_MOST])} was not read: give it as `tags` to read it"
     )
     return [Problem("not read", message, names[0], "note")]
+
+
+def unread_folders(index: FolderIndex) -> list[Problem]:
+    """A note on folders of images that may be classes, where the tags came from annotations."""
+    parts = {part for name in index.images() for part in name.split("/")[:-1]}
+    known = LAYOUT_WORDS | MASK_WORDS
+    names = sorted(part for part in parts if part.casefold() not in known and split_of_word(part) is None)
+    if len(names) < 2 or any("/" not in name for name in index.images()):
+        return []
+    message = (
+        f"the tags are those of the annotations; {len(names)} folders, such as {names[0]!r} and {names[1]!r}, were not "
+        "read as classes: `format='folders'` reads them"
+    )
+    return [Problem("not read", message, level="note")]
 
 
 def _inside(index: FolderIndex) -> list[str]:

@@ -24,6 +24,12 @@ MASK_WORDS = frozenset(
 
 LAYOUT_WORDS = IMAGE_WORDS | ANNOTATION_WORDS
 
+NEVER_CLASSES = frozenset(
+    {"masks", "gt", "gts", "ground_truth", "groundtruth", "ground-truth", "segmentationclass", "segmentationobject"}
+    | {"trimaps", "label", "labels", "annotation", "annotations", "annots", "anns", "bboxes", "xmls", "jsons"}
+)
+"""Folders of masks or annotations that are not taken for a class unless they were chosen."""
+
 GENERIC_WORDS = frozenset(
     {"photos", "photo", "pictures", "pics", "data", "dataset", "raw", "frames", "uploads", "dcim", "jpg", "jpeg", "png"}
     | {"files", "input", "inputs", "originals", "original", "rgb", "samples", "all"}

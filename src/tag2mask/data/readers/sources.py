@@ -17,7 +17,7 @@ from tag2mask.data.readers.csv_tags import read_csv
 from tag2mask.data.readers.cvat_xml import read_cvat
 from tag2mask.data.readers.datumaro_json import read_datumaro
 from tag2mask.data.readers.fiftyone_json import read_fiftyone
-from tag2mask.data.readers.folder_hints import tag_file_hint, unread_tag_files
+from tag2mask.data.readers.folder_hints import tag_file_hint, unread_folders, unread_tag_files
 from tag2mask.data.readers.header_words import IMAGE_COLUMNS, column_key
 from tag2mask.data.readers.image_folder import metadata_files, read_image_folder
 from tag2mask.data.readers.json_file import parse_json
@@ -192,7 +192,9 @@ def _read_folder(
     if beside is not None and format == "auto" and has_class_folders(index) and _are_classes_without(index, beside):
         unread, beside = [_few_annotations(beside)], None
     if beside is not None and format in {"auto", beside}:
-        return _read_beside(beside, index, index, classes)
+        listing = _read_beside(beside, index, index, classes)
+        listing.problems += unread_folders(index) if format == "auto" else []
+        return listing
     if format == "auto" and coco_files(index):
         return read_coco_folders(index, classes)
     if format == "yolo" or (format == "auto" and has_yolo_folders(index)):

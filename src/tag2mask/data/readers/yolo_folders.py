@@ -57,6 +57,7 @@ def read_yolo(index: FolderIndex, classes: Sequence[str] | None, *, strict: bool
     tags, beside = FolderTags(classes), Counter[str]()
     wrappers = _wrappers(index)
     images_folder = False
+    deeper: dict[str, set[str]] = defaultdict(set)
     for name in index.images():
         parts = PurePosixPath(name).parts
         split = split_of_word(parts[0]) if len(parts) > 1 else None
@@ -73,8 +74,10 @@ def read_yolo(index: FolderIndex, classes: Sequence[str] | None, *, strict: bool
             listing.records.append(ImageRecord(name, split=split, where=f"{name} outside the class folders"))
         elif (record := tags.record(name, inner[0], f"folder {parts[0]}/{inner[0]}", split)) is not None:
             listing.records.append(record)
+            deeper[inner[0]].add(inner[1] if len(inner) > 1 else "")
     listing.problems.extend(tags.problems())
     _check(listing, classes, images_folder)
+    _check_depth(listing, classes, deeper)
     _leave_out_unlabelled(listing)
     _add_notes(listing, beside)
     return listing
@@ -104,6 +107,22 @@ def _check(listing: Listing, classes: Sequence[str] | None, images_folder: bool)
     if classes is None:
         check_names(sorted(found), str(root))
         check_spelling(sorted(found), str(root))
+
+
+def _check_depth(listing: Listing, classes: Sequence[str] | None, deeper: dict[str, set[str]]) -> None:
+    """Refuse one folder around all others in the splits; note where all images lie deeper than the class."""
+    inside = set().union(*deeper.values())
+    if classes is not None or not deeper or "" in inside or inside == {next(iter(inside))}:
+        return
+    some = ", ".join(sorted(inside)[:3])
+    if len(deeper) == 1:
+        around = next(iter(deeper))
+        raise DataError(
+            f"{listing.index.root}: all images of the splits lie in one folder, {around}, around the folders {some}; "
+            f"move these up if they are the classes. If {around!r} is the only class, name it in `classes`"
+        )
+    message = f"all images lie deeper than the folder of the class, in folders such as {some}, which were not read"
+    listing.problems.append(Problem("deeper folders", message, level="note"))
 
 
 def _leave_out_unlabelled(listing: Listing) -> None:
