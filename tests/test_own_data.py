@@ -65,6 +65,19 @@ def columns(tiny: TinyDataset) -> None:
     (tiny.root / "table.csv").write_text("image,disc,square\n" + "\n".join(lines))
 
 
+def boxes(tiny: TinyDataset) -> None:
+    copied(tiny, "photos")
+    lines = [f"{name},{tag},1,2,3,4" for name, tags in tags_of(tiny).items() for tag in tags]
+    lines += [f"{name},,,,," for name, tags in tags_of(tiny).items() if not tags]
+    (tiny.root / "annotations.csv").write_text("filename,class,xmin,ymin,xmax,ymax\n" + "\n".join(lines))
+
+
+def texts(tiny: TinyDataset) -> None:
+    folder = copied(tiny, "set")
+    for name, tags in tags_of(tiny).items():
+        (folder / name).with_suffix(".txt").write_text(", ".join(tags or ["none"]))
+
+
 def json_lines(tiny: TinyDataset) -> None:
     copied(tiny, "photos")
     lines = [json.dumps({"image": name, "tags": tags}) for name, tags in tags_of(tiny).items()]
@@ -153,6 +166,8 @@ def parquet(tiny: TinyDataset) -> None:
 SOURCES: dict[str, Callable[[TinyDataset], None]] = {
     "CSV: a table of tags": table,
     "CSV: a column per class": columns,
+    "Tables of other tools": boxes,
+    "A text of tags beside each image": texts,
     "JSON Lines": json_lines,
     "COCO JSON": coco,
     "CVAT": cvat,
