@@ -102,7 +102,7 @@ def _records(
     found = _images(Path(images))
     records = [(found[name], path) for name, path in masks if name in found]
     failures = [
-        (name, f"{path}: no image of this name in {images}; give the folder of its images")
+        (name, f"{printable(path)}: no image of this name in {printable(images)}; give the folder of its images")
         for name, path in masks
         if name not in found
     ]

@@ -37,7 +37,7 @@ from tag2mask.data.readers.voc_devkit import find_devkit, read_voc
 from tag2mask.data.readers.vott_json import read_vott
 from tag2mask.data.readers.yolo_boxes import has_yolo_labels, read_yolo_boxes
 from tag2mask.data.readers.yolo_folders import has_yolo_folders, read_yolo
-from tag2mask.images.folder import FolderIndex
+from tag2mask.images.folder import FolderIndex, no_image
 from tag2mask.masks.class_names import nearest
 
 Reader = Callable[[Path, FolderIndex, Sequence[str] | None], Listing]
@@ -259,7 +259,7 @@ def _is_record(text: str) -> bool:
 
 def _no_tags(index: FolderIndex) -> str:
     if not index.images():
-        return f"no image in this folder; check the path{tag_file_hint(index)}"
+        return f"{no_image(index)}{tag_file_hint(index)}"
     beside = [name for name in index.images() if "/" not in name]
     if 2 * len(beside) < len(index.images()):
         return (
