@@ -77,7 +77,7 @@ def test_background_alone(tmp_path: Path) -> None:
         (["images/1.png", "masks/1.png"], "folder 'images' holds images and is no class; masks beside it"),
         (["Images/cat/1.png", "Images/dog/1.png"], r"holds images and is no class; give .*Images, whose folders"),
         (["cat/1.png", "dog/1.png", "masks/1.png"], "folder 'masks' looks like one of masks or annotations"),
-        (["train/pet/cat/1.png", "test/pet/dog/1.png"], "lie in one folder, pet, around the folders cat, dog; move these"),
+        (["train/pet/cat/1.png", "test/pet/dog/1.png"], "one folder, pet, around the folders cat, dog; move these"),
         (["img/1.png", "cat/1.png"], "folder 'img' holds images and is no class"),
         (["photos/1.png", "photos/2.png"], "all images lie in one folder, 'photos', which does not look like a class"),
         (["train/cat/1.png", "more/cat/1.png"], "folder 'train' looks like a split and 'more' like a class"),

@@ -60,7 +60,7 @@ def refuse_other_layouts(index: FolderIndex, classes: Sequence[str] | None) -> N
     other = [name for name in first if name.casefold() in NEVER_CLASSES]
     if other:
         raise DataError(
-            f"{index.root}: folder {other[0]!r} looks like one of masks or annotations, not like a class; move it away, "
+            f"{index.root}: folder {other[0]!r} looks like one of masks or annotations, not a class; move it away, "
             f"or name all classes in `classes` if it is one{tag_file_hint(index)}"
         )
     splits = [name for name in first if split_of_word(name) is not None]
