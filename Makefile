@@ -114,7 +114,7 @@ bench-animals: $(STAMP)
 bench-steel: $(STAMP)
 	$(BIN)/python benchmarks/bench_dataset.py steel_defects --bench $(BENCH) --weights $(WEIGHTS)/resnet18.safetensors --config surfaces
 
-# Both use the network that `make bench-animals` trains; RUN= names another.
+# They use the network that `make bench-animals` trains; RUN= names another.
 RUN ?= runs/bench-voc_animals-800-seed0/tags
 
 bench-onnx: $(STAMP)
@@ -123,6 +123,10 @@ bench-onnx: $(STAMP)
 
 bench-serve: $(STAMP)
 	$(BIN)/python benchmarks/bench_serve.py $(RUN) $(BENCH)/voc_animals/val/images --minutes 10
+
+# Clients that hold connections, four minutes.
+bench-slow-clients: $(STAMP)
+	$(BIN)/python benchmarks/bench_slow_clients.py $(RUN) $(BENCH)/voc_animals/val/images
 
 # The README's pictures of report and page.
 screenshots: demo browser

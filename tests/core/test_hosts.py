@@ -65,6 +65,7 @@ def test_allowed_hosts() -> None:
         assert refusal({"Host": host}, allowed=("masks.example.org",)) is None
         assert refusal({"Host": host}, bound="0.0.0.0", allowed=("masks.example.org:443",)) is None
     assert refusal({"Host": "evil.example"}, bound="0.0.0.0", allowed=("masks.example.org",)) is not None
+    assert refusal({"Host": "10.0.0.7:8000"}, bound="0.0.0.0", allowed=("masks.example.org",)) is None
     assert refusal({"Host": "evil.example"}, bound="0.0.0.0") is None
     assert refusal({"Host": "evil.example"}, allowed=("*",)) is None
     assert refusal({}) is None  # HTTP/1.0; no browser does that

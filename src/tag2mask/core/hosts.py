@@ -28,6 +28,9 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 ANY = "*"
 """Among the allowed hosts: every name, so that none is checked."""
 
+ADDRESSES = "(addresses)"
+"""Among the known hosts: every address in figures. No name can be made to point to another machine by it."""
+
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _HOST = re.compile(r"(\[[0-9a-f:.]+\]|[^\s:/@\[\]\\?#]+)(?::(\d{1,5}))?", re.ASCII)
 _PORTS = {"http": 80, "https": 443}
@@ -63,6 +66,8 @@ def in_url(host: str) -> str:
 def known_hosts(bound: str, allowed: Iterable[str] = ()) -> frozenset[str] | None:
     """The names that a server answers to, beside those that mean loopback; None: to every name.
 
+    A server that others reach answers to addresses in figures too, such as those of a load balancer's checks.
+
     Args:
         bound: address that it listens on.
         allowed: names it is reached by, such as that of a reverse proxy; `*` for every name.
@@ -78,9 +83,9 @@ def known_hosts(bound: str, allowed: Iterable[str] = ()) -> frozenset[str] | Non
         if found is None:
             raise ConfigError(f"`allowed_hosts` {given!r}: expected a host name, such as masks.example.org")
         names.add(found[0])
-    if not names and not is_loopback(bound):
-        return None
-    return frozenset(names | {bound.strip("[]").lower()})
+    if is_loopback(bound):
+        return frozenset(names | {bound.strip("[]").lower()})
+    return frozenset(names | {ADDRESSES}) if names else None
 
 
 class HostGuard:
@@ -134,7 +139,9 @@ class HostGuard:
         if self.hosts is None:
             return True
         found = _split(host)
-        return found is not None and (found[0] in self.hosts or is_loopback(found[0]))
+        if found is None:
+            return False
+        return found[0] in self.hosts or is_loopback(found[0]) or (ADDRESSES in self.hosts and _is_address(found[0]))
 
     def _is_allowed(self, origin: str) -> bool:
         found = _split(origin.partition("://")[2])
@@ -155,6 +162,14 @@ def _split(host: str) -> tuple[str, int | None] | None:
     if found is None:
         return None
     return found[1].strip("[]").rstrip("."), None if found[2] is None else int(found[2])
+
+
+def _is_address(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
 
 
 def _same(origin: str, host: str) -> bool:
