@@ -128,6 +128,33 @@ def yolo(tiny: TinyDataset) -> None:
     by_class(tiny, lambda k, tag: f"data/{'val' if k >= 12 else 'train'}/{tag}")
 
 
+def fiftyone(tiny: TinyDataset) -> None:
+    copied(tiny, "export/data")
+    labels = {Path(name).stem: [tiny.classes.index(tag) for tag in tags] for name, tags in tags_of(tiny).items()}
+    (tiny.root / "export" / "labels.json").write_text(json.dumps({"classes": list(tiny.classes), "labels": labels}))
+
+
+def yolo_boxes(tiny: TinyDataset) -> None:
+    copied(tiny, "data/images/train")
+    labels = tiny.root / "data" / "labels" / "train"
+    labels.mkdir(parents=True)
+    for name, tags in tags_of(tiny).items():
+        lines = [f"{tiny.classes.index(tag)} 0.5 0.5 0.2 0.2\n" for tag in tags]
+        (labels / name).with_suffix(".txt").write_text("".join(lines))
+    names = "".join(f"  {k}: {name}\n" for k, name in enumerate(tiny.classes))
+    (tiny.root / "data" / "data.yaml").write_text(f"path: .\nnames:\n{names}")
+
+
+def beside(tiny: TinyDataset) -> None:
+    folder = copied(tiny, "data/train")
+    (tiny.root / "annotations").mkdir()
+    for name, tags in tags_of(tiny).items():
+        objects = "".join(f"<object><name>{tag}</name></object>" for tag in tags)
+        (folder / name).with_suffix(".xml").write_text(f"<annotation>{objects}</annotation>")
+        shapes = {"version": "5.4", "flags": {}, "shapes": [{"label": tag} for tag in tags], "imagePath": name}
+        (tiny.root / "annotations" / name).with_suffix(".json").write_text(json.dumps(shapes))
+
+
 def voc(tiny: TinyDataset) -> None:
     devkit = tiny.root / "VOCdevkit" / "VOC2012"
     copied(tiny, "VOCdevkit/VOC2012/JPEGImages")
@@ -173,7 +200,10 @@ SOURCES: dict[str, Callable[[TinyDataset], None]] = {
     "CVAT": cvat,
     "Label Studio": label_studio,
     "One folder per class": folders,
-    "YOLO classification": yolo,
+    "Folders of splits": yolo,
+    "YOLO boxes and polygons": yolo_boxes,
+    "FiftyOne, VoTT, VIA, Datumaro": fiftyone,
+    "One annotation file per image": beside,
     "PASCAL VOC": voc,
     "Hugging Face imagefolder": image_folder,
     "Hugging Face datasets": parquet,
