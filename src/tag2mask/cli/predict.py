@@ -33,6 +33,10 @@ Engine = Annotated[str | None, typer.Option(help="local or ray: for huge dataset
 To = Annotated[
     str | None, typer.Option("--to", help="With --engine: parquet (run lengths) or png.", show_default="parquet")
 ]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(help="Most memory of the process, e.g. 2GiB. [default: no bound on one image; see docs/scale.md]"),
+]
 Workers = Annotated[int | None, typer.Option(min=1, help="With --engine ray.", show_default="one a core")]
 _NOT_BULK = "not with --engine, where settings of prediction are those of the run; leave it out"
 
@@ -61,6 +65,7 @@ def masks(
     set_: PredictionSet = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
+    max_memory: MaxMemory = None,
     device: Device = "auto",
     engine: Engine = None,
     to: To = None,
@@ -68,7 +73,7 @@ def masks(
 ) -> None:
     """Write masks of tagged images; the tags say which classes may get pixels."""
     if engine is not None:
-        local = _local(overlays, confidence, confidence_bits, image_size, tile, set_, overwrite, strict)
+        local = _local(overlays, confidence, confidence_bits, image_size, tile, set_, overwrite, strict, max_memory)
         refuse({"--format": None if format == "auto" else format, "--split": split, **local}, _NOT_BULK)
         _bulk(run, images, out, tags or True, engine, to, workers, device)
         return
@@ -96,6 +101,7 @@ def masks(
         options=prediction_options(set_, image_size, tile),
         overwrite=overwrite,
         strict=strict,
+        max_memory=max_memory,
     )
     conclude(outcome, also_skipped=dataset.skipped)
 
@@ -115,6 +121,7 @@ def predict(
     set_: PredictionSet = None,
     overwrite: Overwrite = False,
     strict: Strict = False,
+    max_memory: MaxMemory = None,
     device: Device = "auto",
     engine: Engine = None,
     to: To = None,
@@ -122,7 +129,7 @@ def predict(
 ) -> None:
     """Write masks of images without tags."""
     if engine is not None:
-        local = _local(overlays, confidence, confidence_bits, image_size, tile, set_, overwrite, strict)
+        local = _local(overlays, confidence, confidence_bits, image_size, tile, set_, overwrite, strict, max_memory)
         refuse(local, _NOT_BULK)
         _bulk(run, images, out, False, engine, to, workers, device)
         return
@@ -138,6 +145,7 @@ def predict(
         options=prediction_options(set_, image_size, tile),
         overwrite=overwrite,
         strict=strict,
+        max_memory=max_memory,
     )
     conclude(outcome)
 
@@ -151,6 +159,7 @@ def _local(
     set_: list[str] | None,
     overwrite: bool,
     strict: bool,
+    max_memory: str | None,
 ) -> Mapping[str, object]:
     """What was given of the options that masks on any storage do not have."""
     return {
@@ -162,6 +171,7 @@ def _local(
         "--set": set_,
         "--overwrite": overwrite,
         "--strict": strict,
+        "--max-memory": max_memory,
     }
 
 

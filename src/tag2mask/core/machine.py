@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
 
 def usable_cores(processes: int = 1) -> int:
@@ -16,6 +19,22 @@ def usable_cores(processes: int = 1) -> int:
     started = os.environ.get("LOCAL_WORLD_SIZE", "1")
     together = max(processes, int(started) if started.isdigit() else 1)
     return max(1, cores // together)
+
+
+def usable_memory() -> int:
+    """Bytes of memory this process may use: the machine's, or less in a container (cgroups 1 and 2)."""
+    try:
+        total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not on this system
+        total = 8 << 30
+    for name in _LIMITS:
+        try:
+            text = Path(name).read_text(encoding="ascii").strip()
+        except (OSError, ValueError):
+            continue
+        if text.isdigit():
+            total = min(total, int(text))
+    return total
 
 
 def share_cores() -> None:

@@ -13,6 +13,8 @@ from tag2mask.drawing.image import RgbImage, check_image
 from tag2mask.drawing.legend import legend_strip
 from tag2mask.drawing.palette import UNDECIDED_GREY, Palette, palette_colours
 
+_STRIP = 256
+
 
 def overlay(
     image: RgbImage,
@@ -51,14 +53,19 @@ def overlay(
     colours[IGNORE_INDEX] = UNDECIDED_GREY
     strength = np.full(256, alpha, np.float32)
     strength[BACKGROUND] = 0
-    weight = strength[mask]
     height, width = mask.shape
-    hatch = np.add.outer(np.arange(height), np.arange(width)) % 8 < 3
-    weight[(mask == IGNORE_INDEX) & ~hatch] *= 0.3
-    if outline:
-        weight[_borders(mask) & (mask != BACKGROUND)] = 1 if alpha else 0
-    mixed = image * (1 - weight[..., None]) + colours[mask] * weight[..., None]
-    drawn: RgbImage = np.round(mixed).astype(np.uint8)
+    borders = _borders(mask) if outline else None
+    drawn: RgbImage = np.empty(image.shape, np.uint8)
+    for top in range(0, height, _STRIP):  # a large image in floating point would take much memory
+        rows = slice(top, top + _STRIP)
+        part = mask[rows]
+        weight = strength[part]
+        hatch = np.add.outer(np.arange(top, top + len(part)), np.arange(width)) % 8 < 3
+        weight[(part == IGNORE_INDEX) & ~hatch] *= 0.3
+        if borders is not None:
+            weight[borders[rows] & (part != BACKGROUND)] = 1 if alpha else 0
+        mixed = image[rows] * (1 - weight[..., None]) + colours[part] * weight[..., None]
+        drawn[rows] = np.round(mixed)
     if not legend:
         return drawn
     if classes is None:

@@ -9,7 +9,6 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,10 +24,12 @@ from tag2mask.core.progress import progress_bar
 from tag2mask.core.record import ImageRecord
 from tag2mask.core.text import counted, printable
 from tag2mask.data.problem import Problem, log_problems
-from tag2mask.images.decode import Note, read_image
+from tag2mask.images.decode import Note, image_size, read_image
 from tag2mask.images.left_out import MARKER, is_written_mask
+from tag2mask.inference.memory import memory_bound
 from tag2mask.inference.review import ReviewTable
 from tag2mask.masks import mask_path, write_confidence, write_label_map, write_mask
+from tag2mask.method.memory import MemoryBound
 
 if TYPE_CHECKING:
     from tag2mask.inference.prediction import Prediction
@@ -38,6 +39,7 @@ ABOUT = "about.json"
 """File in a folder of masks that names the network and the settings they come from."""
 
 _AHEAD = 4  # images decoded in advance
+_AHEAD_SHARE = 0.1  # of the memory for images, that those in advance may take before the next one waits
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +56,8 @@ class FolderOptions:
         overwrite: replace masks that are there.
         strict: stop at the first unreadable image instead of skipping it.
         progress: show a progress bar.
+        max_memory: bytes that the process may take, as a number or such as "2GiB"; None: see
+            `tag2mask.inference.memory`.
     """
 
     out: Path
@@ -63,6 +67,7 @@ class FolderOptions:
     overwrite: bool = False
     strict: bool = False
     progress: bool = True
+    max_memory: int | str | None = None
 
     def __post_init__(self) -> None:
         if self.confidence_bits not in (8, 16):
@@ -128,13 +133,14 @@ def _write_all(
 ) -> None:
     """Segment images one after the other, and count what is written and what fails."""
     notes: list[Note] = []
+    bound = memory_bound(segmenter.backend, segmenter.config.prediction, options.max_memory)
     with progress_bar("masks", outcome.kept + len(todo), shown=options.progress) as advance:
         for _ in range(outcome.kept):
             advance()
         waiting: deque[ImageRecord] = deque()
 
         def images() -> Iterator[tuple[NDArray[np.uint8], ImageRecord]]:
-            for record, image in _read_ahead(todo, notes):
+            for record, image in _read_ahead(todo, notes, bound, len(segmenter.classes) + 1):
                 if isinstance(image, DataError):
                     if options.strict:
                         raise image
@@ -143,10 +149,11 @@ def _write_all(
                     continue
                 waiting.append(record)
                 yield image, record
+                del image  # a large one counts while the next is decoded
 
-        for prediction in segmenter.predict_many(images()):
-            record = waiting.popleft()
-            _write(record, prediction, options, review)
+        for prediction in segmenter.predict_many(images(), max_memory=options.max_memory):
+            _write(waiting.popleft(), prediction, options, review)
+            del prediction
             outcome.written += 1
             advance()
     if notes:
@@ -285,22 +292,50 @@ def _has_masks(folder: Path) -> bool:
 
 
 def _read_ahead(
-    records: Iterable[ImageRecord], notes: list[Note]
+    records: Iterable[ImageRecord], notes: list[Note], bound: MemoryBound, channels: int
 ) -> Iterator[tuple[ImageRecord, NDArray[np.uint8] | DataError]]:
-    """Decode images in a thread, a few ahead; of the unreadable ones the error. What is odd goes to `notes`."""
+    """Decode images in a thread, a few ahead; of the unreadable ones the error. What is odd goes to `notes`.
+
+    Ahead are only images that take a small part of `bound` together; a large one is decoded when it is asked for.
+    """
     remaining = iter(records)
+    pending: deque[tuple[ImageRecord, int, Future[NDArray[np.uint8]]]] = deque()
     with ThreadPoolExecutor(1) as pool:
-        pending: deque[tuple[ImageRecord, Future[NDArray[np.uint8]]]] = deque()
         while True:
-            for record in islice(remaining, _AHEAD - len(pending)):
-                pending.append((record, pool.submit(read_image, record.path, note=notes.append)))
+            while len(pending) < _AHEAD and sum(cost for _, cost, _ in pending) < bound.available * _AHEAD_SHARE:
+                record = next(remaining, None)
+                if record is None:
+                    break
+                cost, future = _submitted(record, notes, bound, channels, pool)
+                pending.append((record, cost, future))
+                if cost > bound.available * _AHEAD_SHARE:
+                    break
             if not pending:
                 return
-            record, future = pending.popleft()
+            record, _, future = pending.popleft()
             try:
-                yield record, future.result()
+                image = future.result()
             except DataError as error:
                 yield record, error
+                continue
+            del future
+            yield record, image
+            del image
+
+
+def _submitted(
+    record: ImageRecord, notes: list[Note], bound: MemoryBound, channels: int, pool: ThreadPoolExecutor
+) -> tuple[int, Future[NDArray[np.uint8]]]:
+    """The bytes that an image takes and the image to come; or an error, if it cannot be read or held."""
+    failed: Future[NDArray[np.uint8]] = Future()
+    try:
+        size = image_size(record.path)
+        bound.check(size, channels)
+    except DataError as error:
+        text = str(error)
+        failed.set_exception(error if str(record.path) in text else DataError(f"{printable(record.path)}: {text}"))
+        return 0, failed
+    return bound.next_cost(size), pool.submit(read_image, record.path, note=notes.append)
 
 
 def write_corrected(masks: Path, records: Iterable[ImageRecord], classes: Sequence[str]) -> int:

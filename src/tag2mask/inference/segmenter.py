@@ -1,14 +1,12 @@
 """A trained network: images in, masks out. What command line, studio, server and Ray workers use.
 
-One image's way, in the order of this file: `predict` takes it as an RGB array, `evidence` runs the network on it and
-combines the outputs, `finish` applies the dense CRF.
+`predict` takes an RGB array, `evidence` runs the network on it and combines the outputs, `finish` applies the CRF.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
 from os import PathLike
@@ -26,11 +24,13 @@ from tag2mask.core.record import ImageRecord
 from tag2mask.images.resize import scaled_size
 from tag2mask.inference.backends import Backend
 from tag2mask.inference.inputs import ImageInput, as_rgb
+from tag2mask.inference.memory import InWork, memory_bound
 from tag2mask.inference.prediction import Prediction
 from tag2mask.inference.views import run_views
 from tag2mask.method.class_scores import ClassScores, class_scores
 from tag2mask.method.evidence import Evidence, combine
-from tag2mask.method.tiling import segment
+from tag2mask.method.memory import MemoryBound
+from tag2mask.method.tiling import CRF_PIXELS, segment
 from tag2mask.method.uncertainty import with_missing
 
 if TYPE_CHECKING:
@@ -135,6 +135,7 @@ class Segmenter:
         *,
         unknown: Tags = None,
         settings: PredictionConfig | None = None,
+        max_memory: int | str | None = None,
     ) -> Prediction:
         """Segment one image.
 
@@ -143,44 +144,54 @@ class Segmenter:
             tags: names of the classes that are present; a text is one name; None: the network decides on all classes.
             unknown: beside `tags`, classes of which nothing is known: the network decides on these.
             settings: gate, scales, CRF, ...; None: those of the run.
+            max_memory: bytes that the process may take, such as "2GiB"; see `tag2mask.inference.memory`.
 
         Raises:
-            DataError: no image, or a name that the network does not know.
+            ConfigError: `max_memory` is no amount, or too small for any image.
+            DataError: no image, an unknown name, or an image that `max_memory` cannot hold.
         """
         settings = settings or self.config.prediction
+        bound = memory_bound(self.backend, settings, max_memory)
         pixels = as_rgb(image)
         present, open_classes = self._states(tags, unknown)
         evidence = self._evidence(pixels, present, open_classes, settings)
-        return self._finish(pixels, evidence, present, settings)
+        return self._finish(pixels, evidence, present, settings, bound=bound)
 
     def predict_many(
         self,
         images: Iterable[tuple[ImageInput, ImageRecord | Tags]],
         *,
         settings: PredictionConfig | None = None,
+        max_memory: int | str | None = None,
     ) -> Iterator[Prediction]:
-        """Segment many images in order; the dense CRF of one runs beside the network of the next.
+        """Segment many images in order; the dense CRF of one runs beside the network of the next, memory permitting.
 
         Args:
             images: pairs of an image and its tags: names, None, or an `ImageRecord` whose `tags` and `unknown` count.
             settings: None: those of the run.
+            max_memory: as in `predict`; None: half of this machine's memory, for how many images are in work at once.
 
         Raises:
-            DataError: as `predict`.
+            ConfigError, DataError: as `predict`.
         """
         settings = settings or self.config.prediction
+        bound = memory_bound(self.backend, settings, max_memory)
+        work: InWork[Prediction] = InWork(bound.available, self.threads)
         with ThreadPoolExecutor(self.threads) as pool:
-            pending: deque[Future[Prediction]] = deque()
             for image, tags in images:
                 pixels = as_rgb(image)
-                names = (tags.tags, tags.unknown) if isinstance(tags, ImageRecord) else (tags, None)
-                present, open_classes = self._states(*names)
+                del image
+                shape = (pixels.shape[0], pixels.shape[1])
+                given = (tags.tags, tags.unknown) if isinstance(tags, ImageRecord) else (tags, None)
+                present, open_classes = self._states(*given)
+                cost = bound.cost(shape, len(self.classes) + 1, CRF_PIXELS)
+                yield from work.beside(cost)
                 evidence = self._evidence(pixels, present, open_classes, settings)
-                pending.append(pool.submit(self._finish, pixels, evidence, present, settings, threads=1))
-                while len(pending) > self.threads:
-                    yield pending.popleft().result()
-            while pending:
-                yield pending.popleft().result()
+                future = pool.submit(self._finish, pixels, evidence, present, settings, threads=1, bound=bound)
+                work.add(cost, future)
+                del pixels, evidence, future
+                yield from work.beside(bound.next_cost(shape))
+            yield from work.rest()
 
     def predict_folder(
         self,
@@ -195,6 +206,7 @@ class Segmenter:
         overwrite: bool = False,
         strict: bool = False,
         progress: bool = True,
+        max_memory: int | str | None = None,
     ) -> Outcome:
         """Write a mask for every image of a folder or a dataset; the same call again does what is missing.
 
@@ -210,6 +222,7 @@ class Segmenter:
             overwrite: replace masks that are there.
             strict: stop at the first unreadable image instead of skipping it.
             progress: show a progress bar.
+            max_memory: as in `predict_many`; an image that cannot be held is a failure.
 
         Raises:
             ConfigError: `out` holds masks of another network and `overwrite` is off, a result would replace an image,
@@ -229,6 +242,7 @@ class Segmenter:
             overwrite=overwrite,
             strict=strict,
             progress=progress,
+            max_memory=max_memory,
         )
         found = find_images(images, tags, segmenter.classes, out=chosen.out, strict=strict)
         return write_masks(segmenter, found.records, chosen, failures=found.failures, problems=found.problems)
@@ -244,8 +258,7 @@ class Segmenter:
             deep: class maps and prior of the last features, also where the network has a contrast head.
 
         Returns:
-            Class maps, prior, background and class scores at the image's size, and the (K,) positions of the present
-            classes among all C.
+            Class maps, prior, background and class scores at the image's size, and (K,) positions of present classes.
         """
         pixels = as_rgb(image)
         shape = (pixels.shape[0], pixels.shape[1])
@@ -362,6 +375,7 @@ class Segmenter:
         settings: PredictionConfig,
         *,
         threads: int | None = None,
+        bound: MemoryBound | None = None,
     ) -> Prediction:
         side, seen = self._seen(image, settings)
         scale = max(image.shape[:2]) / side
@@ -373,6 +387,7 @@ class Segmenter:
             pixel_scale=scale,
             limited=bool(settings.tile),
             threads=threads or self.threads,
+            bound=bound,
         )
         uncertainty = with_missing(evidence.uncertainty, mask, present)
         return Prediction(mask, probs, evidence.tag_probs, self.classes, uncertainty, image)

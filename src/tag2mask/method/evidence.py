@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -89,15 +89,24 @@ def combine(
     scores = None
     if settings.prior_weight and config.training.supervision == "tags" and views[0].has_class_maps:
         size = scores_grid(seen, config.masks.stride, len(tag_probs))
-        scores = np.mean(
-            [class_scores(view, allowed, size, config.masks, config.paper).scores for view in views], axis=0
-        )
+        scores = _mean(class_scores(view, allowed, size, config.masks, config.paper).scores for view in views)
     per_view = [gated_probs(one, channels, plain=plain) for one in logits]
     between_heads = 0.0 if scores is None else disagreement(np.mean(per_view, axis=0), average_maps(scores, coarse))
     contradiction = tag_uncertainty(tag_probs, present, unknown)
     uncertainty = Uncertainty(between_heads, between_views(per_view), contradiction)
     mean_logits: Array = np.mean(logits, axis=0)
     return Evidence(channels, mean_logits, scores, settings.prior_weight, tag_probs, uncertainty, plain)
+
+
+def _mean(arrays: Iterable[Array]) -> Array:
+    """Mean of arrays of one shape, two of which are in memory at once."""
+    remaining = iter(arrays)
+    total, count = np.array(next(remaining)), 1
+    for one in remaining:
+        total += one
+        count += 1
+    total /= count
+    return total
 
 
 def scores_grid(seen: tuple[int, int], stride: int, classes: int) -> tuple[int, int]:

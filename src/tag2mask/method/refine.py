@@ -43,10 +43,9 @@ def refine_batch(
         return list(scores)
     kept = [np.flatnonzero(one.reshape(len(one), -1).any(axis=1)) for one in scores]
     busy = [index for index, channels in enumerate(kept) if len(channels) > 1]
-    refined = [np.array(one, dtype=np.float32) for one in scores]
     marginals = dense_crf_batch(
         [images[index] for index in busy],
-        [np.ascontiguousarray(scores[index][kept[index]]) for index in busy],
+        [_chosen(scores[index], kept[index]) for index in busy],
         threads=threads,
         iterations=crf.iterations,
         gaussian_weight=crf.gaussian_weight,
@@ -55,10 +54,19 @@ def refine_batch(
         bilateral_xy=crf.bilateral_xy * pixel_scale,
         bilateral_rgb=crf.bilateral_rgb,
     )
+    refined = list(scores)
     for index, marginal in zip(busy, marginals, strict=True):
-        refined[index][:] = 0
-        refined[index][kept[index]] = marginal
+        if len(marginal) == len(scores[index]):
+            refined[index] = marginal
+        else:
+            refined[index] = np.zeros(scores[index].shape, dtype=np.float32)
+            refined[index][kept[index]] = marginal
     return refined
+
+
+def _chosen(scores: Array, channels: NDArray[np.intp]) -> Array:
+    """Some channels, contiguous; the same array where that is all of them."""
+    return np.ascontiguousarray(scores if len(channels) == len(scores) else scores[channels], dtype=np.float32)
 
 
 def to_mask(marginals: Array, channels: NDArray[np.intp]) -> NDArray[np.uint8]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from tag2mask.config.schema import CrfConfig
 from tag2mask.method.evidence import Evidence
+from tag2mask.method.memory import MemoryBound
 from tag2mask.method.output import Array, NetworkOutput
 from tag2mask.method.refine import refine, to_mask
 from tag2mask.method.resize import resize_window
@@ -32,7 +33,8 @@ BLOCK_SIDE = 1024
 """Side in pixels of a block of the dense CRF, without its margin."""
 
 _MOST_VALUES = 32_000_000  # of the probabilities that are kept of one image: 128 MB
-_STRIP = 512
+_LARGE = 8_000_000  # values above which probabilities are made band by band
+_BAND = 2_000_000  # values of a band
 
 
 class Tile(NamedTuple):
@@ -162,20 +164,22 @@ def windowed_tag_logits(output: NetworkOutput, window: int) -> Array:
     return logits
 
 
-def crf_size(shape: tuple[int, int], seen: tuple[int, int]) -> tuple[int, int]:
+def crf_size(shape: tuple[int, int], seen: tuple[int, int], most: int | None = None) -> tuple[int, int]:
     """Size (H, W) at which the dense CRF works on an image.
 
     Args:
         shape: (H, W) of the image.
         seen: (H, W) at which the network sees it.
+        most: pixels; None: `CRF_PIXELS`.
 
     Returns:
-        `shape`, unless it has more than `CRF_PIXELS`: then about that many, but no side shorter than in `seen`.
+        `shape`, unless it has more than `most` pixels: then about that many, but no side shorter than in `seen`.
     """
+    most = CRF_PIXELS if most is None else most
     pixels = shape[0] * shape[1]
-    if pixels <= CRF_PIXELS:
+    if pixels <= most:
         return shape
-    factor = min(1.0, max((CRF_PIXELS / pixels) ** 0.5, seen[0] / shape[0], seen[1] / shape[1]))
+    factor = min(1.0, max((most / pixels) ** 0.5, seen[0] / shape[0], seen[1] / shape[1]))
     return max(1, round(shape[0] * factor)), max(1, round(shape[1] * factor))
 
 
@@ -201,6 +205,7 @@ def segment(
     pixel_scale: float,
     limited: bool = True,
     threads: int = 1,
+    bound: MemoryBound | None = None,
 ) -> tuple[NDArray[np.uint8], Array]:
     """From the evidence to the mask: the dense CRF at a size that fits, in blocks where the image is huge.
 
@@ -212,24 +217,66 @@ def segment(
         pixel_scale: pixels of `image` per pixel of the image as the network sees it.
         limited: False runs one CRF on the whole image at any size.
         threads: blocks worked on at once.
+        bound: of memory; None: the limits above alone.
 
     Returns:
-        Mask (H, W) uint8, and the marginals (C + 1, h, w) of all classes, (h, w) being (H, W) up to `CRF_PIXELS`.
+        Mask (H, W) uint8, and the marginals (C + 1, h, w) of all classes, (h, w) being (H, W) up to `CRF_PIXELS`; of
+        larger images, and where `bound` asks for it, a coarser grid of 32 million values at most.
+
+    Raises:
+        DataError: the image does not fit into `bound`.
     """
     shape = (image.shape[0], image.shape[1])
-    size = crf_size(shape, seen) if limited else shape
+    channels = len(evidence.channels)
+    most = CRF_PIXELS if bound is None else bound.crf_pixels(shape, channels, CRF_PIXELS)
+    size = crf_size(shape, seen, most) if limited else shape
     if size != shape:
         image = np.asarray(cv2.resize(image, size[::-1], interpolation=cv2.INTER_AREA), dtype=np.uint8)
         pixel_scale *= max(size) / max(shape)
-    if limited and size[0] * size[1] > 1.05 * CRF_PIXELS:
+    if limited and size[0] * size[1] > 1.05 * most:
+        threads = max(1, min(threads, round(most / (1.5 * BLOCK_SIDE) ** 2))) if most < CRF_PIXELS else threads
         mask, probs = _in_blocks(image, evidence, crf, pixel_scale=pixel_scale, threads=threads)
         if size != shape:
             mask = np.asarray(cv2.resize(mask, shape[::-1], interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
         return mask, probs
-    marginals = refine(image, evidence.probs(size), crf, pixel_scale=pixel_scale)
+    marginals = refine(image, _probs(evidence, size), crf, pixel_scale=pixel_scale)
+    mask = _mask_at(marginals, evidence.channels, shape)
+    return mask, _all_channels(marginals, evidence, size if size == shape else _kept(size, evidence))
+
+
+def _probs(evidence: Evidence, size: tuple[int, int]) -> Array:
+    """`evidence.probs(size)`, of a large image band by band: what is between them takes several times as much."""
+    channels = len(evidence.channels)
+    if channels * size[0] * size[1] <= _LARGE:
+        return evidence.probs(size)
+    probs = np.empty((channels, *size), dtype=np.float32)
+    for rows in _bands(size, channels):
+        probs[:, rows] = evidence.probs_window(size, rows, slice(0, size[1]))
+    return probs
+
+
+def _bands(size: tuple[int, int], channels: int) -> Iterator[slice]:
+    """Rows of a grid (H, W) of maps that are worked on together."""
+    step = max(1, _BAND // (channels * size[1]))
+    for top in range(0, size[0], step):
+        yield slice(top, min(top + step, size[0]))
+
+
+def _kept(size: tuple[int, int], evidence: Evidence) -> tuple[int, int]:
+    """Grid on which the marginals of a large image are kept."""
+    factor = min(1.0, (min(CRF_PIXELS, _MOST_VALUES // len(evidence.pixel_logits)) / (size[0] * size[1])) ** 0.5)
+    return max(1, round(size[0] * factor)), max(1, round(size[1] * factor))
+
+
+def _all_channels(marginals: Array, evidence: Evidence, size: tuple[int, int]) -> Array:
+    """Marginals (K + 1, h, w) of the allowed classes as (C + 1, *size) of all; others are 0."""
+    same = marginals.shape[1:] == size
+    if same and len(marginals) == len(evidence.pixel_logits):
+        return marginals
     probs = np.zeros((len(evidence.pixel_logits), *size), dtype=np.float32)
-    probs[evidence.channels] = marginals
-    return _mask_at(marginals, evidence.channels, shape), probs
+    for channel, one in zip(evidence.channels, marginals, strict=True):
+        probs[channel] = one if same else cv2.resize(one, size[::-1], interpolation=cv2.INTER_AREA)
+    return probs
 
 
 def _in_blocks(
@@ -237,11 +284,9 @@ def _in_blocks(
 ) -> tuple[NDArray[np.uint8], Array]:
     """Mask (H, W) and marginals (C + 1, h, w) by one dense CRF a block, with a margin around it."""
     size = (image.shape[0], image.shape[1])
-    classes = len(evidence.pixel_logits)
-    factor = min(1.0, (min(CRF_PIXELS, _MOST_VALUES // classes) / (size[0] * size[1])) ** 0.5)
-    kept = (max(1, round(size[0] * factor)), max(1, round(size[1] * factor)))
+    kept = _kept(size, evidence)
     mask = np.zeros(size, dtype=np.uint8)
-    probs = np.zeros((classes, *kept), dtype=np.float32)
+    probs = np.zeros((len(evidence.pixel_logits), *kept), dtype=np.float32)
     margin = round(2 * max(crf.bilateral_xy, crf.gaussian_xy) * pixel_scale) if crf.enabled else 0
 
     def work(block: Block) -> None:
@@ -269,7 +314,6 @@ def _mask_at(marginals: Array, channels: NDArray[np.intp], size: tuple[int, int]
     if marginals.shape[1:] == size:
         return to_mask(marginals, channels)
     mask = np.empty(size, dtype=np.uint8)
-    for top in range(0, size[0], _STRIP):
-        rows = slice(top, min(top + _STRIP, size[0]))
+    for rows in _bands(size, len(marginals)):
         mask[rows] = to_mask(resize_window(marginals, size, rows, slice(0, size[1])), channels)
     return mask

@@ -19,12 +19,15 @@ class Backend(Protocol):
         config: of the run that trained it.
         input_multiple: height and width of its input are multiples of this.
         has_contrast: whether it has a contrast head, which compares pixels with the median of their image.
+        own_bytes: memory of a process that has loaded it, with its libraries, before it has seen an image; a little
+            more than was measured.
     """
 
     classes: tuple[str, ...]
     config: Config
     input_multiple: int
     has_contrast: bool
+    own_bytes: int
 
     def run(self, images: NDArray[np.uint8], *, median: Array | None = None) -> list[NetworkOutput]:
         """Run the network.

@@ -15,6 +15,8 @@ from tag2mask.core.machine import usable_cores
 from tag2mask.method.output import Array, NetworkOutput
 from tag2mask.portable.onnx_metadata import CONTRAST_FEATURES, INPUT, MEDIAN, Metadata
 
+_LIBRARIES = 330 << 20  # bytes of a process with ONNX Runtime, NumPy, OpenCV and Numba
+
 
 class OnnxBackend:
     """A network in an ONNX file; see `Backend`.
@@ -23,8 +25,8 @@ class OnnxBackend:
         metadata: everything that its file says of itself.
     """
 
-    def __init__(self, session: Any, metadata: Metadata, digest: str):
-        """Take an open `onnxruntime.InferenceSession`; `load` is the usual way."""
+    def __init__(self, session: Any, metadata: Metadata, digest: str, *, size: int = 0):
+        """Take an open `onnxruntime.InferenceSession` of a file of `size` bytes; `load` is the usual way."""
         self.session = session
         self.metadata = metadata
         self.classes = metadata.classes
@@ -34,6 +36,7 @@ class OnnxBackend:
         self._names = [output.name for output in session.get_outputs()]
         self._takes_median = MEDIAN in {one.name for one in session.get_inputs()}
         self.has_contrast = "contrast_prior" in self._names
+        self.own_bytes = _LIBRARIES + 3 * size
 
     @classmethod
     def load(cls, path: Path, *, threads: int | None = None) -> OnnxBackend:
@@ -63,7 +66,7 @@ class OnnxBackend:
             reason = str(error).splitlines()[0][:200]
             raise WeightsError(f"{path}: ONNX Runtime cannot load it ({reason}); export the network again") from None
         metadata = Metadata.from_properties(session.get_modelmeta().custom_metadata_map, source=str(path))
-        return cls(session, metadata, hashlib.sha256(content).hexdigest())
+        return cls(session, metadata, hashlib.sha256(content).hexdigest(), size=len(content))
 
     def run(self, images: NDArray[np.uint8], *, median: Array | None = None) -> list[NetworkOutput]:
         """Run the network on images (B, H, W, 3) uint8 RGB; see `Backend.run`."""

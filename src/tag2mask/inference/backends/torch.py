@@ -18,6 +18,8 @@ from tag2mask.models.inputs import network_input
 from tag2mask.models.network import Recognition, TagSegmenter
 from tag2mask.models.precision import autocast
 
+_LIBRARIES = {"cpu": 600 << 20, "cuda": 1050 << 20}  # bytes of a process with PyTorch, by its build
+
 
 class TorchBackend:
     """A network on PyTorch; see `Backend`.
@@ -37,6 +39,8 @@ class TorchBackend:
         self.device = choose_device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.has_contrast = network.contrast is not None
+        weights = sum(one.numel() * one.element_size() for one in network.parameters())
+        self.own_bytes = _LIBRARIES["cpu" if torch.version.cuda is None else "cuda"] + 2 * weights
 
     @torch.no_grad()
     def run(self, images: NDArray[np.uint8], *, median: Array | None = None) -> list[NetworkOutput]:
