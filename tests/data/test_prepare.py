@@ -32,6 +32,15 @@ def test_the_split_train_is_chosen(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert len(prepare_for_training(loaded(tmp_path, "a a val val", split="val"))) == 2
 
 
+@pytest.mark.parametrize("word", ["Train", "TRAINING", "seg_train", "train_set"])
+def test_the_split_train_in_other_words(tmp_path: Path, word: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, "tag2mask")
+    dataset = prepare_for_training(loaded(tmp_path, f"{word} {word} Test val"))
+    assert [record.name for record in dataset.records] == ["0.png", "1.png"]
+    assert f"training on '{word}'" in caplog.text
+    assert len(loaded(tmp_path, f"{word} {word} Test val", split="train")) == 2
+
+
 def test_limit_counts_images_that_can_be_decoded(tmp_path: Path) -> None:
     dataset = loaded(tmp_path, "train train train train")
     (tmp_path / "images" / "1.png").write_bytes((tmp_path / "images" / "1.png").read_bytes()[:-60])

@@ -19,7 +19,7 @@ from tag2mask.config.load import load_config
 from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.files import atomic_path, make_folder, write_text
-from tag2mask.data import UNPACKED, Dataset, log_problems
+from tag2mask.data import UNPACKED, Dataset, log_problems, training_split
 from tag2mask.drawing import overlay, sheet
 from tag2mask.evaluation import evaluate_dataset
 from tag2mask.evaluation.consensus import Consensus
@@ -157,8 +157,7 @@ def _training_dataset(ablation: Ablation, out: Path) -> Dataset:
     dataset = Dataset.load(
         source.images, source.tags, masks=source.masks, classes=ablation.classes, unpack=out / UNPACKED, verify=True
     )
-    if "train" in dataset.splits():  # chosen here, since `limit` counts within it
-        dataset = dataset.subset(split="train")
+    dataset = training_split(dataset)  # chosen here, since `limit` counts within it
     return dataset if ablation.limit is None else dataset.subset(first=ablation.limit)
 
 

@@ -140,7 +140,7 @@ def _load(
     strict: bool,
 ) -> Dataset:
     """The dataset to train on; with `limit` the first so many of the images that can be decoded."""
-    from tag2mask.data import UNPACKED, Dataset
+    from tag2mask.data import UNPACKED, Dataset, training_split
 
     dataset = Dataset.load(
         images,
@@ -156,9 +156,7 @@ def _load(
     )
     if limit is None:
         return dataset
-    if "train" in dataset.splits():  # chosen here, since `limit` counts within it
-        dataset = dataset.subset(split="train")
-    return dataset.subset(first=limit)
+    return training_split(dataset).subset(first=limit)  # chosen here, since `limit` counts within it
 
 
 def _interrupted(out: Path) -> Interrupted:
@@ -173,14 +171,14 @@ def _interrupted(out: Path) -> Interrupted:
 
 def _skipped(dataset: Dataset, out: Path, *, with_masks: bool) -> int:
     """How many images training left out, or made no mask of."""
+    from tag2mask.data import training_split
     from tag2mask.models.checkpoint import RunFolder
 
     run = RunFolder(out)
     if with_masks:
         return int(json.loads(run.result.read_text(encoding="utf-8"))["skipped"])
     trained = type(dataset).from_dict(json.loads(run.collection.read_text(encoding="utf-8")))
-    wanted = dataset.subset(split="train") if "train" in dataset.splits() else dataset
-    return dataset.skipped + len(wanted) - len(trained)
+    return dataset.skipped + len(training_split(dataset)) - len(trained)
 
 
 @app.command()

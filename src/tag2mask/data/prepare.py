@@ -14,6 +14,14 @@ from tag2mask.data.readers.layout_words import same_split
 _LOG = logging.getLogger(__name__)
 
 
+def training_split(dataset: Dataset) -> Dataset:
+    """The split that is trained on: `train`, also written `Train` or `training`; without one, the whole dataset."""
+    named = {split for split in dataset.splits() if same_split(split, "train")}
+    if not named:
+        return dataset
+    return dataset.subset([k for k, record in enumerate(dataset.records) if record.split in named])
+
+
 def prepare_for_training(
     dataset: Dataset, *, limit: int | None = None, strict: bool = False, verify: bool = True
 ) -> Dataset:
@@ -33,14 +41,10 @@ def prepare_for_training(
     Raises:
         DataError: nothing can be decoded, a class has fewer than two images, or `strict=True` and something is wrong.
     """
-    named = [split for split in dataset.splits() if same_split(split, "train")]
-    if named:
-        whole = dataset
-        dataset = dataset.subset([k for k, record in enumerate(whole.records) if record.split in named])
-        if len(dataset) < len(whole):
-            _LOG.info(
-                "this dataset has splits; training on %s (`split` chooses another)", " and ".join(map(repr, named))
-            )
+    whole, dataset = dataset, training_split(dataset)
+    if len(dataset) < len(whole):
+        named = " and ".join(map(repr, dataset.splits()))
+        _LOG.info("this dataset has splits; training on %s (`split` chooses another)", named)
     if verify:
         dataset = decodable(dataset, strict=strict)
     if limit is not None:
