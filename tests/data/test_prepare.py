@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -35,7 +36,9 @@ def test_the_split_train_is_chosen(tmp_path: Path, caplog: pytest.LogCaptureFixt
 @pytest.mark.parametrize("word", ["Train", "TRAINING", "seg_train", "train_set"])
 def test_the_split_train_in_other_words(tmp_path: Path, word: str, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "tag2mask")
-    dataset = prepare_for_training(loaded(tmp_path, f"{word} {word} Test val"))
+    read = loaded(tmp_path, "train train Test val")
+    spelt = [replace(one, split=word if one.split == "train" else one.split) for one in read.records]
+    dataset = prepare_for_training(replace(read, records=tuple(spelt)))
     assert [record.name for record in dataset.records] == ["0.png", "1.png"]
     assert f"training on '{word}'" in caplog.text
     assert len(loaded(tmp_path, f"{word} {word} Test val", split="train")) == 2

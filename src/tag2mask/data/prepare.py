@@ -27,7 +27,8 @@ def prepare_for_training(
 ) -> Dataset:
     """Choose what is trained on, decode every image of it once, and log what was wrong with it.
 
-    Of a dataset with several splits, one of them `train` (or `Train`, `training`), that split is kept; a dataset of one split stays whole.
+    Of a dataset with several splits, one of them `train` (or `Train`, `training`), that split is kept; a dataset of one
+    split stays whole.
 
     Args:
         dataset: what was loaded.
