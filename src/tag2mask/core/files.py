@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import socket
 import tempfile
 import time
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tag2mask.core.errors import DataError
@@ -49,9 +50,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
         DataError: the folder cannot be written to, or the disk is full.
     """
     make_folder(path.parent)
-    prefix = f".{path.stem[:40]}.{_host()}-{os.getpid()}-"
     try:
-        handle, name = tempfile.mkstemp(prefix=prefix, suffix=f".tmp{path.suffix}", dir=path.parent)
+        handle, name = tempfile.mkstemp(prefix=_prefix(path), suffix=f".tmp{path.suffix}", dir=path.parent)
         os.close(handle)
         Path(name).chmod(0o666 & ~_umask())
     except OSError as error:
@@ -64,6 +64,24 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise _not_written(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def temporary_folder(path: Path) -> Iterator[Path]:
+    """Give a new folder beside `path`, removed at the end; what a killed process leaves, `sweep_beside` removes.
+
+    Raises:
+        DataError: it cannot be created.
+    """
+    make_folder(path.parent)
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=_prefix(path), suffix=".tmp", dir=path.parent))
+    except OSError as error:
+        raise _not_written(path, error) from error
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -102,6 +120,35 @@ def sweep_temporary(folder: Path) -> int:
     return removed
 
 
+def sweep_beside(path: Path, *, previous: str) -> int:
+    """Remove what killed processes have left while they wrote the file or folder `path`.
+
+    Args:
+        path: the file or folder.
+        previous: name, in such a temporary folder, of what `path` was before: it is put back where `path` is missing.
+
+    Returns:
+        How many were removed.
+    """
+    removed = 0
+    start = f".{path.stem[:40]}."
+    for entry in list(path.parent.iterdir()) if path.parent.is_dir() else []:
+        found = _TEMPORARY.fullmatch(entry.name)
+        if found is None or not entry.name.startswith(start):
+            continue
+        with suppress(OSError):  # gone already, or not ours to remove
+            if not _is_left_over(found, entry):
+                continue
+            if entry.is_dir():
+                if (entry / previous).exists() and not path.exists():
+                    (entry / previous).replace(path)
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+            removed += 1
+    return removed
+
+
 def is_running(pid: int) -> bool:
     """Whether a process of this machine runs; True where that cannot be found out."""
     if os.name == "nt":  # signal 0 is not a test there
@@ -120,6 +167,11 @@ def _is_left_over(found: re.Match[str], path: Path) -> bool:
         return True
     known = found["host"] == _host() and os.name != "nt"
     return not known and time.time() - path.stat().st_mtime > _KEPT_SECONDS
+
+
+def _prefix(path: Path) -> str:
+    """Beginning of the temporary names beside a path."""
+    return f".{path.stem[:40]}.{_host()}-{os.getpid()}-"
 
 
 def _host() -> str:

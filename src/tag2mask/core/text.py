@@ -21,8 +21,8 @@ def printable(text: object, *, keep: str = "") -> str:
         text: turned into a `str`.
         keep: control characters that stay, such as the line breaks of a message.
 
-    >>> printable("a\nb.jpg"), printable("\x1b[31mred.jpg"), printable("d\u00e9j\u00e0 vu.jpg")
-    ('a\\nb.jpg', '\\x1b[31mred.jpg', 'd\u00e9j\u00e0 vu.jpg')
+    >>> printable("a\nb.jpg"), printable("\x1b[31mred.jpg"), printable("déjà vu.jpg")
+    ('a\\nb.jpg', '\\x1b[31mred.jpg', 'déjà vu.jpg')
     """
     text = str(text)
     if text.isprintable():

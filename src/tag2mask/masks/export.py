@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 
 from tag2mask.core.constants import IGNORE_INDEX
 from tag2mask.core.errors import ConfigError, DataError
-from tag2mask.core.files import atomic_path, make_folder, write_text
+from tag2mask.core.files import atomic_path, make_folder, sweep_beside, write_text
 from tag2mask.core.outcome import Outcome
 from tag2mask.core.progress import progress_bar
 from tag2mask.core.record import ImageRecord
+from tag2mask.core.text import counted
 from tag2mask.images.decode import image_size
 from tag2mask.masks.formats.coco import CocoJson
-from tag2mask.masks.formats.containers import check_free, container
+from tag2mask.masks.formats.containers import PREVIOUS, check_free, container
 from tag2mask.masks.formats.cvat import CvatXml, cvat_labels
 from tag2mask.masks.formats.label_studio import LabelStudioJson, labelling_interface
 from tag2mask.masks.formats.options import ExportOptions, Writer, stem_of
@@ -80,6 +81,7 @@ def export_records(
     """
     out = Path(out)
     options = _options(classes, to, polygons, tolerance, image_url)
+    sweep_beside(out, previous=PREVIOUS)
     labels = _check_out(out, to, overwrite=overwrite)
     outcome = Outcome(out)
     total = len(records) if isinstance(records, Sized) else 0
@@ -93,7 +95,7 @@ def export_records(
         write_text(labels, cvat_labels(options.classes) if to == "cvat" else labelling_interface(options))
         outcome.notes.append(f"labels for the tool in {labels}")
     if undecided and to != "voc":
-        outcome.notes.append(f"undecided pixels (255) of {undecided} masks have no label in this format")
+        outcome.notes.append(f"undecided pixels (255) of {counted(undecided, 'masks')} have no label in this format")
     return outcome
 
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from tag2mask.core.errors import ConfigError, DataError
-from tag2mask.core.files import atomic_path, make_folder
+from tag2mask.core.files import atomic_path, temporary_folder
+
+PREVIOUS = "before"
+"""Name of the output as it was, in the temporary folder, while it is replaced."""
 
 Write = Callable[[str, bytes], None]
 """Writes one file: name relative to the output, with / between parts, and its content."""
@@ -73,31 +74,24 @@ def _archive(out: Path) -> Iterator[Write]:
 
 @contextmanager
 def _folder(out: Path) -> Iterator[Write]:
-    make_folder(out.parent)
-    try:
-        temporary = Path(tempfile.mkdtemp(prefix=f".{out.name[:40]}.", suffix=".tmp", dir=out.parent))
-        root = temporary / "new"
-        root.mkdir()
-    except OSError as error:
-        raise DataError(f"{out}: cannot write here ({error.strerror}); check space and permissions") from error
+    with temporary_folder(out) as temporary:
+        root, before = temporary / "new", temporary / PREVIOUS
 
-    def write(name: str, content: bytes) -> None:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        def write(name: str, content: bytes) -> None:
+            path = root / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
 
-    try:
-        yield write
-        before = temporary / "before"
-        if out.is_dir():
-            out.replace(before)
         try:
-            root.replace(out)
-        except BaseException:
-            if before.is_dir():
-                before.replace(out)
-            raise
-    except OSError as error:
-        raise DataError(f"{out}: writing failed ({error.strerror}); check space and permissions") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
+            root.mkdir()
+            yield write
+            if out.is_dir():
+                out.replace(before)
+            try:
+                root.replace(out)
+            except BaseException:
+                if before.is_dir():
+                    before.replace(out)
+                raise
+        except OSError as error:
+            raise DataError(f"{out}: writing failed ({error.strerror}); check space and permissions") from error
