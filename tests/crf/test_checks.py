@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -48,8 +49,16 @@ def test_one_bad_value_at_any_pixel(bad: float, index: tuple[int, int, int]) -> 
     ],
 )
 def test_wrong_arrays(image: Any, probs: Any, message: str) -> None:
-    with pytest.raises(DataError, match=message):
+    with pytest.raises(DataError, match=message) as error:
         dense_crf(image, probs)
+    assert isinstance(error.value, ValueError)
+
+
+@pytest.mark.parametrize("number", [4.0, np.float32(4), np.int64(4), np.array(4), np.array(4.0), torch.tensor(4)])
+def test_numbers_of_any_kind(number: Any) -> None:
+    expected = dense_crf(IMAGE, PROBS, iterations=4, bilateral_xy=4, bilateral_weight=4)
+    given = dense_crf(IMAGE, PROBS, iterations=number, bilateral_xy=number, bilateral_weight=number)
+    np.testing.assert_array_equal(given, expected)
 
 
 @pytest.mark.parametrize(
@@ -67,13 +76,14 @@ def test_wrong_arrays(image: Any, probs: Any, message: str) -> None:
 )
 def test_wrong_parameters(name: str, values: list[Any]) -> None:
     for value in values:
-        with pytest.raises(ConfigError, match=f"`{name}`"):
+        with pytest.raises(ConfigError, match=f"`{name}`") as error:
             dense_crf(IMAGE, PROBS, **{name: value})
+        assert isinstance(error.value, ValueError)
 
 
 def test_standard_deviations_too_small_for_the_lattice() -> None:
     with pytest.raises(ConfigError, match="too small for an image"):
-        dense_crf(IMAGE, PROBS, bilateral_xy=1e-4, bilateral_rgb=1e-4)
+        Lattice(IMAGE, bilateral_xy=1e-4, bilateral_rgb=1e-4)
     with pytest.raises(ConfigError, match="bilateral_rgb"):
         Lattice(IMAGE, bilateral_rgb=0)
 

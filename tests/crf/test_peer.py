@@ -98,6 +98,52 @@ def test_drop_in_gives_the_same_numbers(terms: Any, kernel: int, normalization: 
     assert np.abs(whole - np.exp(-ENERGIES)).max() > 0.01, "the terms must do something for this to be a test"
 
 
+@pytest.mark.parametrize("srgb", [0.1, 0.02, 0.01, 1e-3])
+def test_small_deviations_of_colour_give_the_same_numbers(srgb: float) -> None:
+    """Too small for the keys of the optimised lattice."""
+    results = []
+    for module in (peer, densecrf):
+        crf = module.DenseCRF2D(WIDTH, HEIGHT, CLASSES)
+        crf.setUnaryEnergy(ENERGIES)
+        crf.addPairwiseGaussian(sxy=3, compat=3)
+        crf.addPairwiseBilateral(sxy=50, srgb=srgb, rgbim=IMAGE, compat=5)
+        results.append(np.array(crf.inference(5)))
+    np.testing.assert_allclose(results[1], results[0], atol=1e-4)
+    mine = dense_crf(IMAGE, np.exp(-ENERGIES).reshape(CLASSES, HEIGHT, WIDTH), iterations=5, bilateral_rgb=srgb)
+    np.testing.assert_allclose(mine.reshape(CLASSES, -1), results[0], atol=1e-4)
+
+
+def test_infinite_energies_give_the_same_numbers() -> None:
+    energies = ENERGIES.copy()
+    energies[0, ::3] = energies[-1, 1::3] = energies[:-1, 5] = np.inf
+    results = []
+    for module in (peer, densecrf):
+        crf = module.DenseCRF2D(WIDTH, HEIGHT, CLASSES)
+        crf.setUnaryEnergy(energies)
+        crf.addPairwiseGaussian(sxy=3, compat=3)
+        crf.addPairwiseBilateral(sxy=50, srgb=10, rgbim=IMAGE, compat=5)
+        q, first, second = crf.startInference()
+        for _ in range(3):
+            crf.stepInference(q, first, second)
+        results.append((np.array(crf.inference(5)), np.array(q)))
+    for ours, theirs in zip(results[1], results[0], strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_the_example_of_one_channel_gives_the_same_numbers() -> None:
+    """`schan=(0.01,)` and an image of one channel in [0, 1], as in pydensecrf's own example."""
+    image = (IMAGE[..., :1] / 255).astype(np.float32)
+    results = []
+    for module in (peer, densecrf):
+        crf = module.DenseCRF2D(WIDTH, HEIGHT, CLASSES)
+        crf.setUnaryEnergy(ENERGIES)
+        crf.addPairwiseEnergy(utils.create_pairwise_bilateral((10, 10), (0.01,), image, chdim=2), compat=10)
+        results.append(np.array(crf.inference(5)))
+    assert (results[1].argmax(axis=0) == results[0].argmax(axis=0)).mean() > 0.999
+    # In single precision, as pydensecrf embeds points, a coordinate of 100 deviations is off by 1e-5.
+    assert np.abs(results[1] - results[0]).mean() < 1e-3
+
+
 def test_drop_in_for_any_points() -> None:
     points = np.random.default_rng(1).normal(0, 2, (3, 200)).astype(np.float32)
     energies = -np.log(noisy_probs((1, 200), 3, 0)).reshape(3, -1)

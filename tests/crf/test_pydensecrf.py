@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 import tag2mask.crf.pydensecrf.densecrf as dcrf
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.crf import dense_crf
+from tag2mask.crf.errors import ArrayError, ParameterError, TooFineError
 from tag2mask.crf.pydensecrf import utils
 from tag2mask.crf.pydensecrf.utils import unary_from_labels, unary_from_softmax
 from tests.crf.simple import noisy_probs, smooth_probs, textured
@@ -117,14 +120,132 @@ def test_unary_from_labels_by_hand() -> None:
     np.testing.assert_allclose(out, expected, rtol=1e-6)
 
 
+def impossible(energies: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A few classes made impossible at many points, the last of them among these."""
+    energies = energies.copy()
+    energies[0, ::3] = energies[-1, 1::3] = energies[:-1, 5] = np.inf
+    return energies
+
+
+@pytest.mark.parametrize("weights", [(3, 5), (50, 500)])
+def test_impossible_classes_stay_impossible(weights: tuple[float, float]) -> None:
+    """`inference` runs on the optimised kernels, `stepInference` on the general lattice."""
+    energies = impossible(unary_from_softmax(PROBS))
+    crf = crf_for(energies)
+    crf.addPairwiseGaussian(3, weights[0])
+    crf.addPairwiseBilateral(20, 10, IMAGE, weights[1])
+    marginals = crf.inference(5)
+    assert (marginals[np.isinf(energies)] == 0).all()
+    np.testing.assert_allclose(marginals.sum(axis=0), 1, atol=1e-5)
+    assert marginals[-1, 5] == 1
+    q, first, second = crf.startInference()
+    for _ in range(5):
+        crf.stepInference(q, first, second)
+    np.testing.assert_allclose(marginals, q, atol=2e-4)
+    assert np.isfinite(crf.klDivergence(q))
+
+
+def test_unclipped_zeros_of_a_softmax() -> None:
+    """-log 0, as `unary_from_softmax(probs, clip=None)` gives it."""
+    probs = np.where(PROBS.max(axis=0) == PROBS, np.float32(1), np.float32(0))
+    energies = unary_from_softmax(probs, clip=None)
+    assert np.isinf(energies).any()
+    crf = crf_for(energies)
+    crf.addPairwiseGaussian(3, 3)
+    np.testing.assert_array_equal(crf.inference(3).reshape(probs.shape), probs)
+    clipped = dense_crf(IMAGE, probs)
+    assert np.isfinite(clipped).all()
+
+
+def test_a_point_without_any_possible_class_has_no_information(caplog: pytest.LogCaptureFixture) -> None:
+    energies = unary_from_softmax(PROBS)
+    energies[:, 7] = np.inf
+    crf = crf_for(energies)
+    assert "infinite energy at 1 of 1073 points" in caplog.text
+    np.testing.assert_allclose(crf.inference(0)[:, 7], 1 / CLASSES, rtol=1e-6)
+    energies[:, 7] = 0
+    uniform = crf_for(energies)
+    for one in (crf, uniform):
+        one.addPairwiseBilateral(20, 10, IMAGE, 5)
+    np.testing.assert_array_equal(crf.inference(5), uniform.inference(5))
+
+
+@pytest.mark.parametrize("number", [5.0, np.float64(5), np.int32(5), np.array(5), torch.tensor(5), torch.tensor(5.0)])
+def test_sizes_of_any_kind(number: Any) -> None:
+    crf = dcrf.DenseCRF2D(number, number, number)
+    crf.setUnaryEnergy(np.zeros((5, 25), np.float32))
+    crf.addPairwiseGaussian(sxy=number, compat=number)
+    assert crf.inference(number).shape == (5, 25)
+    assert isinstance(dcrf.DenseCRF(number, number), dcrf.DenseCRF)
+    for wrong in (5.5, True, "5", None, np.nan, torch.tensor([5, 5])):
+        with pytest.raises(ConfigError, match="`w` must be a whole number"):
+            dcrf.DenseCRF2D(wrong, 5, 5)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("srgb", [0.1, 0.01, 1e-3, 1e-6, 1e-30])
+def test_a_small_srgb_separates_all_colours(srgb: float) -> None:
+    """An image of four colours is four images then: what one holds has no effect on another."""
+    flat = (IMAGE // 64 * 64).astype(np.uint8)
+    flat[..., 1:] = 0
+    energies = unary_from_softmax(PROBS)
+    other = np.where(flat.reshape(-1, 3)[:, 0] == 128, energies[::-1], energies)
+    results = []
+    for each in (energies, other):
+        crf = crf_for(each)
+        crf.addPairwiseBilateral(20, srgb, flat, 5)
+        results.append(crf.inference(5))
+    elsewhere = flat.reshape(-1, 3)[:, 0] != 128
+    assert not np.allclose(results[0][:, ~elsewhere], results[1][:, ~elsewhere])
+    np.testing.assert_allclose(results[0][:, elsewhere], results[1][:, elsewhere], atol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+def test_dense_crf_with_a_small_deviation_of_colour(scale: float) -> None:
+    """No refusal: the general lattice takes over, and from one to the other nothing jumps."""
+    probs = np.concatenate([PROBS, np.zeros_like(PROBS[:1])])
+    tiny = [dense_crf(IMAGE, probs, bilateral_rgb=rgb, scale=scale, prune=0.001) for rgb in (0.5, 0.02)]
+    assert tiny[1].shape == probs.shape
+    np.testing.assert_allclose(tiny[1].sum(axis=0), 1, atol=1e-4)
+    assert (tiny[1][-1] == 0).all(), "the class that is pruned"
+    assert (np.abs(tiny[1] - tiny[0]).max(axis=0) < 0.05).mean() > 0.99
+
+
+def test_features_beyond_32_bits() -> None:
+    """Two clusters of points 10**10 standard deviations apart do not see each other; inside, the filter is the same."""
+    points = np.random.default_rng(0).normal(0, 1, (2, 40)).astype(np.float32)
+    energies = -np.log(noisy_probs((1, 80), 3, 0)).reshape(3, -1)
+    results = []
+    for offset in (100.0, 1e10):
+        x = np.concatenate([points[0], np.full(40, offset, np.float32)])
+        y = np.concatenate([points[1], points[1]])
+        crf = dcrf.DenseCRF(80, 3)
+        crf.setUnaryEnergy(energies)
+        crf.addPairwiseEnergy(np.stack([x, y]), 3)
+        results.append(crf.inference(5))
+    np.testing.assert_allclose(results[0][:, :40], results[1][:, :40], atol=1e-6)
+    with pytest.raises(DataError, match="standard deviations"):
+        crf.addPairwiseEnergy(np.full((2, 80), 1e20, np.float32), 1)
+        crf.inference(1)
+
+
+def test_errors_are_value_errors_too() -> None:
+    for error in (ArrayError, ParameterError, TooFineError):
+        assert issubclass(error, ValueError)
+    assert issubclass(ArrayError, DataError)
+    assert issubclass(ParameterError, ConfigError)
+    with pytest.raises(ValueError, match="gt_prob"):
+        unary_from_labels(np.array([1]), 2, 1.0)
+
+
 def test_errors_name_the_argument() -> None:
     crf = dcrf.DenseCRF2D(WIDTH, HEIGHT, CLASSES)
     with pytest.raises(DataError, match="setUnaryEnergy first"):
         crf.inference(1)
     with pytest.raises(DataError, match=r"shape \(5, 1073\)"):
         crf.setUnaryEnergy(PROBS)
-    with pytest.raises(DataError, match="NaN or infinite"):
-        crf.setUnaryEnergy(np.full((CLASSES, HEIGHT * WIDTH), np.inf, np.float32))
+    for value in (np.nan, -np.inf):
+        with pytest.raises(DataError, match="NaN or -infinity"):
+            crf.setUnaryEnergy(np.full((CLASSES, HEIGHT * WIDTH), value, np.float32))
     with pytest.raises(DataError, match="37 wide"):
         crf.addPairwiseBilateral(3, 3, np.zeros((WIDTH, HEIGHT, 3), np.uint8), 1)
     with pytest.raises(DataError, match="uint8"):
@@ -141,6 +262,8 @@ def test_errors_name_the_argument() -> None:
         crf.addPairwiseGaussian(0, 1)
     with pytest.raises(ConfigError, match="srgb"):
         crf.addPairwiseBilateral(3, (1, 2), IMAGE, 1)
+    with pytest.raises(ConfigError, match="sxy"):
+        crf.addPairwiseGaussian("wide", 1)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="normalization"):
         crf.addPairwiseGaussian(3, 1, dcrf.DIAG_KERNEL, 9)
     with pytest.raises(ConfigError, match="kernel"):

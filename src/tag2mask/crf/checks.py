@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.crf.errors import ArrayError, ParameterError
 
 _MOST_PIXELS = 2**31 // 6 - 1
 _SUM_TOLERANCE = 0.02
@@ -18,16 +19,16 @@ def checked_image(image: Any) -> NDArray[np.uint8]:
     """Check an image, and return it as a contiguous array uint8 (H, W, 3).
 
     Raises:
-        DataError: not a uint8 array of shape (H, W, 3), empty, or too large.
+        ArrayError: not a uint8 array of shape (H, W, 3), empty, or too large.
     """
     if not isinstance(image, np.ndarray) or image.ndim != 3 or image.shape[2] != 3:
-        raise DataError(f"`image` must be an array of shape (H, W, 3), RGB, not {_describe(image)}")
+        raise ArrayError(f"`image` must be an array of shape (H, W, 3), RGB, not {_describe(image)}")
     if image.dtype != np.uint8:
-        raise DataError(f"`image` must be uint8 with values 0..255, not {_describe(image)}; convert it")
+        raise ArrayError(f"`image` must be uint8 with values 0..255, not {_describe(image)}; convert it")
     if image.size == 0:
-        raise DataError(f"`image` is empty: {_describe(image)}")
+        raise ArrayError(f"`image` is empty: {_describe(image)}")
     if image.shape[0] * image.shape[1] > _MOST_PIXELS:
-        raise DataError(f"`image` has more than {_MOST_PIXELS} pixels: {_describe(image)}; resize it")
+        raise ArrayError(f"`image` has more than {_MOST_PIXELS} pixels: {_describe(image)}; resize it")
     return np.ascontiguousarray(image)
 
 
@@ -37,16 +38,16 @@ def checked_probs(probs: Any, shape: tuple[int, int]) -> NDArray[np.float32]:
     `check_values` checks the values.
 
     Raises:
-        DataError: not a float array of shape (K, H, W) for an image of `shape` (H, W).
+        ArrayError: not a float array of shape (K, H, W) for an image of `shape` (H, W).
     """
     if not isinstance(probs, np.ndarray) or probs.ndim != 3:
-        raise DataError(f"`probs` must be an array of shape (K, H, W), not {_describe(probs)}")
+        raise ArrayError(f"`probs` must be an array of shape (K, H, W), not {_describe(probs)}")
     if probs.dtype.kind != "f":
-        raise DataError(f"`probs` must be float32 between 0 and 1, not {_describe(probs)}; convert it")
+        raise ArrayError(f"`probs` must be float32 between 0 and 1, not {_describe(probs)}; convert it")
     if probs.shape[0] == 0:
-        raise DataError(f"`probs` has no classes: {_describe(probs)}")
+        raise ArrayError(f"`probs` has no classes: {_describe(probs)}")
     if probs.shape[1:] != shape:
-        raise DataError(
+        raise ArrayError(
             f"`probs` has shape {probs.shape} but the image is {shape[0]} high and {shape[1]} wide; "
             "expected (K, H, W) with the image's height and width"
         )
@@ -57,14 +58,14 @@ def check_values(finite: bool, low: float, high: float, worst_sum: float) -> Non
     """Check the values of probabilities from the statistics that `layout.inspect` returns.
 
     Raises:
-        DataError: a value is NaN, infinite, negative or above 1, or the sum over the classes is not 1.
+        ArrayError: a value is NaN, infinite, negative or above 1, or the sum over the classes is not 1.
     """
     if not finite:
-        raise DataError("`probs` holds NaN or infinite values; find where they arise, the CRF cannot repair them")
+        raise ArrayError("`probs` holds NaN or infinite values; find where they arise, the CRF cannot repair them")
     if low < 0 or high > 1 + _SUM_TOLERANCE:
-        raise DataError(f"`probs` must lie between 0 and 1, but runs from {low:.4g} to {high:.4g}; apply softmax")
+        raise ArrayError(f"`probs` must lie between 0 and 1, but runs from {low:.4g} to {high:.4g}; apply softmax")
     if worst_sum > _SUM_TOLERANCE:
-        raise DataError(
+        raise ArrayError(
             f"`probs` must sum to 1 over the classes, but the sum at one pixel is off by {worst_sum:.3g}; "
             "divide by the sum over axis 0"
         )
@@ -74,11 +75,11 @@ def positive(name: str, value: Any) -> float:
     """Return a finite number above 0.
 
     Raises:
-        ConfigError: any other value.
+        ParameterError: any other value.
     """
     number = _number(name, value)
     if number <= 0:
-        raise ConfigError(f"`{name}` must be above 0, not {value!r}")
+        raise ParameterError(f"`{name}` must be above 0, not {value!r}")
     return number
 
 
@@ -86,11 +87,11 @@ def non_negative(name: str, value: Any) -> float:
     """Return a finite number of at least 0.
 
     Raises:
-        ConfigError: any other value.
+        ParameterError: any other value.
     """
     number = _number(name, value)
     if number < 0:
-        raise ConfigError(f"`{name}` must not be negative, but is {value!r}")
+        raise ParameterError(f"`{name}` must not be negative, but is {value!r}")
     return number
 
 
@@ -98,11 +99,11 @@ def fraction(name: str, value: Any) -> float:
     """Return a number of at least 0 and below 1.
 
     Raises:
-        ConfigError: any other value.
+        ParameterError: any other value.
     """
     number = non_negative(name, value)
     if number >= 1:
-        raise ConfigError(f"`{name}` is a fraction of the pixels, at least 0 and below 1, not {value!r}")
+        raise ParameterError(f"`{name}` is a fraction of the pixels, at least 0 and below 1, not {value!r}")
     return number
 
 
@@ -110,31 +111,44 @@ def scale_factor(name: str, value: Any) -> float:
     """Return a number above 0 and at most 1.
 
     Raises:
-        ConfigError: any other value.
+        ParameterError: any other value.
     """
     number = positive(name, value)
     if number > 1:
-        raise ConfigError(f"`{name}` must be at most 1, not {value!r}; the CRF does not enlarge images")
+        raise ParameterError(f"`{name}` must be at most 1, not {value!r}; the CRF does not enlarge images")
     return number
 
 
 def count(name: str, value: Any, least: int) -> int:
-    """Return an integer of at least `least`.
+    """Return an integer of at least `least`; 5.0, an array or a tensor without dimensions count as one.
 
     Raises:
-        ConfigError: any other value.
+        ParameterError: any other value.
     """
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < least:
-        raise ConfigError(f"`{name}` must be a whole number of at least {least}, not {value!r}")
-    return int(value)
+    number = _real(value)
+    if number is None or not math.isfinite(number) or number != int(number) or number < least:
+        raise ParameterError(f"`{name}` must be a whole number of at least {least}, not {value!r}")
+    return int(number)
 
 
 def _number(name: str, value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        raise ConfigError(f"`{name}` must be a number, not {value!r}")
-    if not math.isfinite(value):
-        raise ConfigError(f"`{name}` must be finite, not {value!r}")
-    return float(value)
+    number = _real(value)
+    if number is None:
+        raise ParameterError(f"`{name}` must be a number, not {value!r}")
+    if not math.isfinite(number):
+        raise ParameterError(f"`{name}` must be finite, not {value!r}")
+    return float(number)
+
+
+def _real(value: Any) -> int | float | None:
+    """A number of Python, or the one of an array or tensor without dimensions; None for anything else."""
+    if getattr(value, "ndim", None) == 0 and hasattr(value, "item"):
+        value = value.item()
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    return float(value) if isinstance(value, Real) else None
 
 
 def _describe(value: object) -> str:

@@ -13,13 +13,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.core.errors import DataError
 from tag2mask.crf.compiling import kernel
+from tag2mask.crf.errors import ArrayError
 
 Floats = NDArray[np.float32]
 
 _HASH = np.uint64(0x9E3779B97F4A7C15)
 _REACH = 2**30
+_WIDE_REACH = 2**44
+"""Coordinates up to these fit into keys of 32 bits, and can be told apart by a hundredth in double precision."""
 
 
 class GeneralLattice:
@@ -32,15 +34,17 @@ class GeneralLattice:
             features: float32 (D, N), divided by their standard deviations.
 
         Raises:
-            DataError: the features are not finite, or too large for the lattice's 32-bit coordinates.
+            ArrayError: the features are not finite, or too large for the lattice's coordinates.
         """
         size = features.shape[0]
         i = np.arange(size)
         factors = math.sqrt(2 / 3) * (size + 1) / np.sqrt((i + 1.0) * (i + 2.0))
         scaled = np.ascontiguousarray(features.T * factors, dtype=np.float32)
-        if not np.isfinite(scaled).all() or np.abs(scaled).sum(axis=1).max(initial=0) * size > _REACH:
-            raise DataError("`features` must be finite and below about 10**8 standard deviations; check their scale")
-        self.corners, self.weights, keys = embed_points(scaled)
+        reach = np.abs(scaled).sum(axis=1, dtype=np.float64).max(initial=0) * size
+        if not reach <= _WIDE_REACH:
+            raise ArrayError("`features` must be finite and below about 10**11 standard deviations; check their scale")
+        key_type = np.int32 if reach <= _REACH else np.int64
+        self.corners, self.weights, keys = embed_points(scaled, np.empty((64, size), key_type))
         self.before, self.after = find_neighbours(keys)
         self._gain = np.float32(1 / (1 + 2.0**-size))
 
@@ -84,27 +88,27 @@ def table_of(rows: Any, count: int, least: int) -> Any:
 
 
 @kernel
-def embed_points(points: Any) -> Any:
+def embed_points(points: Any, keys: Any) -> Any:
     """Vertices and barycentric weights of the simplex that contains each point.
 
     Args:
         points: float32 (N, D), scaled for the embedding.
+        keys: int32 or int64 (64, D), scratch memory; its type is that of the keys.
 
     Returns:
-        (corners int32 (N, D + 1), barycentric weights float32 (N, D + 1), keys int32 (V, D)). A key is the first
-        D coordinates of a vertex.
+        (corners int32 (N, D + 1), barycentric weights float32 (N, D + 1), keys (V, D)). A key is the first D
+        coordinates of a vertex.
     """
     count, size = points.shape
     corners = np.empty((count, size + 1), np.int32)
     weights = np.empty((count, size + 1), np.float32)
-    keys = np.empty((64, size), np.int32)
     table = table_of(keys, 0, 512)
     used = 0
     z = np.empty(size + 1, np.float64)
     nearest = np.empty(size + 1, np.int64)
     rank = np.empty(size + 1, np.int64)
     ordered = np.empty(size + 1, np.float64)
-    key = np.empty(size, np.int32)
+    key = np.empty(size, keys.dtype)
     for p in range(count):
         tail = 0.0
         for i in range(size, 0, -1):
@@ -137,7 +141,7 @@ def embed_points(points: Any) -> Any:
         if 2 * (used + size + 1) > table.shape[0]:
             table = table_of(keys, used, 2 * (used + size + 1))
         if used + size + 1 > keys.shape[0]:
-            larger = np.empty((2 * (used + size + 1), size), np.int32)
+            larger = np.empty((2 * (used + size + 1), size), keys.dtype)
             larger[:used] = keys[:used]
             keys = larger
         for k in range(size + 1):
@@ -157,7 +161,7 @@ def find_neighbours(keys: Any) -> Any:
     """Neighbours of each vertex along each direction.
 
     Args:
-        keys: int32 (V, D), as `embed_points` returns them.
+        keys: int32 or int64 (V, D), as `embed_points` returns them.
 
     Returns:
         (before, after), each int32 (D + 1, V); V means no neighbour.
@@ -166,7 +170,7 @@ def find_neighbours(keys: Any) -> Any:
     table = table_of(keys, count, count)
     before = np.full((size + 1, count), count, np.int32)
     after = np.full((size + 1, count), count, np.int32)
-    key = np.empty(size, np.int32)
+    key = np.empty(size, keys.dtype)
     for j in range(size + 1):
         for v in range(count):
             for i in range(size):

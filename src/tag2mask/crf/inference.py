@@ -8,10 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.crf import checks, layout
-from tag2mask.crf.lattice import Deviations, Lattice
+from tag2mask.crf.errors import ArrayError, ParameterError, TooFineError
+from tag2mask.crf.features import bilateral_features, position_features
+from tag2mask.crf.lattice import Deviations, Lattice, shrunk
 from tag2mask.crf.mean_field import mean_field
+from tag2mask.crf.pairwise import KernelType, NormalizationType, PairwiseTerm, softmax
 from tag2mask.crf.resizing import resize
 
 Floats = NDArray[np.float32]
@@ -75,8 +77,8 @@ def dense_crf(
         float32 (K, H, W), the marginals Q in [0, 1]; they sum to 1 over K.
 
     Raises:
-        DataError: an array has the wrong type, shape or range, or holds NaN or infinite values.
-        ConfigError: a parameter is out of range, or contradicts `lattice`.
+        ArrayError: an array has the wrong type, shape or range, or holds NaN or infinite values.
+        ParameterError: a parameter is out of range, or contradicts `lattice`.
 
     References:
         P. Kraehenbuehl, V. Koltun, "Efficient Inference in Fully Connected CRFs with Gaussian Edge
@@ -115,9 +117,12 @@ def dense_crf(
         return _one_class(probs, kept)
     if lattice is not None:
         return _infer(lattice, probs, kept, iterations, weights)
-    lattice = Lattice(
-        image, gaussian_xy=gaussian_xy, bilateral_xy=bilateral_xy, bilateral_rgb=bilateral_rgb, scale=factor
-    )
+    try:
+        lattice = Lattice(
+            image, gaussian_xy=gaussian_xy, bilateral_xy=bilateral_xy, bilateral_rgb=bilateral_rgb, scale=factor
+        )
+    except TooFineError:
+        return _infer_slowly(image, probs, kept, iterations, weights, deviations, factor)
     marginals = _infer(lattice, probs, kept, iterations, weights)
     lattice.release()
     return marginals
@@ -156,8 +161,8 @@ def dense_crf_batch(
         float32 (K, H, W) for each image, in the order of `images`: the marginals, as from `dense_crf`.
 
     Raises:
-        DataError: as `dense_crf`, or `images` and `probs` differ in length.
-        ConfigError: as `dense_crf`, or `threads` is not a whole number of at least 1.
+        ArrayError: as `dense_crf`, or `images` and `probs` differ in length.
+        ParameterError: as `dense_crf`, or `threads` is not a whole number of at least 1.
 
     Example:
         >>> import numpy as np
@@ -169,7 +174,7 @@ def dense_crf_batch(
     """
     threads = checks.count("threads", threads, least=1)
     if len(images) != len(probs):
-        raise DataError(f"got {len(images)} images but {len(probs)} probs; there must be one for each image")
+        raise ArrayError(f"got {len(images)} images but {len(probs)} probs; there must be one for each image")
 
     def one(pair: tuple[NDArray[np.uint8], Floats]) -> Floats:
         return dense_crf(
@@ -200,7 +205,41 @@ def _infer(
         return mean_field(lattice, probs, kept, FLOOR, iterations, *weights)
     small = resize(probs[kept], *lattice.size)
     marginals = mean_field(lattice, small, np.arange(len(kept)), FLOOR, iterations, *weights)
-    large = resize(marginals, *lattice.shape)
+    return _enlarged(marginals, probs, kept)
+
+
+def _infer_slowly(
+    image: NDArray[np.uint8],
+    probs: Floats,
+    kept: NDArray[np.int64],
+    iterations: int,
+    weights: tuple[float, float],
+    deviations: Deviations,
+    factor: float,
+) -> Floats:
+    """The same on the general lattice, for standard deviations that are too small for the optimised one."""
+    if factor < 1:
+        image, deviations = shrunk(image, factor), deviations.scaled(factor)
+    size = (image.shape[0], image.shape[1])
+    small = probs[kept] if size == probs.shape[1:] else resize(probs[kept], *size)
+    logits = np.log(np.maximum(small.reshape(len(kept), -1), np.float32(FLOOR)))
+    features = position_features(size, deviations.gaussian), bilateral_features(image, deviations.bilateral)
+    terms = [
+        PairwiseTerm(points, weight, KernelType.CONST_KERNEL, NormalizationType.NORMALIZE_SYMMETRIC, len(kept))
+        for points, weight in zip(features, weights, strict=True)
+        if weight > 0
+    ]
+    marginals = softmax(logits)
+    for _ in range(iterations):
+        energies = [term.energies(marginals) for term in terms]
+        marginals = softmax(logits - sum(energies, np.zeros_like(logits)))
+    return _enlarged(marginals.reshape(small.shape), probs, kept)
+
+
+def _enlarged(marginals: Floats, probs: Floats, kept: NDArray[np.int64]) -> Floats:
+    """The marginals of the kept classes in the shape of `probs`; 0 for the other classes."""
+    size = probs.shape[1:]
+    large = marginals if marginals.shape[1:] == size else resize(marginals, size[0], size[1])
     if len(kept) == len(probs):
         return large
     out = np.zeros_like(probs)
@@ -228,11 +267,11 @@ def _kept_classes(probs: Floats, prune: float) -> NDArray[np.int64]:
 
 def _check_lattice(lattice: Lattice, shape: tuple[int, int], deviations: Deviations, scale: float) -> None:
     if lattice.shape != shape:
-        raise ConfigError(
+        raise ParameterError(
             f"`lattice` was built for an image of shape {lattice.shape}, not {shape}; build one for this image"
         )
     if deviations not in (_DEFAULTS, lattice.deviations) or scale not in (1.0, lattice.scale):
-        raise ConfigError(
+        raise ParameterError(
             f"`lattice` was built with {lattice.deviations} and scale {lattice.scale}, but the call asks for "
             f"{deviations} and scale {scale}; do not give standard deviations and `scale` together with "
             "`lattice`, or build another lattice"

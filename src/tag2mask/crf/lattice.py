@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.core.errors import ConfigError
 from tag2mask.crf import checks, embedding, grouping, norms, planar, update, vertices
+from tag2mask.crf.errors import TooFineError
 from tag2mask.crf.gaussian import gaussian_lattice, scale_of
 from tag2mask.crf.workspace import Workspace
 
@@ -38,7 +38,7 @@ class Deviations:
         """The same standard deviation along x and y, and for the three colour channels.
 
         Raises:
-            ConfigError: one of them is not a positive number.
+            ParameterError: one of them is not a positive number.
         """
         gaussian = checks.positive("gaussian_xy", gaussian_xy)
         bilateral = checks.positive("bilateral_xy", bilateral_xy)
@@ -93,8 +93,10 @@ class Lattice:
             scale: factor in (0, 1] by which the image is resized before inference.
 
         Raises:
-            DataError: the image is not a uint8 array of shape (H, W, 3).
-            ConfigError: a standard deviation is not a positive number, or too small for an image of this size.
+            ArrayError: the image is not a uint8 array of shape (H, W, 3).
+            ParameterError: a standard deviation is not a positive number.
+            TooFineError: it is too small for the lattice of an image of this size; `dense_crf` without `lattice` takes
+                a slower one then.
         """
         deviations = Deviations.isotropic(gaussian_xy, bilateral_xy, bilateral_rgb)
         self._build(image, deviations, checks.scale_factor("scale", scale))
@@ -112,7 +114,7 @@ class Lattice:
         self.deviations = deviations
         self.scale = factor
         if factor < 1:
-            image = _shrunk(image, factor)
+            image = shrunk(image, factor)
             deviations = deviations.scaled(factor)
         self.size: tuple[int, int] = (image.shape[0], image.shape[1])
         scale = scale_of(deviations.bilateral)
@@ -180,7 +182,7 @@ def _strides(scale: NDArray[np.float64], shape: tuple[int, int]) -> tuple[NDArra
         low = math.floor(-j * top[j - 1] / 6) - 3
         high = math.ceil(top[j:].sum() / 6) + 3
         if stride * (high - low + 1) * embedding.CODES >= _KEY_LIMIT:
-            raise ConfigError(
+            raise TooFineError(
                 f"`bilateral_xy` and `bilateral_rgb` are too small for an image {shape[0]} pixels high and {shape[1]} "
                 "wide: the lattice would have more simplices than a 64-bit integer can number; use larger values"
             )
@@ -190,7 +192,7 @@ def _strides(scale: NDArray[np.float64], shape: tuple[int, int]) -> tuple[NDArra
     return strides, offset
 
 
-def _shrunk(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
+def shrunk(image: NDArray[np.uint8], factor: float) -> NDArray[np.uint8]:
     """The image resized by nearest-neighbour sampling: averaging would mix the colours of neighbouring objects."""
     height, width = (max(1, round(size * factor)) for size in image.shape[:2])
     rows = ((np.arange(height) + 0.5) * image.shape[0] / height).astype(np.intp)

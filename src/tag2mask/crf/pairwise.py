@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.crf.errors import ArrayError, ParameterError
 from tag2mask.crf.general import GeneralLattice
 
 Floats = NDArray[np.float32]
@@ -52,16 +52,16 @@ class Compatibility:
             labels: the number K of classes.
 
         Raises:
-            DataError: another shape or type, or a value that is not finite.
+            ArrayError: another shape or type, or a value that is not finite.
         """
         array = np.asarray(value)
         if array.dtype.kind not in "fiu" or array.shape not in ((), (labels,), (labels, labels)):
-            raise DataError(
+            raise ArrayError(
                 f"`compat` must be a number, an array ({labels},) or an array ({labels}, {labels}), "
                 f"not {array.dtype} of shape {array.shape}"
             )
         if not np.isfinite(array).all():
-            raise DataError("`compat` must be finite")
+            raise ArrayError("`compat` must be finite")
         self.values: Floats = array.astype(np.float32)
         if self.values.ndim == 2:
             self.values = ((self.values + self.values.T) / 2).astype(np.float32)
@@ -94,8 +94,8 @@ class PairwiseTerm:
             labels: number of classes.
 
         Raises:
-            ConfigError: `kernel` or `normalization` is unknown.
-            DataError: `compat` has a wrong shape or type, or is not finite.
+            ParameterError: `kernel` or `normalization` is unknown.
+            ArrayError: `compat` has a wrong shape or type, or is not finite.
         """
         _member(KernelType, "kernel", kernel)
         self.normalization = NormalizationType(_member(NormalizationType, "normalization", normalization))
@@ -120,24 +120,33 @@ class PairwiseTerm:
         return self.compatibility.apply(messages)
 
 
+def softmax(logits: Floats) -> Floats:
+    """Probabilities, float32 (K, N), of logits (K, N); -inf gives 0, and at least one of each column is finite."""
+    odds = np.exp(logits - logits.max(axis=0))
+    return np.asarray(odds / odds.sum(axis=0), dtype=np.float32)
+
+
 def _member(kind: type[IntEnum], name: str, value: Any) -> int:
     try:
         return int(kind(value))
     except ValueError as error:
-        raise ConfigError(f"`{name}` must be one of {', '.join(kind.__members__)}, not {value!r}") from error
+        raise ParameterError(f"`{name}` must be one of {', '.join(kind.__members__)}, not {value!r}") from error
 
 
 def deviations(name: str, value: float | Sequence[float], length: int) -> tuple[float, ...]:
     """Return standard deviations as `length` numbers, from one number for all or a sequence.
 
     Raises:
-        ConfigError: wrong length, or a number that is not positive and finite.
+        ParameterError: wrong length, or a number that is not positive and finite.
     """
-    numbers = np.asarray(value, dtype=np.float64)
+    try:
+        numbers = np.asarray(value, dtype=np.float64)
+    except (TypeError, ValueError, RuntimeError):
+        raise ParameterError(f"`{name}` must be a number or {length} numbers, not {value!r}") from None
     if numbers.ndim == 0:
         numbers = np.full(length, float(numbers))
     if numbers.shape != (length,):
-        raise ConfigError(f"`{name}` must be a number or {length} numbers, not {value!r}")
+        raise ParameterError(f"`{name}` must be a number or {length} numbers, not {value!r}")
     if not np.isfinite(numbers).all() or (numbers <= 0).any():
-        raise ConfigError(f"`{name}` must be above 0 and finite, not {value!r}")
+        raise ParameterError(f"`{name}` must be above 0 and finite, not {value!r}")
     return tuple(float(number) for number in numbers)

@@ -6,17 +6,19 @@ runs on the optimised kernels of `dense_crf`; everything else runs on `GeneralLa
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.crf import checks
+from tag2mask.crf.errors import ArrayError, ParameterError, TooFineError
+from tag2mask.crf.features import bilateral_features, position_features
 from tag2mask.crf.lattice import Deviations, Lattice
 from tag2mask.crf.mean_field import mean_field
-from tag2mask.crf.pairwise import KernelType, NormalizationType, PairwiseTerm, deviations
+from tag2mask.crf.pairwise import KernelType, NormalizationType, PairwiseTerm, deviations, softmax
 
 Floats = NDArray[np.float32]
 
@@ -47,6 +49,10 @@ __all__ = [
 
 _LEAST_KL = np.float32(1e-20)
 _HUGE = 1e6
+_UNDERFLOW = 110.0
+"""exp(-110) is 0 in float32."""
+
+_log = logging.getLogger(__name__)
 
 
 class Unary:
@@ -65,7 +71,7 @@ class LogisticUnary(Unary):
     """A unary with learned parameters; not supported."""
 
     def __init__(self, *args: Any) -> None:
-        raise ConfigError("LogisticUnary is for learning, which this package does not support; use ConstUnary")
+        raise ParameterError("LogisticUnary is for learning, which this package does not support; use ConstUnary")
 
 
 class DenseCRF:
@@ -93,36 +99,56 @@ class DenseCRF:
         self._count = checks.count("nvar", nvar, least=1)
         self._labels = checks.count("nlabels", nlabels, least=1)
         self._unary: Floats | None = None
+        self._infinite: NDArray[np.bool_] | None = None
         self._terms: list[PairwiseTerm] = []
 
     def setUnary(self, u: Unary) -> None:  # noqa: N802 (pydensecrf's name)
         """Set the unary from a `ConstUnary`; errors as `setUnaryEnergy`."""
         if not isinstance(u, ConstUnary):
-            raise DataError(f"setUnary takes a ConstUnary, not {type(u).__name__}; use setUnaryEnergy for an array")
+            raise ArrayError(f"setUnary takes a ConstUnary, not {type(u).__name__}; use setUnaryEnergy for an array")
         self.setUnaryEnergy(u.energies)
 
     def setUnaryEnergy(self, u: Floats, f: Any = None) -> None:  # noqa: N802
         """Set the unary.
 
         Args:
-            u: float32 (K, N), negative log-probabilities, finite.
+            u: float32 (K, N), negative log-probabilities. A class with infinite energy (-log 0) at a point stays
+                impossible there. A point at which all energies are infinite has no information: its classes count
+                as equally likely, and a warning is logged (pydensecrf gives NaN for all points then).
             f: features of a learned unary; not supported.
 
         Raises:
-            DataError: `u` has another type or shape, or is not finite.
-            ConfigError: `f` is given.
+            ArrayError: `u` has another type or shape, or holds NaN or -infinity.
+            ParameterError: `f` is given.
         """
         if f is not None:
-            raise ConfigError("`f` is for learning, which this package does not support; leave it out")
+            raise ParameterError("`f` is for learning, which this package does not support; leave it out")
         energies = np.asarray(u)
         if energies.dtype.kind != "f" or energies.shape != (self._labels, self._count):
-            raise DataError(
+            raise ArrayError(
                 f"the unary `u` must be float32 of shape ({self._labels}, {self._count}), "
                 f"not {energies.dtype} of shape {energies.shape}; reshape it to (labels, pixels)"
             )
-        if not np.isfinite(energies).all():
-            raise DataError("the unary `u` holds NaN or infinite values; clip probabilities before the logarithm")
-        self._unary = np.array(energies, np.float32, order="C")
+        with np.errstate(over="ignore"):  # beyond float32 is infinite
+            energies = np.array(energies, np.float32, order="C")
+        self._infinite = None if np.isfinite(energies).all() else self._checked_infinite(energies)
+        self._unary = energies
+
+    def _checked_infinite(self, energies: Floats) -> NDArray[np.bool_]:
+        """Where a class is impossible, bool (K, N); points without any possible class are set to 0 in place."""
+        infinite = np.isposinf(energies)
+        if not (infinite | np.isfinite(energies)).all():
+            raise ArrayError("the unary `u` holds NaN or -infinity; it is -log of probabilities between 0 and 1")
+        impossible = infinite.all(axis=0)
+        if impossible.any():
+            energies[:, impossible] = 0
+            infinite[:, impossible] = False
+            _log.warning(
+                "every class has infinite energy at %d of %d points; their classes count as equally likely",
+                impossible.sum(),
+                self._count,
+            )
+        return infinite
 
     def addPairwiseEnergy(  # noqa: N802
         self,
@@ -141,12 +167,12 @@ class DenseCRF:
             normalization: `NO_NORMALIZATION`, `NORMALIZE_BEFORE`, `NORMALIZE_AFTER` or `NORMALIZE_SYMMETRIC`.
 
         Raises:
-            DataError: `features` or `compat` has a wrong type or shape.
-            ConfigError: `kernel` or `normalization` is unknown.
+            ArrayError: `features` or `compat` has a wrong type or shape.
+            ParameterError: `kernel` or `normalization` is unknown.
         """
         points = np.asarray(features)
         if points.dtype.kind != "f" or points.ndim != 2 or points.shape[1] != self._count or not len(points):
-            raise DataError(
+            raise ArrayError(
                 f"`features` must be float32 of shape (D, {self._count}), not {points.dtype} of shape {points.shape}"
             )
         points = points.astype(np.float32)
@@ -162,7 +188,7 @@ class DenseCRF:
     def startInference(self) -> tuple[Floats, Floats, Floats]:  # noqa: N802
         """Return the marginals of the unary alone, float32 (K, N), and two arrays to pass to `stepInference`."""
         empty = np.empty((0, 0), np.float32)
-        return _softmax(-self._energies()), empty, empty.copy()
+        return softmax(-self._energies()), empty, empty.copy()
 
     def stepInference(self, q: Floats, tmp1: Floats, tmp2: Floats) -> None:  # noqa: N802
         """Update the marginals `q`, float32 (K, N), in place; `tmp1` and `tmp2` are not used."""
@@ -170,24 +196,25 @@ class DenseCRF:
         logits = -self._energies()
         for term in self._terms:
             logits -= term.energies(marginals)
-        q[...] = _softmax(logits)
+        q[...] = softmax(logits)
 
     def klDivergence(self, q: Floats) -> float:  # noqa: N802
         """Return the Kullback-Leibler divergence of `q`, float32 (K, N), from the model, up to a constant."""
         marginals = self._checked_marginals(q)
-        kl = marginals * np.log(np.maximum(marginals, _LEAST_KL)) + marginals * self._energies()
+        energies = np.where(marginals > 0, self._energies(), 0)  # 0 times infinity is 0 here
+        kl = marginals * np.log(np.maximum(marginals, _LEAST_KL)) + marginals * energies
         for term in self._terms:
             kl += marginals * term.energies(marginals)
         return float(kl.sum(dtype=np.float64))
 
     def _energies(self) -> Floats:
         if self._unary is None:
-            raise DataError("the unary is not set; call setUnaryEnergy first")
+            raise ArrayError("the unary is not set; call setUnaryEnergy first")
         return self._unary
 
     def _checked_marginals(self, q: Floats) -> Floats:
         if not isinstance(q, np.ndarray) or q.shape != (self._labels, self._count) or q.dtype != np.float32:
-            raise DataError(f"`q` must be a float32 array of shape ({self._labels}, {self._count})")
+            raise ArrayError(f"`q` must be a float32 array of shape ({self._labels}, {self._count})")
         return q
 
 
@@ -235,11 +262,12 @@ class DenseCRF2D(DenseCRF):
             normalization: as in `addPairwiseEnergy`.
 
         Raises:
-            DataError: `compat` has a wrong type or shape.
-            ConfigError: `sxy` is not positive, or `kernel` or `normalization` is unknown.
+            ArrayError: `compat` has a wrong type or shape.
+            ParameterError: `sxy` is not positive, or `kernel` or `normalization` is unknown.
         """
         sigma = deviations("sxy", sxy, 2)
-        self.addPairwiseEnergy(self._positions(sigma), compat, kernel, normalization)
+        features = position_features((self._height, self._width), sigma)
+        self.addPairwiseEnergy(features, compat, kernel, normalization)
         self._gaussian.append((self._terms[-1], sigma))
 
     def addPairwiseBilateral(  # noqa: N802
@@ -262,19 +290,17 @@ class DenseCRF2D(DenseCRF):
             normalization: as in `addPairwiseEnergy`.
 
         Raises:
-            DataError: `rgbim` or `compat` has a wrong type or shape.
-            ConfigError: `sxy` or `srgb` is not positive, or `kernel` or `normalization` is unknown.
+            ArrayError: `rgbim` or `compat` has a wrong type or shape.
+            ParameterError: `sxy` or `srgb` is not positive, or `kernel` or `normalization` is unknown.
         """
         sigma = (*deviations("sxy", sxy, 2), *deviations("srgb", srgb, 3))
         image = checks.checked_image(rgbim).copy()
         if image.shape[:2] != (self._height, self._width):
-            raise DataError(
+            raise ArrayError(
                 f"`rgbim` is {image.shape[0]} high and {image.shape[1]} wide, "
                 f"the CRF {self._height} high and {self._width} wide"
             )
-        colours = image.reshape(-1, 3).T.astype(np.float32) / np.array(sigma[2:], np.float32)[:, None]
-        features = np.concatenate([self._positions(sigma[:2]), colours])
-        self.addPairwiseEnergy(features, compat, kernel, normalization)
+        self.addPairwiseEnergy(bilateral_features(image, sigma), compat, kernel, normalization)
         self._bilateral.append((self._terms[-1], sigma, image))
 
     def inference(self, niter: int) -> Floats:
@@ -293,16 +319,26 @@ class DenseCRF2D(DenseCRF):
             bilateral, bilateral_sigma, image = self._bilateral[0]
             bilateral_weight = bilateral.compatibility.potts or 0.0
         sigma = Deviations((gaussian_sigma[0], gaussian_sigma[1]), _five(bilateral_sigma))
+        try:
+            lattice = Lattice.from_deviations(image, sigma)
+        except TooFineError:
+            return super().inference(niter)
+        reach = gaussian_weight * lattice.gaussian_sum.max() + bilateral_weight * lattice.bilateral_sum.max()
+        energies, infinite = self._energies(), self._infinite
+        if infinite is not None:
+            energies = finite_energies(energies, infinite, float(reach))
         marginals = mean_field(
-            Lattice.from_deviations(image, sigma),
-            -self._energies().reshape(self._labels, self._height, self._width),
+            lattice,
+            -energies.reshape(self._labels, self._height, self._width),
             np.arange(self._labels),
             0.0,
             iterations=niter,
             gaussian_weight=gaussian_weight,
             bilateral_weight=bilateral_weight,
-        )
-        return marginals.reshape(self._labels, -1)
+        ).reshape(self._labels, -1)
+        if infinite is not None:
+            marginals[infinite] = 0
+        return marginals
 
     def _fits_fast_kernels(self) -> bool:
         """Whether each kind of term occurs at most once, with a Potts weight >= 0 and symmetric normalisation."""
@@ -315,14 +351,18 @@ class DenseCRF2D(DenseCRF):
         known = len(self._terms) == len(self._gaussian) + len(self._bilateral)
         return plain and known and len(self._gaussian) <= 1 and len(self._bilateral) <= 1 and self._labels > 1
 
-    def _positions(self, sigma: Sequence[float]) -> Floats:
-        y, x = np.divmod(np.arange(self._count), self._width)
-        return np.stack([x / sigma[0], y / sigma[1]]).astype(np.float32)
 
+def finite_energies(energies: Floats, infinite: NDArray[np.bool_], reach: float) -> Floats:
+    """Energies with which a class of infinite energy keeps a marginal that float32 does not tell from 0.
 
-def _softmax(logits: Floats) -> Floats:
-    odds = np.exp(logits - logits.max(axis=0))
-    return np.asarray(odds / odds.sum(axis=0), dtype=np.float32)
+    Args:
+        energies: float32 (K, N), finite or +infinity, of each column at least one finite.
+        infinite: bool (K, N), where they are not finite.
+        reach: the most that the pairwise terms can take from an energy.
+    """
+    lowest = energies.min(axis=0)
+    spread = np.where(infinite, 0, energies).max(axis=0) - lowest
+    return np.where(infinite, lowest + max(0.0, float(spread.max())) + reach + _UNDERFLOW, energies).astype(np.float32)
 
 
 def _five(values: Sequence[float]) -> tuple[float, float, float, float, float]:

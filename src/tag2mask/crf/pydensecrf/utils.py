@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.crf import checks
+from tag2mask.crf.errors import ArrayError, ParameterError
 from tag2mask.crf.pairwise import deviations
 
 Floats = NDArray[np.float32]
@@ -42,8 +42,8 @@ def unary_from_labels(labels: NDArray[Any], n_labels: int, gt_prob: float, zero_
         float32 (K, N).
 
     Raises:
-        ConfigError: `gt_prob` is not between 0 and 1, or there are fewer than two classes.
-        DataError: `labels` are not integers, or out of range.
+        ParameterError: `gt_prob` is not between 0 and 1, or there are fewer than two classes.
+        ArrayError: `labels` are not integers, or out of range.
 
     Example:
         >>> import numpy as np
@@ -52,15 +52,17 @@ def unary_from_labels(labels: NDArray[Any], n_labels: int, gt_prob: float, zero_
                [0.5 , 0.25, 0.75]], dtype=float32)
     """
     if not 0 < gt_prob < 1:
-        raise ConfigError(f"`gt_prob` must lie between 0 and 1, not {gt_prob!r}")
+        raise ParameterError(f"`gt_prob` must lie between 0 and 1, not {gt_prob!r}")
     n_labels = checks.count("n_labels", n_labels, least=2)
     flat = np.asarray(labels).reshape(-1)
     if flat.dtype.kind not in "iu":
-        raise DataError(f"`labels` must be integers, not {flat.dtype}")
+        raise ArrayError(f"`labels` must be integers, not {flat.dtype}")
     index = flat.astype(np.int64) - int(zero_unsure)
     known = index >= 0 if zero_unsure else np.ones(len(flat), np.bool_)
     if (index[known] < 0).any() or (index >= n_labels).any() or (index < -int(zero_unsure)).any():
-        raise DataError(f"`labels` run from {flat.min()} to {flat.max()}, which is out of range for {n_labels} classes")
+        raise ArrayError(
+            f"`labels` run from {flat.min()} to {flat.max()}, which is out of range for {n_labels} classes"
+        )
     out = np.full((n_labels, len(flat)), -np.log((1 - gt_prob) / (n_labels - 1)), np.float32)
     out[index[known], np.flatnonzero(known)] = -np.log(gt_prob)
     out[:, ~known] = np.log(n_labels)
@@ -79,12 +81,12 @@ def unary_from_softmax(sm: NDArray[Any], scale: float | None = None, clip: float
         float32 (K, N).
 
     Raises:
-        ConfigError: `scale` is out of range.
+        ParameterError: `scale` is out of range.
     """
     probs = np.asarray(sm)
     if scale is not None:
         if not 0 < scale <= 1:
-            raise ConfigError(f"`scale` must be above 0 and at most 1, not {scale!r}")
+            raise ParameterError(f"`scale` must be above 0 and at most 1, not {scale!r}")
         probs = scale * probs + (1 - scale) / len(probs)
     if clip is not None:
         probs = np.clip(probs, clip, 1.0)
@@ -115,7 +117,7 @@ def create_pairwise_gaussian(sdims: Sequence[float], shape: Sequence[int]) -> Fl
         float32 (D, N), positions divided by `sdims`, in C order of the grid.
 
     Raises:
-        ConfigError: `sdims` has another length than `shape`, or is not positive.
+        ParameterError: `sdims` has another length than `shape`, or is not positive.
     """
     sigma = deviations("sdims", sdims, len(shape))
     grid = np.indices(tuple(shape), dtype=np.float32).reshape(len(shape), -1)
@@ -137,7 +139,7 @@ def create_pairwise_bilateral(
         float32 (D, N): positions first, then channels, in C order of the image.
 
     Raises:
-        ConfigError: `sdims` or `schan` has a wrong length, or is not positive.
+        ParameterError: `sdims` or `schan` has a wrong length, or is not positive.
     """
     channels = img[np.newaxis] if chdim == -1 else np.moveaxis(img, chdim, 0)
     sigma = deviations("schan", schan, len(channels))
