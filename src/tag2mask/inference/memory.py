@@ -77,4 +77,5 @@ def memory_bound(backend: Backend, settings: PredictionConfig, max_memory: int |
             f"`max_memory` {shown_bytes(wanted)}: the network and its libraries take {shown_bytes(backend.own_bytes)} "
             f"here, and an image at least {shown_bytes(least - backend.own_bytes)}; give {shown_bytes(least)} or more"
         )
-    return MemoryBound(wanted - backend.own_bytes, limits_crf=True)
+    side = backend.config.data.image_size if settings.image_size is None else settings.image_size
+    return MemoryBound(wanted - backend.own_bytes, limits_crf=True, side=side, tile=settings.tile)

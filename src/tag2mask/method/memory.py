@@ -25,7 +25,13 @@ CLASS_BYTES = 16
 """A pixel and class of the dense CRF: scores, marginals and what is between them."""
 
 RESERVE = 160 << 20
-"""Bytes for all else: activations of the network, maps of its outputs, a PNG while it is written."""
+"""Bytes for all else, at least: activations of the network, maps of its outputs, a PNG while it is written."""
+
+TILE_BYTES = 300
+"""A pixel of a tile as the network sees it: activations."""
+
+SEEN_BYTES = 6
+"""A pixel and class of the whole image as the network sees it: maps of its outputs at all scales."""
 
 LEAST_CRF_PIXELS = 250_000
 """Fewest pixels that the dense CRF may be bound to: an image of 500 x 500."""
@@ -45,10 +51,20 @@ class MemoryBound:
         available: bytes for images, all of them together.
         limits_crf: whether the CRF of an image shall fit too; else the bound holds for how many images are in work at
             once, and no result depends on it.
+        side: long side at which the network sees images; 0: their own.
+        tile: longest side of a tile.
     """
 
     available: int
     limits_crf: bool = False
+    side: int = 320
+    tile: int = 1024
+
+    def reserve(self, shape: tuple[int, int], channels: int) -> int:
+        """Bytes that an image (H, W) needs beside its pixels and its CRF."""
+        factor = 1.0 if not self.side else self.side / max(shape)
+        seen = shape[0] * factor * shape[1] * factor
+        return max(RESERVE, round(TILE_BYTES * min(seen, self.tile**2) + SEEN_BYTES * channels * seen))
 
     def crf_pixels(self, shape: tuple[int, int], channels: int, most: int) -> int:
         """Pixels that the dense CRF of an image may work on.
@@ -64,16 +80,18 @@ class MemoryBound:
         if not self.limits_crf:
             return most
         pixels = shape[0] * shape[1]
-        free = self.available - RESERVE - IMAGE_BYTES * pixels
+        reserve = self.reserve(shape, channels)
+        free = self.available - reserve - IMAGE_BYTES * pixels
         found = min(most, pixels, free // crf_bytes(channels))
         if found < min(LEAST_CRF_PIXELS, pixels) or DECODING_BYTES * pixels > self.available:
             needed = max(
-                RESERVE + IMAGE_BYTES * pixels + crf_bytes(channels) * min(LEAST_CRF_PIXELS, pixels),
+                reserve + IMAGE_BYTES * pixels + crf_bytes(channels) * min(LEAST_CRF_PIXELS, pixels),
                 DECODING_BYTES * pixels,
             )
             raise DataError(
                 f"an image of {shape[1]} x {shape[0]} pixels needs {shown_bytes(needed - self.available)} more than "
-                "`max_memory` leaves; raise it, or make the image smaller"
+                "`max_memory` leaves; raise it, make the image smaller, or let the network see it smaller "
+                "(`prediction.image_size`)"
             )
         return found
 
