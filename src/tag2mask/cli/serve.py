@@ -22,6 +22,14 @@ def serve(
     max_megapixels: Annotated[float, typer.Option(min=0.001, help="Largest image.")] = 12.5,
     seconds: Annotated[float, typer.Option(min=0.1, help="Longest time for an answer; beyond it 503.")] = 30.0,
     upload_seconds: Annotated[float, typer.Option(min=0.1, help="Longest time for an upload; beyond it 408.")] = 20.0,
+    max_memory: Annotated[
+        str | None,
+        typer.Option(
+            help="Memory of the process, such as 2GiB: the CRF of large images works on fewer pixels where it must; "
+            "what does not fit is answered 413.",
+            show_default="no bound beside the size of images",
+        ),
+    ] = None,
     header_seconds: Annotated[
         float, typer.Option(min=0.1, help="Longest time for the headers of a request; then the connection is closed.")
     ] = 10.0,
@@ -62,6 +70,7 @@ def serve(
         port=port,
         device=device,
         limits=limits,
+        max_memory=max_memory,
         allowed_hosts=allowed_hosts or (),
         request_log=request_log,
     )

@@ -13,6 +13,7 @@ from prometheus_client import generate_latest
 from starlette.requests import ClientDisconnect
 
 from tag2mask import __version__
+from tag2mask.core.errors import ConfigError
 from tag2mask.core.hosts import HostGuard
 from tag2mask.deploy.serving.limits import Limits
 from tag2mask.deploy.serving.metrics import Metrics
@@ -23,6 +24,8 @@ from tag2mask.deploy.serving.responses import MaskFormat, MaskRequest
 from tag2mask.deploy.serving.schemas import BINARY, IMAGE_TYPES, MASK_RESPONSES, Health, Model
 from tag2mask.deploy.serving.uploads import Desk, Uploads
 from tag2mask.inference import Segmenter
+from tag2mask.inference.memory import memory_bound
+from tag2mask.method.memory import parse_bytes
 
 CLOSED_BY_CLIENT = 499
 
@@ -42,6 +45,7 @@ def create_app(
     hosts: frozenset[str] | None = None,
     request_log: bool = False,
     folder: Path | None = None,
+    max_memory: int | str | None = None,
 ) -> FastAPI:
     """Build the application that serves one network.
 
@@ -51,11 +55,16 @@ def create_app(
         hosts: names that are answered, as `known_hosts` gives them; None: every name.
         request_log: log every request.
         folder: for the files of uploads while they are received; None: the system's for temporary files.
+        max_memory: bytes that the process may take, such as "2GiB"; the workers share what the network leaves.
 
     Returns:
         The application; `app.state.metrics` are its metrics.
+
+    Raises:
+        ConfigError: `max_memory` is no amount, or too little for the network and an image for each worker.
     """
     limits = limits or Limits()
+    share = _share(segmenter, max_memory, limits.parallel)
     pool = BoundedPool(limits.parallel, limits.queue)
 
     @asynccontextmanager
@@ -65,13 +74,26 @@ def create_app(
 
     app = FastAPI(title="tag2mask", version=__version__, lifespan=lifespan, summary="Masks of images")
     metrics = app.state.metrics = Metrics(pool)
-    _add_mask(app, Desk(segmenter, limits, pool, Pace(limits.parallel), Uploads(limits), folder), metrics)
+    _add_mask(app, Desk(segmenter, limits, pool, Pace(limits.parallel), Uploads(limits), folder, share), metrics)
     _add_status(app, segmenter, pool, metrics)
     app.add_middleware(HeadAsGet)
     app.add_middleware(HostGuard, hosts=hosts)
     if request_log:
         app.add_middleware(RequestLog)
     return app
+
+
+def _share(segmenter: Segmenter, max_memory: int | str | None, workers: int) -> int | None:
+    """Bytes for the network and the image of one of the workers."""
+    if max_memory is None:
+        return None
+    own = segmenter.backend.own_bytes
+    share = own + (parse_bytes(max_memory) - own) // workers
+    try:
+        memory_bound(segmenter.backend, segmenter.config.prediction, share)
+    except ConfigError as error:
+        raise ConfigError(f"{error} (`max_memory` {max_memory} is shared by {workers} workers)") from None
+    return share
 
 
 def _add_mask(app: FastAPI, desk: Desk, metrics: Metrics) -> None:

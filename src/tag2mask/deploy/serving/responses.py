@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -48,11 +49,16 @@ class MaskResponse:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def checked_pixels(upload: Path, max_pixels: int) -> int:
+def checked_pixels(upload: Path, max_pixels: int, fits: Callable[[tuple[int, int]], None] | None = None) -> int:
     """Pixels of an uploaded image by its header; it is not decoded.
 
+    Args:
+        upload: file of the image.
+        max_pixels: most of them.
+        fits: raises `DataError` for a size (H, W) that memory cannot hold.
+
     Raises:
-        TooManyPixelsError: they are more than `max_pixels`, or than can be read at all.
+        TooManyPixelsError: they are more than `max_pixels`, than can be read at all, or than memory can hold.
         DataError: it is no readable image.
     """
     try:
@@ -61,16 +67,22 @@ def checked_pixels(upload: Path, max_pixels: int) -> int:
         raise _without_path(error, upload) from None
     if height * width > max_pixels:
         raise TooManyPixelsError(f"the image has {width} x {height} pixels, the limit is {max_pixels:,} pixels")
+    if fits is not None:
+        try:
+            fits((height, width))
+        except DataError as error:
+            raise TooManyPixelsError(str(error)) from None
     return height * width
 
 
-def respond(segmenter: Segmenter, upload: Path, wanted: MaskRequest) -> MaskResponse:
+def respond(segmenter: Segmenter, upload: Path, wanted: MaskRequest, *, max_memory: int | None = None) -> MaskResponse:
     """Segment an uploaded image, whose size was checked.
 
     Args:
         segmenter: the network.
         upload: file of the image.
         wanted: what the client asks for.
+        max_memory: as in `Segmenter.predict`.
 
     Raises:
         TooManyPixelsError: it has more pixels than can be read.
@@ -80,7 +92,7 @@ def respond(segmenter: Segmenter, upload: Path, wanted: MaskRequest) -> MaskResp
         image = read_image(upload)
     except DataError as error:
         raise _without_path(error, upload) from None
-    prediction = segmenter.predict(image, wanted.tags, unknown=wanted.unknown)
+    prediction = segmenter.predict(image, wanted.tags, unknown=wanted.unknown, max_memory=max_memory)
     if wanted.format is MaskFormat.PNG:
         content = encode_mask(prediction.mask, classes=len(prediction.classes))
         return MaskResponse(content, "image/png", {"X-Class-Indices": ",".join(map(str, np.unique(prediction.mask)))})

@@ -37,6 +37,7 @@ def serve(
     port: int = 8000,
     device: str = "auto",
     limits: Limits | None = None,
+    max_memory: int | str | None = None,
     allowed_hosts: Iterable[str] = (),
     request_log: bool = False,
 ) -> None:
@@ -48,6 +49,8 @@ def serve(
         port: 0 takes a free one.
         device: as in `Segmenter.from_pretrained`.
         limits: on size, time, queue and connections.
+        max_memory: bytes that the process may take, such as "2GiB"; the workers share what the network leaves. A
+            larger image's CRF works on fewer pixels where it must; an image that does not fit is answered 413.
         allowed_hosts: names by which clients reach the server, such as that of a reverse proxy; `*` for every name.
             Requests that name another host are answered 403. Loopback's names are always allowed; on another address
             every name is where this is empty.
@@ -55,7 +58,7 @@ def serve(
 
     Raises:
         DataError: there is no network.
-        ConfigError: the address cannot be listened on, or an allowed host is no name.
+        ConfigError: the address cannot be listened on, an allowed host is no name, or `max_memory` is too little.
         MissingExtraError: what serving needs is not installed.
     """
     limits = _within_open_files(limits or Limits())
@@ -67,16 +70,16 @@ def serve(
     segmenter = Segmenter.from_pretrained(model, device=device, threads=max(1, usable_cores() // limits.parallel))
     # Compiles the dense CRF where that was not done yet, before the first client waits for it.
     segmenter.predict(np.zeros((64, 64, 3), dtype=np.uint8), segmenter.classes[:1])
-    sockets = listen(host, port)
-    if not is_loopback(host):
-        _log.warning("listening on %s: anyone who reaches this machine may use it; there is no password", host)
-    shown = sockets[0].getsockname()[1]
-    classes = len(segmenter.classes)
-    _log.info("%s: %d classes, %d images at once, %d may wait", model, classes, limits.parallel, limits.queue)
-    _log.info("http://%s:%d/docs describes the interface; Ctrl+C ends", in_url(host), shown)
     # uvicorn ends with the signal that it was sent, before any context does, unless somebody else takes it.
     with told_to_end(), scratch_folder(UPLOADS) as folder:
-        app = create_app(segmenter, limits, hosts=hosts, request_log=request_log, folder=folder)
+        app = create_app(segmenter, limits, hosts=hosts, request_log=request_log, folder=folder, max_memory=max_memory)
+        sockets = listen(host, port)
+        if not is_loopback(host):
+            _log.warning("listening on %s: anyone who reaches this machine may use it; there is no password", host)
+        shown = sockets[0].getsockname()[1]
+        classes = len(segmenter.classes)
+        _log.info("%s: %d classes, %d images at once, %d may wait", model, classes, limits.parallel, limits.queue)
+        _log.info("http://%s:%d/docs describes the interface; Ctrl+C ends", in_url(host), shown)
         uvicorn.Server(server_config(app, limits)).run(sockets=sockets)
 
 

@@ -20,6 +20,7 @@ from tag2mask.deploy.serving.pool import BoundedPool, OverloadedError
 from tag2mask.deploy.serving.responses import MaskRequest, MaskResponse, checked_pixels, respond
 from tag2mask.images.decode import TooManyPixelsError
 from tag2mask.inference import Segmenter
+from tag2mask.inference.memory import memory_bound
 
 _SLOW_BYTES_A_SECOND = 10_000
 _YOUNG_SECONDS = 1.0
@@ -107,6 +108,7 @@ class Desk:
         pace: of its workers.
         uploads: what is being received.
         folder: for the files of uploads; None: the system's.
+        max_memory: bytes for the network and one image; None: no bound beside that on pixels.
     """
 
     segmenter: Segmenter
@@ -115,6 +117,7 @@ class Desk:
     pace: Pace
     uploads: Uploads
     folder: Path | None = None
+    max_memory: int | None = None
 
     async def segment(self, request: Request, wanted: MaskRequest) -> MaskResponse:
         """Segment the image in the body of a request.
@@ -133,7 +136,7 @@ class Desk:
             upload = Path(folder) / "image"
             await self.uploads.receive(request, upload)
             try:
-                pixels = await asyncio.to_thread(checked_pixels, upload, self.limits.max_pixels)
+                pixels = await asyncio.to_thread(checked_pixels, upload, self.limits.max_pixels, self._fits)
                 return await self._answer(upload, pixels, wanted)
             except TooManyPixelsError as error:
                 raise HTTPException(413, str(error)) from None
@@ -164,9 +167,15 @@ class Desk:
     def _timed(self, upload: Path, pixels: int, wanted: MaskRequest) -> MaskResponse:
         """Segment, and learn from it how long that takes; runs in a worker."""
         started = time.monotonic()
-        response = respond(self.segmenter, upload, wanted)
+        response = respond(self.segmenter, upload, wanted, max_memory=self.max_memory)
         self.pace.learn(pixels, time.monotonic() - started)
         return response
+
+    def _fits(self, shape: tuple[int, int]) -> None:
+        """Refuse an image that `max_memory` cannot hold; raises `DataError`."""
+        if self.max_memory is not None:
+            bound = memory_bound(self.segmenter.backend, self.segmenter.config.prediction, self.max_memory)
+            bound.check(shape, len(self.segmenter.classes) + 1)
 
     def _after(self) -> int:
         return self.pace.seconds_until_place()
