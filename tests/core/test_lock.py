@@ -42,6 +42,30 @@ def test_a_second_process_is_refused_until_the_first_one_ends_or_dies(tmp_path: 
         assert not (tmp_path / LOCK).exists()
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no forks")
+def test_a_child_of_a_dead_owner_does_not_hold_the_folder(tmp_path: Path) -> None:
+    forking = HOLDER.replace(
+        "    print", "    import os\n    child = os.fork()\n    if not child: time.sleep(60)\n    print"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", forking.replace('"held"', "child"), tmp_path],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout is not None
+        child = int(holder.stdout.readline())
+        try:
+            with pytest.raises(DataError, match="is writing to this folder"), locked(tmp_path):
+                pass
+            holder.kill()
+            holder.wait()
+            refused = pytest.raises(DataError, match=f"process {os.getpid()} on")
+            with locked(tmp_path), refused, locked(tmp_path):
+                pass
+        finally:
+            os.kill(child, signal.SIGKILL)
+
+
 def test_two_calls_in_one_process(tmp_path: Path) -> None:
     with locked(tmp_path):
         with pytest.raises(DataError, match=f"process {os.getpid()} on"), locked(tmp_path):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import socket
 import sys
 import time
@@ -16,12 +17,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tag2mask.core.errors import DataError
-from tag2mask.core.files import make_folder
+from tag2mask.core.files import is_running, make_folder
 from tag2mask.core.text import printable
 
 LOCK = ".tag2mask.lock"
 """File in a folder that is being written, with its owner; it is removed at the end."""
 
+_OWNER = re.compile(r"process (?P<pid>\d+) on (?P<host>.*), since ")
 _OWNER_BYTES = 400
 _FAR = 1 << 30  # the byte that is locked on Windows, where it cannot be read then
 
@@ -64,10 +66,14 @@ def _acquired(path: Path) -> int | None:
             _lock(handle)
         except (BlockingIOError, PermissionError):
             owner = _owner(handle)
+            if _has_ended(owner) and _is_still(path, handle):
+                path.unlink(missing_ok=True)  # a child that it left behind still holds the file: others get a new one
+                os.close(handle)
+                continue
             os.close(handle)
             raise DataError(
-                f"{printable(path.parent)}: {owner} is writing to this folder; wait until it has ended, or choose "
-                "another `out`"
+                f"{printable(path.parent)}: {owner or 'another process'} is writing to this folder; wait until it has "
+                "ended, or choose another `out`"
             ) from None
         except OSError as error:
             os.close(handle)
@@ -106,7 +112,13 @@ def _owner(handle: int) -> str:
         text = os.read(handle, _OWNER_BYTES).decode(errors="replace").strip()
     except OSError:
         text = ""
-    return printable(text) if text else "another process"
+    return printable(text)
+
+
+def _has_ended(owner: str) -> bool:
+    """Whether the owner of a lock was a process of this machine that has ended."""
+    found = _OWNER.match(owner)
+    return found is not None and found["host"] == printable(socket.gethostname()) and not is_running(int(found["pid"]))
 
 
 if sys.platform == "win32":
