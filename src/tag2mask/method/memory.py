@@ -24,7 +24,7 @@ CRF_BYTES = 70
 CLASS_BYTES = 16
 """A pixel and class of the dense CRF: scores, marginals and what is between them."""
 
-RESERVE = 160 << 20
+RESERVE = 224 << 20
 """Bytes for all else, at least: activations of the network, maps of its outputs, a PNG while it is written."""
 
 TILE_BYTES = 300
