@@ -64,6 +64,7 @@ def test_a_useful_run_is_green() -> None:
         ({"auc": 0.5}, "red", "no better than by chance (AUC 0.50)"),
         ({"auc": 0.7}, "amber", "hardly recognised (AUC 0.70"),
         ({"auc": 0.78, "auc_deviation": 0.16}, "amber", "hardly recognised"),
+        ({"everywhere": 0.98}, "amber", "any part of an image tells"),
         ({"present": 5, "different": 5, "masks": 5, "without": 0}, "amber", "it is in 5 images only"),
         ({"different": 4}, "amber", "it is in 4 different images only"),
         ({"contradicted": tuple("abcdefghijklmnopqrstuvwxyz_1234567")}, "amber", "34 tags of it"),

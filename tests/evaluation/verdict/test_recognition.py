@@ -83,3 +83,22 @@ def test_unknown_tags_do_not_count(tags: Array) -> None:
     assert all(position % 3 for position in one.contradicted)
     partly[:, 0] = np.where(partly[:, 0] == Tag.PRESENT, Tag.PRESENT, Tag.UNKNOWN)
     assert held_out(features, partly, np.arange(len(tags)))[0] is None
+
+
+def test_a_class_that_any_part_shows_is_told_from_an_object() -> None:
+    """A texture changes all parts of an image, an object a few of them."""
+    rng = np.random.default_rng(0)
+    tags = (np.arange(120) % 2).astype(np.int8)[:, None]
+    direction = rng.normal(size=30)
+    parts = 0.3 * rng.normal(size=(2, 120, 16, 30))
+    parts[0] += tags[:, :, None] * direction
+    parts[1][:, :4] += 4 * tags[:, :, None] * direction
+    texture, thing = (held_out(one.mean(axis=1), tags, np.arange(120), parts=one)[0] for one in parts)
+    assert texture is not None
+    assert thing is not None
+    assert texture.auc > 0.99
+    assert thing.auc > 0.99
+    assert texture.everywhere is not None
+    assert texture.everywhere > 0.95
+    assert thing.everywhere is not None
+    assert thing.everywhere < 0.5

@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import adaptive_avg_pool2d
 
 from tag2mask.config.load import load_yaml, parse_stored_config
 from tag2mask.config.schema import Config
@@ -34,11 +35,13 @@ from tag2mask.models.network import build_network
 MOST_MASKS = 1000
 """Masks that are read; of more, evenly spaced ones and some of each rare class."""
 
-MOST_RECOGNISED = 400
+MOST_RECOGNISED = 300
 """Images whose features are computed, likewise: a twentieth of a second to a second each."""
 
 EACH_CLASS = 40
 """So many images of each class are among those chosen, if there are so many."""
+
+_PARTS = 6  # an image is looked at in 6 x 6 parts
 
 _THRESHOLD_IMAGES = 12  # on which the threshold of the evidence is measured
 
@@ -126,7 +129,7 @@ def _recognised(
     device = backend.device if isinstance(backend, TorchBackend) else torch.device("cpu")
     pretrained = TorchBackend(build_network(config, len(dataset.classes)), dataset.classes, config, device=device)
     read = image_reader(config)
-    features, kept = [], []
+    parts, kept = [], []
     with progress_bar("images recognised", len(chosen), shown=progress) as advance, torch.no_grad():
         for position, record in enumerate(chosen.records):
             try:
@@ -136,14 +139,16 @@ def _recognised(
                 continue
             shape = (image.shape[0], image.shape[1])
             size = scaled_size(shape, config.data.image_size, multiple=pretrained.input_multiple)
-            features.append(pretrained.pooled_features(resize_image(image, size)[None])[0].numpy())
+            features = pretrained.last_features(resize_image(image, size)[None])
+            parts.append(adaptive_avg_pool2d(features, _PARTS)[0].flatten(1).T.cpu().numpy())
             kept.append(position)
             advance()
     if not kept:
         raise Tag2MaskError("no image can be read any more")
     names = [chosen.records[position].name for position in kept]
     groups = np.unique([check.group.get(name, name) for name in names], return_inverse=True)[1]
-    results = held_out(np.stack(features), chosen.tags()[kept], groups)
+    joined = np.stack(parts)
+    results = held_out(joined.mean(axis=1), chosen.tags()[kept], groups, parts=joined)
     return {
         name: (result, tuple(names[position] for position in result.contradicted))
         for name, result in zip(dataset.classes, results, strict=True)
@@ -198,7 +203,13 @@ def _class_numbers(
         )
         if name in recognised:
             held, contradicted = recognised[name]
-            one = replace(one, auc=held.auc, auc_deviation=held.deviation, contradicted=contradicted)
+            one = replace(
+                one,
+                auc=held.auc,
+                auc_deviation=held.deviation,
+                everywhere=held.everywhere,
+                contradicted=contradicted,
+            )
         found.append(one)
     return tuple(found)
 

@@ -36,6 +36,11 @@ OVERLAP: tuple[float, float] = (0.6, 0.75)
 FEW_MASKS = 5
 """Fewer masks of a class prove nothing about their positions."""
 
+EVERYWHERE = 0.95
+"""AUC of parts of images from which on any part of an image shows a class: it fills the images, or something else that
+fills them (light, camera, background) goes with its tag. Tissue that fills the images has 1.0; of useful classes, those
+of steel surfaces have up to 0.77, objects in scenes and animals up to 0.3."""
+
 CONTRADICTED = 0.25
 """Share of the images whose tag of a class is contradicted. Useful classes have up to 0.15, random tags about 0.5."""
 
@@ -117,6 +122,14 @@ def _tag_signs(one: ClassNumbers, numbers: RunNumbers) -> Iterator[_Sign]:
             yield "red", f"in held-out images it is recognised no better than by chance (AUC {one.auc:.2f})"
         elif one.auc < chance:
             yield "amber", f"in held-out images it is hardly recognised (AUC {one.auc:.2f}, of which 0.50 is chance)"
+    if one.everywhere is not None and one.everywhere >= EVERYWHERE:
+        yield (
+            "amber",
+            (
+                "any part of an image tells whether it is there: it fills the images, or their light, camera or "
+                "background goes with its tag; either way its outline cannot be learned"
+            ),
+        )
     known = one.present + one.absent
     if one.contradicted and len(one.contradicted) > CONTRADICTED * max(1, known):
         yield "amber", contradiction(one)

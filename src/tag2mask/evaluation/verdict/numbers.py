@@ -26,6 +26,7 @@ class ClassNumbers:
         auc: area under the ROC curve of a linear classifier of the pretrained features on images held out of its
             fitting, in [0, 1]; 0.5 is chance.
         auc_deviation: standard deviation of `auc` if the tags had nothing to do with the images.
+        everywhere: the same for parts of the images (`recognition.HeldOut.everywhere`): near 1 where any part shows it.
         contradicted: names of the images whose tags that classifier contradicts, the clearest first.
         iou: of the masks against ground truth, in [0, 1].
     """
@@ -42,6 +43,7 @@ class ClassNumbers:
     overlap: float | None = None
     auc: float | None = None
     auc_deviation: float | None = None
+    everywhere: float | None = None
     contradicted: tuple[str, ...] = ()
     iou: float | None = None
 

@@ -63,10 +63,14 @@ class TorchBackend:
     @torch.no_grad()
     def pooled_features(self, images: NDArray[np.uint8]) -> Tensor:
         """The backbone's last features, averaged over pixels: (B, D) of images (B, H, W, 3) uint8 RGB."""
+        return self.last_features(images).mean(dim=(2, 3)).cpu()
+
+    @torch.no_grad()
+    def last_features(self, images: NDArray[np.uint8]) -> Tensor:
+        """The backbone's last features: float32 (B, D, h, w) of images (B, H, W, 3) uint8 RGB, on the device."""
         with _evaluating(self.network), autocast(self.config.training.precision, self.device):
-            last = self.network.backbone(self._batch(images))[-1]
-        pooled: Tensor = last.float().mean(dim=(2, 3)).cpu()
-        return pooled
+            last: Tensor = self.network.backbone(self._batch(images))[-1]
+        return last.float()
 
     def fingerprint(self) -> str:
         """SHA-256 of weights and settings; see `Backend.fingerprint`."""
