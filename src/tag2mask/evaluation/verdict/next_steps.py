@@ -113,15 +113,15 @@ def _again(verdict: Verdict, run: RunFolder, dataset: Dataset, config: Config, t
     for code in codes:
         if code in _DATASET:
             return train(f"train again, {_DATASET[code]}", config=run.config)
-    numbers = verdict.numbers
-    if numbers is not None and not numbers.contrast:
-        return train(
-            "try the preset for textures, defects and other things without an outline",
-            config="surfaces",
-            backbone=config.model.backbone,
-            weights=config.model.weights,
-        )
-    return train("train again after correcting images and tags", config=run.config)
+    contrast = verdict.numbers is not None and verdict.numbers.contrast
+    return train(
+        "try the preset for objects before a background"
+        if contrast
+        else "try the preset for textures, defects and other things without an outline",
+        config="objects" if contrast else "surfaces",
+        backbone=config.model.backbone,
+        weights=config.model.weights,
+    )
 
 
 def _free(path: Path) -> Path:
