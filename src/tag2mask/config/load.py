@@ -16,7 +16,7 @@ from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError
 
 PRESETS = Path(__file__).parent / "presets"
-"""Configurations that come with the package, by name: `surfaces` for textures and defects."""
+"""Configurations that come with the package, by name: `objects` (the defaults), `surfaces` (textures, defects)."""
 
 _FREE = ("backbone_args", "logger_args")
 """Options that hold names which are not ours."""
@@ -84,6 +84,23 @@ def load_config(path: str | Path) -> Config:
         ConfigError: missing file, no YAML, or as `parse_config`.
     """
     return parse_config(load_yaml(find_config(path)), source=str(path))
+
+
+def on_preset(preset: str, tree: Mapping[str, Any], *, source: str = "configuration") -> Config:
+    """Build a `Config` from nested mappings on top of a preset: what the tree leaves out is the preset's.
+
+    Raises:
+        ConfigError: as `parse_config`.
+    """
+    return parse_config(_merged(load_yaml(find_config(preset)), tree), source=source)
+
+
+def _merged(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    joined = dict(base)
+    for key, value in top.items():
+        below = joined.get(key)
+        joined[key] = _merged(below, value) if isinstance(below, Mapping) and isinstance(value, Mapping) else value
+    return joined
 
 
 def load_yaml(path: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The folder of a run: where each file is, and how the trained network is stored in it.
 
-config.yaml        as resolved; config.given.yaml as given
+config.yaml        as resolved; config.given.yaml as given; recipe.json: the class maps that were chosen, and why
 collection.json    what it was trained on
 model.safetensors  weights; model.yaml: classes, backbone, preprocessing
 checkpoints/       for resuming only
@@ -41,6 +41,11 @@ class RunFolder:
     def given(self) -> Path:
         """The configuration as the user gave it."""
         return self.root / "config.given.yaml"
+
+    @property
+    def recipe(self) -> Path:
+        """Which class maps were chosen by measurement, and why."""
+        return self.root / "recipe.json"
 
     @property
     def collection(self) -> Path:

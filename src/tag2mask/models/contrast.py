@@ -11,7 +11,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -86,6 +88,26 @@ class ContrastHead(nn.Module):
             weights = prior.clamp_min(0)[:, None]
             pooled = (logits * weights).sum(dim=(2, 3)) / weights.sum(dim=(2, 3)).clamp_min(_EPS)
             return Contrast(pooled, logits, weights[:, 0])
+
+
+def describe_contrast(features: NDArray[np.float32], prior: NDArray[np.float32]) -> NDArray[np.float32]:
+    """What stands out in an image, as one vector for a linear classifier.
+
+    The differences of the features from their median over the image, those above and those below it apart, averaged
+    over pixels with the prior as weights.
+
+    Args:
+        features: (D, h, w) of `ContrastHead.describe`.
+        prior: (h, w), at least 0.
+
+    Returns:
+        (2 D,), at least 0.
+    """
+    flat, weights = features.reshape(len(features), -1), prior.reshape(-1)
+    difference = flat - np.median(flat, axis=1, keepdims=True)
+    weights = weights / max(float(weights.sum()), _EPS)
+    joined: NDArray[np.float32] = np.concatenate([np.maximum(difference, 0), np.maximum(-difference, 0)]) @ weights
+    return joined
 
 
 def _grid(maps: Tensor) -> tuple[int, int]:

@@ -9,9 +9,6 @@ from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
-from tag2mask.config.load import find_config, load_config
 from tag2mask.config.schema import Config
 from tag2mask.core.extras import require
 from tag2mask.core.files import write_text
@@ -53,7 +50,9 @@ def train(
     Args:
         dataset: images with tags; see `Dataset.load`.
         out: folder of the run.
-        config: configuration, its YAML file, or the name of a preset; None: the defaults.
+        config: configuration, its YAML file, or the name of a preset; None: the defaults. Unless a `Config`, a preset
+            (`objects`, `surfaces`) or `model.contrast_stages` chooses the class maps, it is measured on the dataset
+            which ones fit.
         options: single settings by dotted name on top of `config`, e.g. `{"training.epochs": 20}`.
         callbacks: Lightning callbacks beside our own.
         resume: continue an interrupted run in `out`, or train a run further (with a larger `training.epochs`).
@@ -86,23 +85,29 @@ def train(
     from tag2mask.training.ranks import Devices, rank_here
     from tag2mask.training.run_folder import check_folder, has_begun, has_stale_masks
     from tag2mask.training.schedule import choose_epochs
+    from tag2mask.training.settings import choose_class_maps, resolve
     from tag2mask.training.verdict import conclude, warn_before
 
-    chosen, given = _resolve(config, options)
+    settings = resolve(config, options)
     dataset = prepare_for_training(dataset, strict=strict)
     where = choose_device(device)
     first = rank_here() == 0
+    run = RunFolder(Path(out))
+    if first and not resume and has_begun(run):  # refused before any image is looked at
+        check_folder(run, dataset, settings.config, resume=resume)
+    settings, recipe = choose_class_maps(
+        settings, dataset, run, resume=resume, device=where, progress=progress and first
+    )
+    chosen = settings.config
     if first:
         epochs = choose_epochs(chosen, len(dataset))
         _log.info("%d images, %d classes, %d epochs on %s", len(dataset), len(dataset.classes), epochs, where)
-        if not resume and has_begun(RunFolder(Path(out))):  # refused before any image is looked at
-            check_folder(RunFolder(Path(out)), dataset, chosen, resume=resume)
         check = warn_before(dataset, chosen, progress=progress)
     run = fit(
         dataset,
         chosen,
         Path(out),
-        given=given,
+        given=settings.text,
         resume=resume,
         device=where,
         devices=Devices(devices, nodes, strategy),
@@ -111,6 +116,8 @@ def train(
     )
     segmenter = Segmenter.from_pretrained(run.root, device=device)
     if first:
+        if recipe is not None:
+            write_text(run.recipe, json.dumps(recipe.to_dict(), ensure_ascii=False, indent=1) + "\n")
         if make_masks:
             overwrite = not resume or has_stale_masks(run, segmenter.fingerprint())
             _write_masks(segmenter, dataset, run, overwrite=overwrite, strict=strict, progress=progress)
@@ -120,22 +127,6 @@ def train(
 
             _log.info("report: %s", write_report(run.root, device=device))
     return segmenter
-
-
-def _resolve(config: Config | str | PathLike[str] | None, options: Mapping[str, Any] | None) -> tuple[Config, str]:
-    """The resolved configuration, and the YAML text of what was given."""
-    if config is None:
-        base, text = Config(), ""
-    elif isinstance(config, Config):
-        differing = config.model_dump(mode="json", exclude_defaults=True)
-        base, text = config, yaml.safe_dump(differing, sort_keys=False, allow_unicode=True)
-    else:
-        path = find_config(Path(config))
-        base, text = load_config(path), path.read_text(encoding="utf-8")
-    if options:
-        base = base.override(options)
-        text += "".join(f"# {name}: {value}\n" for name, value in options.items())
-    return base, text
 
 
 def _write_masks(

@@ -1,0 +1,109 @@
+"""The settings of a run: as given, and with the class maps that fit the dataset where the choice was left open."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+from tag2mask.config.load import PRESETS, find_config, load_yaml, on_preset, parse_config
+from tag2mask.config.schema import Config
+from tag2mask.core.errors import ConfigError
+from tag2mask.data import Dataset
+from tag2mask.models.checkpoint import RunFolder
+from tag2mask.training.recipe import Recipe, measure_recipe
+
+_log = logging.getLogger(__name__)
+
+_DECIDES = "model.contrast_stages"
+_OTHER = {"objects": "surfaces", "surfaces": "objects"}
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Settings as given.
+
+    Attributes:
+        config: resolved, with the defaults for what was not given.
+        text: YAML of what was given, kept beside the run.
+        surfaces: the same on top of the preset `surfaces`; None where the choice of class maps is not open.
+        closed: why it is not.
+    """
+
+    config: Config
+    text: str
+    surfaces: Config | None = None
+    closed: str = ""
+
+
+def resolve(config: Config | str | PathLike[str] | None, options: Mapping[str, Any] | None) -> Settings:
+    """Resolve what was given.
+
+    The choice of class maps is open unless a preset, a `Config`, or `model.contrast_stages` makes it, or something was
+    given that has no effect with the class maps of surfaces.
+
+    Raises:
+        ConfigError: a setting is wrong.
+    """
+    options = options or {}
+    given = "".join(f"# {name}: {value}\n" for name, value in options.items())
+    if isinstance(config, Config):
+        differing = config.model_dump(mode="json", exclude_defaults=True)
+        text = yaml.safe_dump(differing, sort_keys=False, allow_unicode=True) if differing else ""
+        return Settings(config.override(options), text + given, closed="the settings are a `Config`, which is complete")
+    tree: dict[str, Any] = {}
+    text, source = "", "configuration"
+    if config is not None:
+        path = find_config(Path(config))
+        tree, text, source = load_yaml(path), path.read_text(encoding="utf-8"), str(config)
+    chosen = parse_config(tree, source=source).override(options)
+    text += given
+    if config is not None and find_config(Path(config)).parent == PRESETS:
+        return Settings(chosen, text, closed=f"`config='{config}'` makes it")
+    if "contrast_stages" in (tree.get("model") or {}) or _DECIDES in options:
+        return Settings(chosen, text, closed=f"{_DECIDES} makes it")
+    if chosen.training.supervision != "tags":
+        return Settings(chosen, text, closed="ground truth needs no class maps")
+    if chosen.model.weights == "none":
+        return Settings(chosen, text, closed="random weights have no features to measure it by")
+    try:
+        surfaces = on_preset("surfaces", tree, source=source).override(options)
+    except ConfigError as error:
+        return Settings(chosen, text, closed=f"what was given does not go with those of surfaces ({error})")
+    return Settings(chosen, text, surfaces)
+
+
+def choose_class_maps(
+    settings: Settings, dataset: Dataset, run: RunFolder, *, resume: bool, device: torch.device, progress: bool
+) -> tuple[Settings, Recipe | None]:
+    """Measure which class maps fit, where that is open, and say so; a run that goes on keeps its own.
+
+    Returns:
+        Settings with `config` chosen, and why; None where nothing was measured.
+    """
+    if settings.surfaces is None:
+        _log.info("class maps of %s, not measured: %s", _name(settings.config), settings.closed)
+        return settings, None
+    if resume and run.config.is_file():
+        stages = (load_yaml(run.config).get("model") or {}).get("contrast_stages")
+        return _with(settings, "surfaces" if stages else "objects", ""), None
+    recipe = measure_recipe(dataset, settings.surfaces, device=device, progress=progress)
+    said = f"class maps of {recipe.name}: {recipe.reason}"
+    _log.info("%s; `config='%s'` chooses the others", said, _OTHER[recipe.name])
+    return _with(settings, recipe.name, f"# {said}\n"), recipe
+
+
+def _with(settings: Settings, name: str, said: str) -> Settings:
+    config = settings.surfaces if name == "surfaces" else settings.config
+    assert config is not None
+    return Settings(config, settings.text + said)
+
+
+def _name(config: Config) -> str:
+    return "surfaces" if config.model.contrast_stages else "objects"
