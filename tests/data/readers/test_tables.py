@@ -93,6 +93,12 @@ def test_an_unknown_header_is_told_by_its_cells(images: Path) -> None:
             "4 numbers 0 and 1",
         ),
         (rows("{name} 1,2,3,4,{bit} 5,6,7,8,3"), {n: f"{k % 2} 3" for k, n in enumerate(NAMES)}, "images and boxes"),
+        (
+            rows("{k}\t{bit}.000000\t{name}"),
+            {n: str(k % 2) for k, n in enumerate(NAMES)},
+            "row numbers, images and the number",
+        ),
+        (rows("{label} {name}"), PLAIN, "images and tags"),
         (rows("photos/{name},1,2,30,40,{label}", "image,tags"), PLAIN, "'image,tags' has fewer columns than the rows"),
     ],
 )
@@ -265,7 +271,11 @@ def test_row_numbers_are_no_class(images: Path) -> None:
         assert dataset.classes == ("cat", "dog")
         assert "not used" in said(dataset)
     assert load(images, rows("{name},{bit},{other}", ",cat,dog")).classes == ("cat", "dog")
-    assert described(load(images, rows("{k},{name},{label}", ",image,tags"))) == PLAIN
+    long = load(images, rows("{k},{name},{label}", ",image,tags"))
+    assert described(long) == PLAIN
+    assert "not used: column 1 without a name" in said(long)
+    twice = load(images, rows("{bit},{name},{bit},{other}", ",image,cat,dog"))
+    assert twice.classes == ("cat", "dog")
 
 
 def test_columns_of_classes_among_others(images: Path) -> None:
@@ -287,6 +297,18 @@ def test_cells_of_a_class(images: Path) -> None:
     assert "-1 is read as absent" in said(minus)
     with pytest.raises(DataError, match=r"'0\.2' is not a tag but a fraction, such as a probability"):
         load(images, rows("{name},0.{k}2", "image,cat").replace(",0.02", ",0.2"))
+
+
+def test_celeba_s_list_with_a_number_above(images: Path) -> None:
+    dataset = load(images, rows("{name} {bit} {other}", "6\nSmiling Hat").replace(" 0", " -1"), "list_attr.txt")
+    assert described(dataset) == {name: "Smiling" if k % 2 else "Hat" for k, name in enumerate(NAMES)}
+
+
+def test_a_column_of_unlabelled_images_is_no_class(images: Path) -> None:
+    dataset = load(images, "filename, cat, Unlabeled\np0.jpg, 1, 0\np1.jpg, 0, 0\np2.jpg, 0, 1\n")
+    assert dataset.classes == ("cat",)
+    assert described(dataset) == {"p0.jpg": "cat", "p1.jpg": ""}
+    assert dataset.problem_counts()["image without tags"] == 1
 
 
 def test_no_finding_means_no_class(images: Path) -> None:
@@ -321,6 +343,9 @@ def test_the_line_of_excel_that_names_the_separator(images: Path, first: str) ->
         (rows('{name},"1,2,3,4,{label}"', "image,tags"), "looks like the corners of a box and a class"),
         (rows('{name},"[{{1: 2}}]"', "image,tags"), "is a list in a programming language that cannot be read"),
         (rows("{name},{{}}", "filename,region_attributes"), "VIA's CSV, which is not read"),
+        (rows("x,{name},{{}}", "ID,External ID,Label"), "Labelbox's CSV, which is not read"),
+        (rows("{name},n0{bit} 1 2 3 4", "image,label"), "looks like the corners of a box and a class"),
+        (rows('{name},64,48,"[1, 2]",x', "image_id,width,height,bbox,source"), "boxes, but no column of their classes"),
         (rows("{name},{bit} 1 0\n{name},1 0", "image,labels"), "lists of 0 and 1 of 2 and of 3 numbers"),
     ],
 )

@@ -129,6 +129,11 @@ def _delimiter(first: str, names: ImageNames) -> str | None:
 def _split_at_spaces(path: Path, text: str, first: str, names: ImageNames) -> Table:
     """A table without delimiter: `path label` lists, or columns with spaces between them."""
     words = first.split()
+    if (counted := _counted(path, text, names)) is not None:
+        return counted
+    if len(words) > 1 and names.named_by(words[-1]) and not names.named_by(words[0]) and not names.listed(first):
+        ends = [(number, line.rsplit(maxsplit=1)) for number, line in _lines(text)]
+        return Table(path, None, tuple((number, (end[-1], *" ".join(end[:-1]).split())) for number, end in ends), " ")
     if len(words) < 2 or not (names.named_by(words[0]) or _LIST_LINE.fullmatch(first)):
         if len(words) > 1 and any(column_key(word) in IMAGE_COLUMNS for word in words):
             lines = [(number, tuple(line.split())) for number, line in _lines(text)]
@@ -147,6 +152,17 @@ def _split_at_spaces(path: Path, text: str, first: str, names: ImageNames) -> Ta
         name, rest = (match["name"], match["rest"]) if match else [*line.split(maxsplit=1), ""][:2]
         rows.append((number, (name, *(rest or "").split())))
     return Table(path, None, tuple(rows), " ")
+
+
+def _counted(path: Path, text: str, names: ImageNames) -> Table | None:
+    """CelebA's lists: the number of images, the names of all columns but the first, and one line an image."""
+    lines = [(number, tuple(line.split())) for number, line in _lines(text)]
+    if len(lines) < 3 or len(lines[0][1]) != 1 or not lines[0][1][0].isdecimal():
+        return None
+    header, first = lines[1][1], lines[2][1]
+    if len(first) != len(header) + 1 or not names.named_by(first[0]):
+        return None
+    return Table(path, ("image", *header), tuple(lines[2:]), " ")
 
 
 def _lines(text: str) -> list[tuple[int, str]]:

@@ -32,7 +32,7 @@ from tag2mask.data.readers.headerless import with_header, without_false_header
 from tag2mask.data.readers.label_rows import LabelRow, joined, note
 from tag2mask.data.readers.layout_words import DOUBTFUL_WORDS, plain_word
 from tag2mask.data.readers.listing import Listing
-from tag2mask.data.readers.table_roles import STATES, Roles, choose_roles, split_joined, split_name
+from tag2mask.data.readers.table_roles import STATES, Roles, cells_of, choose_roles, split_joined, split_name
 from tag2mask.data.readers.tag_cells import is_empty_word, read_cells
 from tag2mask.images.decode import IMAGE_SUFFIXES
 from tag2mask.images.folder import FolderIndex
@@ -67,10 +67,7 @@ def list_table(tags: Path, index: FolderIndex, classes: Sequence[str] | None) ->
     if not table.rows:
         raise DataError(f"{tags}: the table has a header but no image")
     notes: list[str] = []
-    if table.header is not None and {"regionshapeattributes", "regionattributes"} & set(map(column_key, table.header)):
-        raise DataError(
-            f"{tags}: VIA's CSV, which is not read; export the annotations from VIA as JSON or COCO instead"
-        )
+    _refuse_tools(tags, set(map(column_key, table.header or ())))
     if table.header is None:
         table, said = with_header(table, names)
         notes.append(said)
@@ -98,6 +95,16 @@ def list_table(tags: Path, index: FolderIndex, classes: Sequence[str] | None) ->
     else:
         read_wide(table, roles, classes, listing)
     return listing, f"{tags}, header"
+
+
+def _refuse_tools(path: Path, keys: set[str]) -> None:
+    """Refuse tables of tools that hold JSON of their own in a cell."""
+    if {"regionshapeattributes", "regionattributes"} & keys:
+        raise DataError(
+            f"{path}: VIA's CSV, which is not read; export the annotations from VIA as JSON or COCO instead"
+        )
+    if {"externalid", "datarowid", "labeleddata"} & keys and "label" in keys and {"id", "projectname"} & keys:
+        raise DataError(f"{path}: Labelbox's CSV, which is not read; export COCO JSON, or write a table `image,tags`")
 
 
 def check_tag_names(names: Sequence[str], what: str) -> None:
@@ -153,7 +160,10 @@ def _long(table: Table, roles: Roles, names: ImageNames, classes: Sequence[str] 
     assert table.header is not None
     header, path = table.header, table.path
     what = _column(table, roles)
-    ignored = [name for k, name in enumerate(header) if k not in roles.used() and name.strip()]
+    unused = [k for k in range(len(header)) if k not in roles.used()]
+    ignored = [
+        header[k] or f"column {k + 1} without a name" for k in unused if header[k] or any(cells_of(table.rows, k))
+    ]
     if ignored:
         listing.problems.append(note("ignored columns", f"{path.name}: not used: {', '.join(ignored)}"))
     if roles.joined_name:
@@ -258,10 +268,11 @@ def _empty_boxes(rows: list[LabelRow], table: Table, roles: Roles, listing: List
 def _refuse_bare_bits(table: Table, roles: Roles, what: str) -> None:
     """Refuse a column `label` of 1 and 0 alone: two classes, or one that is there or not?"""
     found = {cells[column].strip() for _, cells in table.rows for column in roles.tags} - {""}
-    if found and found <= {"0", "1", "0.0", "1.0"} and len(found) > 1:
+    if len(found) > 1 and found <= {"0", "1", "-1", "0.0", "1.0", "-1.0"}:
         raise DataError(
-            f"{what}: 0 and 1 alone may be two classes, or one class that is absent or present. For two, give their "
-            "names in the order of the numbers as `classes`; for one, name the column after the class (`image,scratch`)"
+            f"{what}: {' and '.join(sorted(found))} alone may be two classes, or one class that is absent or present. "
+            "For two, give their names in the order of the numbers as `classes`; for one, name the column after the "
+            "class (`image,scratch`)"
         )
 
 

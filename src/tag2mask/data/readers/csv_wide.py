@@ -10,6 +10,7 @@ from tag2mask.core.record import ImageRecord
 from tag2mask.data.readers.csv_table import Table
 from tag2mask.data.readers.header_words import BOX_COLUMNS, column_key
 from tag2mask.data.readers.label_rows import LabelRow, joined, note
+from tag2mask.data.readers.layout_words import UNLABELLED_WORDS, plain_word
 from tag2mask.data.readers.listing import Listing
 from tag2mask.data.readers.table_roles import (
     ANSWERS,
@@ -33,7 +34,10 @@ def read_wide(table: Table, roles: Roles, classes: Sequence[str] | None, listing
     assert table.header is not None
     columns = _named_columns(table, roles, classes, listing)
     empty = {name: k for name, k in columns.items() if is_empty_word(name) and name not in (classes or ())}
-    candidates = {name: k for name, k in columns.items() if name not in empty}
+    unlabelled = [
+        k for name, k in columns.items() if plain_word(name) in UNLABELLED_WORDS and name not in (classes or ())
+    ]
+    candidates = {name: k for name, k in columns.items() if name not in empty and k not in unlabelled}
     if classes is not None:
         listing.classes = frozenset(candidates)
         candidates = {name: k for name, k in candidates.items() if name in set(classes)}
@@ -44,6 +48,9 @@ def read_wide(table: Table, roles: Roles, classes: Sequence[str] | None, listing
     said = [name for name in empty if name.casefold() not in {"none", "background"}]
     if said:
         text = f"{table.path.name}: column {said[0]!r} is read as `none`: 1 says that no class is present"
+        listing.problems.append(note("empty tags", text))
+    if unlabelled:
+        text = f"{table.path.name}: column {table.header[unlabelled[0]]!r} is no class: 1 says that nothing is known"
         listing.problems.append(note("empty tags", text))
     values = {name: _values(table, name, k, listing) for name, k in candidates.items()}
     _minus_one(values, table, listing)
@@ -56,6 +63,8 @@ def read_wide(table: Table, roles: Roles, classes: Sequence[str] | None, listing
         if blank[position] and not tags:
             unknown = frozenset()
         known = tags if len(unknown) < len(values) else None
+        if not tags and any(STATES.get(cells[k].strip().casefold()) == 1 for k in unlabelled):
+            known, unknown = None, frozenset()
         split = split_name(roles, cells)
         rows.append(LabelRow(ImageRecord(cells[roles.image], tags=known, unknown=unknown, split=split, where=where)))
     if roles.boxes:
@@ -106,6 +115,11 @@ def _class_columns(table: Table, columns: dict[str, int], roles: Roles, listing:
             text = f"{table.path.name}: {len(texts)} columns hold neither 1 nor 0 and are not used: {shown}"
             listing.problems.append(note("ignored columns", text))
         return {name: k for name, k in columns.items() if kinds[name] != "text"}
+    if roles.boxes:
+        raise DataError(
+            f"{table.path}: boxes, but no column of their classes among {', '.join(table.header or ())[:200]}; add a "
+            "column `class`"
+        )
     return columns
 
 

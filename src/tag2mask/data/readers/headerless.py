@@ -61,6 +61,9 @@ def with_header(table: Table, names: ImageNames) -> tuple[Table, str]:
             header[k] = _CORNERS[position] if boxes and position < len(_CORNERS) else f"number{k + 1}"
         header[texts[0]] = "class"
         what = "one box a line, with its class" if boxes else "images, their class, and a number that is not used"
+    elif len(numbers) == 2 and not texts and (label := _beside_row_numbers(rows, numbers)) is not None:
+        header[label] = "label"
+        what = "row numbers, images and the number of a class"
     elif len(numbers) == 1 and not texts:
         header[numbers[0]] = "label"
         what = "images and the number of a class"
@@ -120,6 +123,14 @@ def _list_of_labels(table: Table) -> tuple[Table, str]:
     rows = tuple((number, (cells[0], " ".join(rest))) for (number, cells), rest in zip(table.rows, rests, strict=True))
     what = "images and boxes with the number of their class" if boxes else "images and tags"
     return Table(table.path, ("image", "tags" if lists else "label"), rows, " "), f"{start}: read as {what}"
+
+
+def _beside_row_numbers(rows: Sequence[Row], numbers: Sequence[int]) -> int | None:
+    """Of two columns of numbers the one that is none of row numbers, if the other is."""
+    cells = {k: cells_of(rows, k) for k in numbers}
+    counts = [k for k in numbers if all(map(str.isdecimal, cells[k])) and len(set(cells[k])) == len(cells[k])]
+    others = [k for k in numbers if k not in counts]
+    return others[0] if len(others) == 1 else None
 
 
 def _image(path: Path, rows: Sequence[Row], width: int, names: ImageNames) -> int:

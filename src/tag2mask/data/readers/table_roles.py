@@ -34,13 +34,15 @@ from tag2mask.data.readers.header_words import (
 from tag2mask.data.readers.layout_words import split_of_word
 
 STATES = {
-    **dict.fromkeys(("1", "1.0", "true", "t", "yes", "y", "x"), 1),
-    **dict.fromkeys(("0", "0.0", "false", "f", "no", "n"), 0),
+    **dict.fromkeys(
+        ("1", "1.0", "true", "t", "yes", "y", "x", "ja", "oui", "si", "sí", "wahr", "vrai", "verdadero"), 1
+    ),
+    **dict.fromkeys(("0", "0.0", "false", "f", "no", "n", "nein", "non", "falsch", "faux"), 0),
     **dict.fromkeys(("", "-1", "-1.0", "?", "nan", "na", "n/a", "null", "unknown", "#n/a", "<na>"), -1),
 }
 """Words for present (1), absent (0) and unknown (-1)."""
 
-ANSWERS = frozenset({"present", "absent", "positive", "negative", "pos", "neg", "ja", "nein", "oui", "non", "si", "sí"})
+ANSWERS = frozenset({"present", "absent", "positive", "negative", "pos", "neg"})
 """Words that answer whether a class is there, and so are no names of classes."""
 
 _SAMPLE = 500
@@ -133,7 +135,7 @@ def _guessed_words(header: Sequence[str], roles: Roles, notes: Sequence[str]) ->
     said = [
         f"{what} from {' and '.join(repr(header[k]) for k in found if k is not None)}"
         for what, found in named.items()
-        if any(k is not None and column_key(header[k]) not in PLAIN_WORDS for k in found)
+        if any(k is not None and unnumbered_key(header[k]) not in PLAIN_WORDS for k in found)
         and not any(repr(header[k]) in one for one in notes for k in found if k is not None)
     ]
     return [f"columns: {', '.join(said)}"] if said else []
@@ -168,7 +170,8 @@ def is_row_numbers(header: str, rows: Sequence[Row], column: int) -> bool:
     named = column == 0 or header.strip().casefold().startswith("unnamed")
     if not (named and is_index_name(header)):
         return False
-    return all(cell.isdecimal() and len(cell) < 19 for cell in cells) and len(set(cells)) == len(cells)
+    whole = all(cell.removesuffix(".0").isdecimal() and len(cell) < 19 for cell in cells)
+    return whole and (len(set(cells)) == len(cells) or not header.strip() or column_key(header).startswith("unnamed"))
 
 
 def _image_column(
@@ -250,7 +253,7 @@ def _only_texts(
     if len(free) != 1 or roles.pixels is not None or (classes is not None and header[free[0]] in classes):
         return ()
     cells = {cell.casefold() for cell in cells_of(rows, free[0])} - {""}
-    if cells & ANSWERS or any(cell in STATES or _is_number(cell) for cell in cells):
+    if cells & ANSWERS or any(cell in STATES or any(map(_is_number, cell.split())) for cell in cells):
         return ()
     if not 2 <= len(cells) <= len(rows) // 2:
         return ()

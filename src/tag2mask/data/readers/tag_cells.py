@@ -15,7 +15,8 @@ from tag2mask.data.readers.layout_words import EMPTY_WORDS, plain_word
 from tag2mask.data.readers.listing import BACKGROUND_WORDS
 
 BLANK_WORDS = frozenset(
-    {"", "nan", "na", "n/a", "#n/a", "<na>", "null", "nil", "?", "-", "--", "unknown", "undefined", "nat"}
+    {"", "nan", "na", "n/a", "#n/a", "<na>", "null", "nil", "?", "-", "--", "nat"}
+    | {"unknown", "undefined", "unlabeled", "unlabelled"}
 )
 """Cells that say nothing. Compared in lower case."""
 
@@ -285,7 +286,9 @@ def _check(words: Sequence[list[str] | None], classes: Sequence[str] | None, wha
         return
     for some in words:
         numbers = [word for word in some or () if _NUMBER.fullmatch(word)]
-        if len(numbers) >= _BOX_NUMBERS and len(numbers) < len(some or ()):
+        pieces = [piece for word in some or () for piece in word.split()]
+        corners = sum(_NUMBER.fullmatch(piece) is not None for piece in pieces)
+        if _BOX_NUMBERS <= corners < len(pieces):
             raise DataError(
                 f"{what}: {', '.join(some or ())[:80]!r} looks like the corners of a box and a class; write one line a "
                 "box below the header `image,xmin,ymin,xmax,ymax,class`"
