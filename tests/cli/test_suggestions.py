@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 import timm
+import yaml
 from typer.main import get_command
 from typer.testing import CliRunner
 
 import tag2mask
 from tag2mask.cli import app
 from tag2mask.config.dependencies import options
-from tag2mask.config.load import parse_config
 from tag2mask.config.schema import Config
 from tests.helpers import TinyDataset, write_shapes
 
@@ -161,15 +161,11 @@ def test_every_setting_that_a_message_proposes_exists() -> None:
     found = {match for path in SOURCE.rglob("*.py") for text in strings(path) for match in settings.findall(text)}
     assert len(found) > 10
     for name, value in found:
+        if name.endswith((".yaml", ".safetensors")):  # files
+            continue
         assert name in known or any(option.startswith(f"{name}.") for option in known), name
-        if value and value not in ("FILE", "package"):
-            tree: dict[str, Any] = {}
-            node = tree
-            *sections, leaf = name.split(".")
-            for section in sections:
-                node = node.setdefault(section, {})
-            node[leaf] = value
-            parse_config(tree)
+        if value and "%" not in value:
+            Config().override({name: yaml.safe_load(value)})
 
 
 def test_every_command_that_a_message_names_exists() -> None:
