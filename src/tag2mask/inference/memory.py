@@ -15,7 +15,7 @@ from typing import Generic, TypeVar
 
 from tag2mask.config.schema import PredictionConfig
 from tag2mask.core.errors import ConfigError
-from tag2mask.core.machine import usable_memory
+from tag2mask.core.machine import return_freed_memory, usable_memory
 from tag2mask.inference.backends import Backend
 from tag2mask.method.memory import LEAST_CRF_PIXELS, RESERVE, MemoryBound, crf_bytes, parse_bytes, shown_bytes
 
@@ -77,5 +77,6 @@ def memory_bound(backend: Backend, settings: PredictionConfig, max_memory: int |
             f"`max_memory` {shown_bytes(wanted)}: the network and its libraries take {shown_bytes(backend.own_bytes)} "
             f"here, and an image at least {shown_bytes(least - backend.own_bytes)}; give {shown_bytes(least)} or more"
         )
+    return_freed_memory()
     side = backend.config.data.image_size if settings.image_size is None else settings.image_size
     return MemoryBound(wanted - backend.own_bytes, limits_crf=True, side=side, tile=settings.tile)
