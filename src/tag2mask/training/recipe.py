@@ -165,7 +165,6 @@ def peaked_median(values: list[float]) -> float:
     return float(np.median(finite)) if finite else 0.0
 
 
-@torch.no_grad()
 def _describe(
     backend: TorchBackend, path: Path, read: Callable[[Path], NDArray[np.uint8]]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], float] | None:
@@ -176,8 +175,10 @@ def _describe(
         return None  # it is reported when training reads it
     shape = (image.shape[0], image.shape[1])
     size = scaled_size(shape, backend.config.data.image_size, multiple=backend.input_multiple)
-    small = resize_image(image, size)[None]
-    deep = backend.pooled_features(small)[0].numpy()
-    features, prior = backend.contrast_features(small)[0], backend.run(small)[0].contrast_prior
-    assert prior is not None
-    return deep, describe_contrast(features, prior), float(kurtosis(prior, axis=None, fisher=False))
+    seen = backend.recognise(resize_image(image, size)[None])
+    head = backend.network.contrast
+    assert head is not None and seen.contrast is not None, "the configuration has no contrast_stages"
+    shallow = head.describe([seen.features[stage] for stage in backend.network.contrast_stages])[0].cpu().numpy()
+    prior = seen.contrast.prior[0].float().cpu().numpy()
+    deep = seen.features[-1][0].float().mean(dim=(1, 2)).cpu().numpy()
+    return deep, describe_contrast(shallow, prior), float(kurtosis(prior, axis=None, fisher=False))

@@ -72,6 +72,12 @@ class TorchBackend:
             last: Tensor = self.network.backbone(self._batch(images))[-1]
         return last.float()
 
+    @torch.no_grad()
+    def recognise(self, images: NDArray[np.uint8]) -> Recognition:
+        """The recognition stream alone, as tensors on the device, of images (B, H, W, 3) uint8 RGB."""
+        with _evaluating(self.network), autocast(self.config.training.precision, self.device):
+            return self.network.recognise(self._batch(images))
+
     def fingerprint(self) -> str:
         """SHA-256 of weights and settings; see `Backend.fingerprint`."""
         digest = hashlib.sha256(self.config.prediction.model_dump_json().encode())
