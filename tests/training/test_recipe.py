@@ -1,0 +1,183 @@
+"""The choice of class maps: by held-out tags, by what stands out where tags cannot decide, and how it is closed."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from tag2mask.config import Config
+from tag2mask.config.load import on_preset
+from tag2mask.core.errors import ConfigError
+from tag2mask.data import Dataset
+from tag2mask.demo import BACKBONE, demo_weights, write_dataset
+from tag2mask.models.checkpoint import RunFolder
+from tag2mask.training.recipe import Recipe, Signs, judge, mean_auc, measure_recipe, peaked_median
+from tag2mask.training.settings import Settings, choose_class_maps, resolve
+
+SIZE = 96
+
+
+def surfaces(folder: Path, count: int, *, clean: bool) -> Dataset:
+    """Grey noise with a dark spot or a bright stroke; with `clean` a third of the images have neither."""
+    folder.mkdir()
+    rows = ["image,tags"]
+    for number in range(count):
+        rng = np.random.default_rng(number)
+        image = rng.normal(130, 8, (SIZE, SIZE))
+        kind = number % (3 if clean else 2)
+        top, left = rng.integers(8, SIZE - 32, 2)
+        if kind == 0:
+            image[top : top + 14, left : left + 14] -= 70
+        elif kind == 1:
+            image[top : top + 3, left : left + 30] += 80
+        Image.fromarray(np.clip(image, 0, 255).astype(np.uint8)).convert("RGB").save(folder / f"{number:03}.png")
+        rows.append(f"{number:03}.png,{('spot', 'stroke', 'none')[kind]}")
+    (folder / "tags.csv").write_text("\n".join(rows) + "\n")
+    return Dataset.load(folder, folder / "tags.csv")
+
+
+def candidate() -> Config:
+    size = {"image_size": 128, "crop_size": 96, "workers": 0}
+    return on_preset("surfaces", {"data": size, "model": {"backbone": BACKBONE, "weights": str(demo_weights())}})
+
+
+def test_defects_get_class_maps_of_surfaces(tmp_path: Path) -> None:
+    recipe = measure_recipe(surfaces(tmp_path / "a", 45, clean=True), candidate())
+    assert recipe.name == "surfaces"
+    assert recipe.signs is not None
+    assert recipe.signs.shallow is not None
+    assert recipe.signs.shallow > 0.9
+
+
+def test_scenes_with_objects_keep_class_maps_of_objects(tmp_path: Path) -> None:
+    write_dataset(tmp_path / "scenes", train=80, val=1, seed=3)
+    train = tmp_path / "scenes" / "train"
+    recipe = measure_recipe(Dataset.load(train / "images", train / "tags.csv"), candidate())
+    assert recipe.name == "objects"
+    assert recipe.signs is not None
+    assert recipe.signs.peaked < 5
+
+
+def test_a_class_without_negatives_is_decided_by_what_stands_out(tmp_path: Path) -> None:
+    dataset = surfaces(tmp_path / "a", 20, clean=False)
+    (tmp_path / "tags.csv").write_text("image,tags\n" + "".join(f"{one.name},flaw\n" for one in dataset.records))
+    recipe = measure_recipe(Dataset.load(tmp_path / "a", tmp_path / "tags.csv"), candidate())
+    assert recipe.name == "surfaces"
+    assert recipe.signs is not None
+    assert recipe.signs.deep is None
+    assert "tags cannot decide" in recipe.reason
+
+
+@pytest.mark.parametrize(
+    ("deep", "shallow", "peaked", "name"),
+    [
+        (0.97, 0.94, 8.0, "surfaces"),
+        (0.91, 0.61, 3.4, "objects"),
+        (0.93, 0.81, 2.3, "objects"),
+        (0.96, 0.88, 12.9, "surfaces"),
+        (0.55, 0.52, 20.0, "objects"),
+        (None, None, 18.0, "surfaces"),
+        (None, None, 3.0, "objects"),
+    ],
+)
+def test_what_was_measured_decides(deep: float | None, shallow: float | None, peaked: float, name: str) -> None:
+    assert judge(Signs(100, deep, shallow, peaked)).name == name
+
+
+def test_an_auc_counts_with_five_images_on_either_side() -> None:
+    rng = np.random.default_rng(0)
+    tags = np.zeros((30, 2), np.int8)
+    tags[:15, 0] = 1
+    tags[:4, 1] = 1
+    features = rng.normal(size=(30, 3)).astype(np.float32)
+    features[:15, 0] += 6
+    assert mean_auc(features, tags[:, 1:]) is None
+    both = mean_auc(features, tags)
+    assert both is not None
+    assert both > 0.95
+
+
+def test_images_of_one_colour_say_nothing() -> None:
+    assert peaked_median([float("nan"), float("nan")]) == 0.0
+    assert peaked_median([float("nan"), 7.0]) == 7.0
+
+
+def test_nothing_given_leaves_the_choice_open() -> None:
+    settings = resolve(None, {"training.epochs": 3})
+    assert settings.config.model.contrast_stages == ()
+    assert settings.surfaces is not None
+    assert settings.surfaces.model.contrast_stages == (0, 1)
+    assert settings.surfaces.training.epochs == 3
+
+
+def test_a_file_of_settings_lies_on_top_of_the_preset(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("training: {samples: 77}\ndata: {image_size: 128}\n")
+    settings = resolve(tmp_path / "mine.yaml", None)
+    assert settings.surfaces is not None
+    assert settings.surfaces.training.samples == 77
+    assert settings.surfaces.data.image_size == 128
+    assert settings.surfaces.training.background_weight == 1.0  # the preset's
+
+
+@pytest.mark.parametrize(
+    ("config", "options", "why"),
+    [
+        ("objects", {}, "objects"),
+        ("surfaces", {}, "surfaces"),
+        (Config(), {}, "complete"),
+        (None, {"model.contrast_stages": [0]}, "contrast_stages"),
+        (None, {"masks.soft_threshold": 0.3}, "soft_threshold"),
+        (None, {"model.weights": "none"}, "random"),
+        (None, {"training.supervision": "masks"}, "ground truth"),
+    ],
+)
+def test_what_closes_the_choice(config: Config | str | None, options: dict[str, object], why: str) -> None:
+    settings = resolve(config, options)
+    assert settings.surfaces is None
+    assert why in settings.closed
+
+
+def test_presets_are_what_they_say() -> None:
+    assert resolve("objects", None).config == Config()
+    assert resolve("surfaces", None).config.model.contrast_stages == (0, 1)
+    with pytest.raises(ConfigError, match="objects, surfaces"):
+        resolve("textures", None)
+
+
+def open_settings() -> Settings:
+    return Settings(Config(), "given\n", candidate())
+
+
+def test_the_choice_is_said_with_the_way_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    dataset = surfaces(tmp_path / "a", 30, clean=True)
+    with caplog.at_level(logging.INFO, logger="tag2mask"):
+        settings, recipe = choose_class_maps(
+            open_settings(),
+            dataset,
+            RunFolder(tmp_path / "run"),
+            resume=False,
+            device=torch.device("cpu"),
+            progress=False,
+        )
+    assert settings.config.model.contrast_stages == (0, 1)
+    assert "# class maps of surfaces" in settings.text
+    assert "`config='objects'` chooses the others" in caplog.text
+    assert isinstance(recipe, Recipe)
+    assert recipe.to_dict()["recipe"] == "surfaces"
+
+
+def test_a_run_that_goes_on_keeps_its_class_maps(tmp_path: Path) -> None:
+    run = RunFolder(tmp_path)
+    for stored, stages in ((candidate(), (0, 1)), (Config(), ())):
+        run.config.write_text(yaml.safe_dump(stored.model_dump(mode="json")))
+        settings, recipe = choose_class_maps(
+            open_settings(), Dataset(Path(), (), ()), run, resume=True, device=torch.device("cpu"), progress=False
+        )
+        assert settings.config.model.contrast_stages == stages
+        assert recipe is None
