@@ -16,6 +16,7 @@ from tag2mask.deploy.serving.app import create_app
 from tag2mask.deploy.serving.pace import Pace
 from tag2mask.deploy.serving.server import listen
 from tag2mask.inference import Segmenter
+from tag2mask.method.memory import LEAST_CRF_PIXELS, RESERVE, crf_bytes
 from tests.deploy.serving.running import PATIENCE, SlowBackend, ask, png, running
 from tests.helpers import draw_shapes
 
@@ -127,16 +128,17 @@ def test_an_image_that_would_wait_too_long_is_refused_at_once(monkeypatch: pytes
 
 def test_memory_is_shared_by_the_workers_and_what_does_not_fit_is_413() -> None:
     large = png(np.zeros((3000, 4000, 3), np.uint8))
-    with running(quick(), Limits(workers=2), max_memory="400MiB") as port:
+    share = RESERVE + crf_bytes(2) * LEAST_CRF_PIXELS + 10_000_000
+    with running(quick(), Limits(workers=2, seconds=PATIENCE), max_memory=2 * share) as port:
         assert ask(port, IMAGE)[0] == 200
         found, _, body = ask(port, large)
         assert found == 413
         assert b"an image of 4000 x 3000 pixels needs" in body
         assert b"`max_memory`" in body
-    with running(quick(), Limits(workers=1), max_memory="400MiB") as port:
+    with running(quick(), Limits(workers=1, seconds=PATIENCE), max_memory=2 * share) as port:
         assert ask(port, large)[0] == 200
     with pytest.raises(ConfigError, match="shared by 3 workers"):
-        create_app(quick(), Limits(workers=3), max_memory="400MiB")
+        create_app(quick(), Limits(workers=3), max_memory=2 * share)
 
 
 def test_a_port_in_use_is_an_error_with_a_remedy() -> None:
