@@ -345,7 +345,10 @@ def test_the_line_of_excel_that_names_the_separator(images: Path, first: str) ->
         (rows("{name},{{}}", "filename,region_attributes"), "VIA's CSV, which is not read"),
         (rows("x,{name},{{}}", "ID,External ID,Label"), "Labelbox's CSV, which is not read"),
         (rows("{name},n0{bit} 1 2 3 4", "image,label"), "looks like the corners of a box and a class"),
-        (rows('{name},64,48,"[1, 2]",usask', "image_id,width,height,bbox,source"), "boxes, but no column of their classes"),
+        (
+            rows('{name},64,48,"[1, 2]",usask', "image_id,width,height,bbox,source"),
+            "boxes, but no column of their classes",
+        ),
         (rows("{name},{bit} 1 0\n{name},1 0", "image,labels"), "lists of 0 and 1 of 2 and of 3 numbers"),
     ],
 )
