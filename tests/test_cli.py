@@ -62,9 +62,10 @@ def test_train_masks_predict_evaluate(run: object, tmp_path: Path) -> None:
     status, text = call(run, "evaluate", tmp_path / "p", tiny.masks, "--classes", tiny.class_file)
     assert status == 0
     assert text.split("square")[1].split()[1] == "mIoU"
-    assert text.endswith("over 16 images")
+    assert "over 16 images" in text
     status, text = call(run, "evaluate", tmp_path / "p", tiny.masks, "--classes", tiny.class_file, "--json")
-    assert set(json.loads(text)) >= {"mIoU", "IoU", "images"}
+    found, _ = json.JSONDecoder().raw_decode(text)  # warnings follow
+    assert set(found) >= {"mIoU", "IoU", "images"}
 
 
 def test_one_bad_image_is_counted_and_skipped(run: object, trained: Path, tmp_path: Path) -> None:

@@ -6,10 +6,13 @@ import logging
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from tag2mask.core.errors import DataError
 from tag2mask.data import Dataset, Problem, load_dataset, log_problems, prepare_for_training
+from tag2mask.masks import write_mask
 from tests.helpers import write_images, write_tags
 
 
@@ -70,11 +73,15 @@ def test_each_kind_is_logged_with_its_count_and_three_examples(caplog: pytest.Lo
 
 def test_dataset_load_takes_texts_as_paths(tmp_path: Path) -> None:
     images = write_images(tmp_path / "images", ["a.png", "b.png", "c.png"])
+    masks = tmp_path / "masks"
+    for record in ("a.png", "b.png", "c.png"):
+        with Image.open(images / record) as image:
+            write_mask(masks / record, np.ones((image.height, image.width), np.uint8))
     tags = write_tags(tmp_path / "tags.csv", {"a": "dog", "b": "cat dog", "c": "none"})
     (tmp_path / "classes.txt").write_text("dog\ncat\n")
-    dataset = Dataset.load(str(images), str(tags), classes=str(tmp_path / "classes.txt"), masks=str(images), limit=2)
+    dataset = Dataset.load(str(images), str(tags), classes=str(tmp_path / "classes.txt"), masks=str(masks), limit=2)
     assert dataset.classes == ("dog", "cat")
     assert len(dataset) == 2
     assert all(record.gt_mask is not None for record in dataset.records)
-    assert dataset == load_dataset(images, tags, classes=["dog", "cat"], masks=images).subset(first=2)
+    assert dataset == load_dataset(images, tags, classes=["dog", "cat"], masks=masks).subset(first=2)
     assert all(record.where.startswith("tags.csv, line ") for record in dataset.records)

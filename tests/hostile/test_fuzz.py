@@ -46,6 +46,7 @@ def test_the_fuzzer_finds_each_kind_of_fault(tmp_path: Path, monkeypatch: pytest
     seed = Seed(lambda: {"a.txt": b"right"}, "a.txt", _read_first)
     monkeypatch.setitem(SEEDS, "one", seed)
     monkeypatch.setattr(fuzz, "SECONDS", 0.05)
+    monkeypatch.setattr(fuzz, "MEMORY_MB", 1 << 20)  # a fork starts with the memory of all tests before it
     result = fuzz.fuzz("one", 60, 3, tmp_path)
     reasons = " ".join(result.faults.values())
     assert result.read

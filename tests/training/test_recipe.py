@@ -90,11 +90,11 @@ def test_what_was_measured_decides(deep: float | None, shallow: float | None, pe
     assert judge(Signs(100, deep, shallow, peaked)).name == name
 
 
-def test_an_auc_counts_with_five_images_on_either_side() -> None:
+def test_an_auc_counts_with_ten_images_on_either_side() -> None:
     rng = np.random.default_rng(0)
     tags = np.zeros((30, 2), np.int8)
     tags[:15, 0] = 1
-    tags[:4, 1] = 1
+    tags[:9, 1] = 1
     features = rng.normal(size=(30, 3)).astype(np.float32)
     features[:15, 0] += 6
     assert mean_auc(features, tags[:, 1:]) is None

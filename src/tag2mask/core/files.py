@@ -23,6 +23,19 @@ _TEMPORARY = re.compile(r"\..*\.(?:(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-)?[a-z0-9_
 """Names that `atomic_path` gives, with this machine and the process: the next run finds out whether it lives."""
 
 
+def refuse_uncreatable(folder: Path) -> None:
+    """Refuse a folder that `make_folder` could not create, without creating it.
+
+    Raises:
+        DataError: there is a file in the way, or the folder above it is not writable.
+    """
+    above = next((path for path in (folder, *folder.parents) if path.exists()), Path())
+    if not above.is_dir():
+        raise DataError(f"{printable(folder)}: cannot create this folder ({above} is a file); choose another `out`")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise DataError(f"{printable(folder)}: {above} is not writable; change its permissions or choose another `out`")
+
+
 def make_folder(folder: Path) -> Path:
     """Create `folder` with its parents and return it.
 

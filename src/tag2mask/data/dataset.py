@@ -55,7 +55,7 @@ class Dataset:
     [[1, 1], [0, 0]]
     >>> report = dataset.check(progress=False)
     >>> [finding.code for finding in report][:2]
-    ['duplicates-tagged-differently', 'classes-without-images']
+    ['duplicates-tagged-differently', 'few-different-images']
     >>> temporary.cleanup()
     """
 

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +25,7 @@ from tag2mask.core.record import ImageRecord
 from tag2mask.core.text import counted, printable
 from tag2mask.data.problem import Problem, log_problems
 from tag2mask.images.decode import Note, image_size, read_image
-from tag2mask.images.left_out import MARKER, is_written_mask
+from tag2mask.images.left_out import MARKER
 from tag2mask.inference.memory import memory_bound
 from tag2mask.inference.review import ReviewTable
 from tag2mask.masks import mask_path, write_confidence, write_label_map, write_mask
@@ -42,6 +42,9 @@ _AHEAD = 4  # images decoded in advance
 _AHEAD_SHARE = 0.1  # of the memory for images, that those in advance may take before the next one waits
 
 _log = logging.getLogger(__name__)
+
+REPLACED = "`overwrite=True` replaces them"
+"""What is noted where masks that are there were kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,13 +110,13 @@ def write_masks(
     with locked(options.out):
         _sweep(options)
         outcome = Outcome(options.out, failures=list(failures))
-        review = _claim(segmenter, options)
+        review = _claim(segmenter, options, paths)
         write_label_map(options.out, segmenter.classes)
         _mark(paths, options)
         todo = [record for record in records if options.overwrite or not _is_done(record, review, options)]
         outcome.kept = len(records) - len(todo)
         if outcome.kept:
-            outcome.notes.append("`overwrite=True` replaces them")
+            outcome.notes.append(REPLACED)
         review.drop(record.name for record in todo)
         try:
             _write_all(segmenter, todo, options, review, outcome)
@@ -251,7 +254,7 @@ def _is_done(record: ImageRecord, review: ReviewTable, options: FolderOptions) -
     return made and mask_path(options.confidence, record.name).is_file()
 
 
-def _claim(segmenter: Segmenter, options: FolderOptions) -> ReviewTable:
+def _claim(segmenter: Segmenter, options: FolderOptions, images: Container[str]) -> ReviewTable:
     """Record which network and settings a folder's masks come from, and open its table of uncertainty.
 
     Masks of two networks are not mixed: those of another one are refused, or, with `overwrite`, count as not made.
@@ -270,7 +273,7 @@ def _claim(segmenter: Segmenter, options: FolderOptions) -> ReviewTable:
         found = None
     if found == about:
         return ReviewTable(options.out)
-    if not options.overwrite and (found is not None or _has_masks(options.out)):
+    if not options.overwrite and (found is not None or _has_masks(options.out, images)):
         raise ConfigError(
             f"{options.out}: this folder holds masks that other weights or settings made; choose another `out`, or "
             "replace them with `overwrite=True`"
@@ -280,15 +283,29 @@ def _claim(segmenter: Segmenter, options: FolderOptions) -> ReviewTable:
     return review
 
 
-def _has_masks(folder: Path) -> bool:
-    """Whether there are masks, not counting those of other folders of masks below, or hidden ones."""
+def _has_masks(folder: Path, images: Container[str]) -> bool:
+    """Whether there are PNGs that may be masks: not the images themselves, other folders of masks, or hidden ones."""
     for place, folders, files in os.walk(folder):
         if Path(place) != folder and ABOUT in files:
             folders.clear()
-        elif any(is_written_mask(Path(place, name)) for name in files if not name.startswith(".")):
-            return True
+            continue
+        for name in files:
+            path = Path(place, name)
+            if name.startswith(".") or path.suffix.lower() != ".png" or str(path.resolve()) in images:
+                continue
+            if not _is_coloured(path):
+                return True
         folders[:] = [name for name in folders if not name.startswith(".")]
     return False
+
+
+def _is_coloured(path: Path) -> bool:
+    """Whether a PNG has colours of its own, as no mask of class indices has."""
+    try:
+        with Image.open(path) as image:
+            return image.mode in ("RGB", "RGBA")
+    except (OSError, ValueError, Image.DecompressionBombError):
+        return True
 
 
 def _read_ahead(

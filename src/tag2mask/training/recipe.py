@@ -54,7 +54,7 @@ PEAKED = 5.0
 
 _IMAGES = 200
 _EACH_CLASS = 20
-_LEAST = 5  # images with a class, and without it, for an AUC to count
+_LEAST = 10  # images with a class, and without it, for an AUC to count
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class Signs:
     Attributes:
         images: number of images it was measured on.
         deep: mean over classes of the held-out AUC of deep features, in [0, 1]; None where no class has at least
-            five images with it and five known to be without it.
+            ten images with it and ten known to be without it: fewer make an AUC vary by more than 0.1.
         shallow: the same of what stands out in shallow features.
         peaked: median over images of the kurtosis of how much pixels stand out; 3 for a normal distribution.
     """

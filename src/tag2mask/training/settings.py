@@ -18,6 +18,7 @@ from tag2mask.core.errors import ConfigError
 from tag2mask.data import Dataset
 from tag2mask.models.checkpoint import RunFolder
 from tag2mask.training.recipe import Recipe, measure_recipe
+from tag2mask.training.schedule import choose_epochs
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +98,11 @@ def choose_class_maps(
     said = f"class maps of {recipe.name}: {recipe.reason}"
     _log.info("%s; `config='%s'` chooses the others", said, _OTHER[recipe.name])
     return _with(settings, recipe.name, f"# {said}\n"), recipe
+
+
+def described(dataset: Dataset, config: Config) -> str:
+    """How much is to be trained on, and for how long."""
+    return f"{len(dataset)} images, {len(dataset.classes)} classes, {choose_epochs(config, len(dataset))} epochs"
 
 
 def _with(settings: Settings, name: str, said: str) -> Settings:

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from tag2mask.config.schema import Config
 from tag2mask.core.extras import require
-from tag2mask.core.files import write_text
+from tag2mask.core.files import refuse_uncreatable, write_text
 from tag2mask.core.outcome import Outcome
 from tag2mask.data import Dataset, prepare_for_training
 from tag2mask.evaluation import Evaluation, evaluate_dataset
-from tag2mask.inference.folder import FolderOptions, write_corrected, write_masks
+from tag2mask.inference.folder import REPLACED, FolderOptions, write_corrected, write_masks
 from tag2mask.inference.segmenter import Segmenter
 
 if TYPE_CHECKING:
@@ -84,35 +84,30 @@ def train(
     from tag2mask.training.fit import fit
     from tag2mask.training.ranks import Devices, rank_here
     from tag2mask.training.run_folder import check_folder, has_begun, has_stale_masks
-    from tag2mask.training.schedule import choose_epochs
-    from tag2mask.training.settings import choose_class_maps, resolve
+    from tag2mask.training.settings import choose_class_maps, described, resolve
     from tag2mask.training.verdict import conclude, warn_before
 
-    settings = resolve(config, options)
+    settings, run = resolve(config, options), RunFolder(Path(out))
     dataset = prepare_for_training(dataset, strict=strict)
-    where = choose_device(device)
-    first = rank_here() == 0
-    run = RunFolder(Path(out))
+    where, first = choose_device(device), rank_here() == 0
+    shown = progress and first
+    refuse_uncreatable(run.root)
     if first and not resume and has_begun(run):  # refused before any image is looked at
         check_folder(run, dataset, settings.config, resume=resume)
-    settings, recipe = choose_class_maps(
-        settings, dataset, run, resume=resume, device=where, progress=progress and first
-    )
-    chosen = settings.config
+    settings, recipe = choose_class_maps(settings, dataset, run, resume=resume, device=where, progress=shown)
     if first:
-        epochs = choose_epochs(chosen, len(dataset))
-        _log.info("%d images, %d classes, %d epochs on %s", len(dataset), len(dataset.classes), epochs, where)
-        check = warn_before(dataset, chosen, progress=progress)
-    run = fit(
+        _log.info("%s on %s", described(dataset, settings.config), where)
+        check = warn_before(dataset, settings.config, progress=progress)
+    fit(
         dataset,
-        chosen,
-        Path(out),
+        settings.config,
+        run.root,
         given=settings.text,
         resume=resume,
         device=where,
         devices=Devices(devices, nodes, strategy),
         callbacks=callbacks,
-        progress=progress and first,
+        progress=shown,
     )
     segmenter = Segmenter.from_pretrained(run.root, device=device)
     if first:
@@ -123,10 +118,14 @@ def train(
             _write_masks(segmenter, dataset, run, overwrite=overwrite, strict=strict, progress=progress)
         conclude(run, segmenter, dataset, check, progress=progress)
         if make_masks and make_report:
-            from tag2mask.report import write_report
-
-            _log.info("report: %s", write_report(run.root, device=device))
+            _write_report(run, device)
     return segmenter
+
+
+def _write_report(run: RunFolder, device: str) -> None:
+    from tag2mask.report import write_report
+
+    _log.info("report: %s", write_report(run.root, device=device))
 
 
 def _write_masks(
@@ -136,6 +135,7 @@ def _write_masks(
     predicted = [record for record in dataset.records if record.corrected is None]
     options = FolderOptions(run.masks, overwrite=overwrite, strict=strict, progress=progress)
     outcome = write_masks(segmenter, predicted, options)
+    outcome.notes = [note for note in outcome.notes if note != REPLACED]  # a run that goes on replaces what is stale
     if copied := write_corrected(run.masks, dataset.records, dataset.classes):
         outcome.notes.append(f"{copied} corrected masks copied")
     _log.info("%s", outcome.summary())
@@ -146,6 +146,8 @@ def _write_masks(
         _log.info(
             "masks of the training images against the ground truth, corrected masks left out: %s", score.summary()
         )
+        for warning in score.warnings:
+            _log.warning("%s", warning)
     write_text(run.result, json.dumps(_result(dataset, outcome, score, copied), ensure_ascii=False, indent=1) + "\n")
 
 

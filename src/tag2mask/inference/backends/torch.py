@@ -76,7 +76,8 @@ class TorchBackend:
     def recognise(self, images: NDArray[np.uint8]) -> Recognition:
         """The recognition stream alone, as tensors on the device, of images (B, H, W, 3) uint8 RGB."""
         with _evaluating(self.network), autocast(self.config.training.precision, self.device):
-            return self.network.recognise(self._batch(images))
+            found: Recognition = self.network.recognise(self._batch(images))
+        return found
 
     def fingerprint(self) -> str:
         """SHA-256 of weights and settings; see `Backend.fingerprint`."""
