@@ -116,8 +116,11 @@ def _phase(name: str, port: int, contents: list[bytes], args: argparse.Namespace
     def images(kind: str) -> None:
         turn = 0
         while time.monotonic() < end:
-            content = contents[turn % len(contents)]
-            honest.ask(kind, lambda content=content: post(port, content)[0], allowed)
+
+            def sent(content: bytes = contents[turn % len(contents)]) -> int:
+                return int(post(port, content)[0])
+
+            honest.ask(kind, sent, allowed)
             turn += 1
 
     def health() -> None:
