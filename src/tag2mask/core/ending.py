@@ -11,7 +11,7 @@ from types import FrameType
 
 @contextmanager
 def told_to_end() -> Iterator[threading.Event]:
-    """An event that is set when the process is told to end (SIGTERM, SIGHUP), which it does after the context.
+    """An event that is set when the process receives SIGTERM or SIGHUP, which it does after the context.
 
     Without this, those signals end a process on the spot, and its temporary folders stay. It ends by the same signal
     then. A signal that is ignored, as under `nohup`, stays ignored; outside the main thread nothing is changed.

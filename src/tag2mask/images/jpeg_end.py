@@ -4,8 +4,8 @@ libjpeg fills what is missing with grey and only warns, and Pillow does not pass
 download that was padded with zeros can be decoded. The format has an end marker (EOI, ITU-T T.81 B.1.1.3), which
 is looked for behind the entropy-coded data, not in embedded previews.
 
-Some cameras and programs leave out the marker alone. Such a file is told from a truncated one by decoding it with
-different bytes appended: where all blocks are there, they change nothing; where one is missing, they become pixels.
+Some cameras and programs leave out the marker alone. A file without it is decoded with different bytes appended: where
+all blocks are there, they change nothing; where one is missing, they become pixels.
 """
 
 from __future__ import annotations

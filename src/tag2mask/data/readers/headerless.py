@@ -1,4 +1,4 @@
-"""Tables without a header: what the columns are is told by their cells, and a header is made for them.
+"""Tables without a header: the cells show what the columns are, and a header is made for them.
 
 photos/a.jpg,1,2,30,40,cat         the corners of a box and its class, as of keras-retinanet
 a.jpg 0                            a list of images and labels

@@ -22,7 +22,7 @@ WEAK = 0.75
 """Held-out AUC under which a class is badly recognised."""
 
 SURE = 2.0
-"""An AUC is told from chance if it is so many standard deviations above 0.5; few images make these large."""
+"""An AUC differs from chance if it is so many standard deviations above 0.5; few images make these large."""
 
 WITHOUT: tuple[float, float] = (0.3, 0.5)
 """Share of its tagged images in which a class has no pixel: amber and red. Useful classes have up to 0.14."""
