@@ -148,6 +148,8 @@ def _summary(segmenter: Segmenter, facts: Facts) -> list[tuple[str, str]]:
         ("seed", str(config.training.seed)),
         ("epochs", str(len(facts.epochs))),
     ]
+    if from_tags:
+        found.insert(3, ("class maps of", "surfaces" if config.model.contrast_stages else "objects"))
     corrected = sum(record.corrected is not None for record in facts.dataset.records)
     if corrected:
         found.append(("corrected masks", str(corrected)))
