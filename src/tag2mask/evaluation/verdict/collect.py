@@ -101,8 +101,12 @@ def collect_numbers(
 
 
 def sample(dataset: Dataset, count: int, *, each: int = EACH_CLASS) -> Dataset:
-    """At most about `count` records: evenly spaced ones, and as many of each class as there are, up to `each`."""
+    """About `count` records: evenly spaced ones, and as many of each class as there are, up to `each`.
+
+    Of many classes fewer each, so that at most four times `count` are chosen.
+    """
     table = dataset.tags() == Tag.PRESENT
+    each = min(each, max(1, 3 * count // max(1, table.shape[1])))
     last = len(dataset.records) - 1
     chosen = set(np.linspace(0, last, min(count, last + 1)).round().astype(int).tolist())
     for column in table.T:
