@@ -54,7 +54,8 @@ def _read_parquet(root: Path) -> Account:
     account = load(root / "set", expected=(), unpack=root / "out")
     # Images have the number of their row as name, whatever their suffix.
     rows = frozenset(f"row {row}" for row in range(len(NAMES)))
-    read = frozenset(f"row {int(Path(name).stem)}" for name in account.records)
+    said = [problem.file for problem in account.problems if problem.file and Path(problem.file).stem.isdigit()]
+    read = frozenset(f"row {int(Path(name).stem)}" for name in [*account.records, *said])
     return Account(rows, read, account.problems)
 
 
