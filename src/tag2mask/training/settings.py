@@ -34,7 +34,7 @@ class Settings:
         config: resolved, with the defaults for what was not given.
         text: YAML of what was given, kept beside the run.
         surfaces: the same on top of the preset `surfaces`; None where the choice of class maps is not open.
-        closed: why it is not.
+        closed: why it is not, where that is worth saying; a `Config` says it itself.
     """
 
     config: Config
@@ -57,7 +57,7 @@ def resolve(config: Config | str | PathLike[str] | None, options: Mapping[str, A
     if isinstance(config, Config):
         differing = config.model_dump(mode="json", exclude_defaults=True)
         text = yaml.safe_dump(differing, sort_keys=False, allow_unicode=True) if differing else ""
-        return Settings(config.override(options), text + given, closed="the settings are a `Config`, which is complete")
+        return Settings(config.override(options), text + given)
     tree: dict[str, Any] = {}
     text, source = "", "configuration"
     if config is not None:
@@ -70,7 +70,7 @@ def resolve(config: Config | str | PathLike[str] | None, options: Mapping[str, A
     if "contrast_stages" in (tree.get("model") or {}) or _DECIDES in options:
         return Settings(chosen, text, closed=f"{_DECIDES} makes it")
     if chosen.training.supervision != "tags":
-        return Settings(chosen, text, closed="ground truth needs no class maps")
+        return Settings(chosen, text)  # ground truth needs no class maps
     if chosen.model.weights == "none":
         return Settings(chosen, text, closed="random weights have no features to measure it by")
     try:
@@ -89,7 +89,8 @@ def choose_class_maps(
         Settings with `config` chosen, and why; None where nothing was measured.
     """
     if settings.surfaces is None:
-        _log.info("class maps of %s, not measured: %s", _name(settings.config), settings.closed)
+        if settings.closed:
+            _log.info("class maps of %s, not measured: %s", _name(settings.config), settings.closed)
         return settings, None
     if resume and run.config.is_file():
         stages = (load_yaml(run.config).get("model") or {}).get("contrast_stages")
