@@ -50,6 +50,8 @@ def test_a_useful_run_is_green() -> None:
     assert verdict.findings == ()
     assert "AUC 0.95" in verdict.classes["cat"].reason
     assert verdict.headline() == "nothing speaks against these masks: 3 classes, 120 images"
+    unseen = judge(replace(RUN, tagged_masks=0))
+    assert unseen.headline() == "nothing speaks against this run: 3 classes, 120 images, no masks yet"
 
 
 @pytest.mark.parametrize(

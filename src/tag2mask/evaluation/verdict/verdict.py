@@ -90,7 +90,9 @@ class Verdict:
         >>> Verdict("red", "all images are black", {}).headline()
         'do not use these masks: all images are black'
         """
-        start = {"green": "nothing speaks against these masks", "amber": "look at these masks before you use them"}
+        judged = self.numbers is None or self.numbers.tagged_masks > 0
+        green = "nothing speaks against these masks" if judged else "nothing speaks against this run"
+        start = {"green": green, "amber": "look at these masks before you use them"}
         return f"{start.get(self.overall, 'do not use these masks')}: {self.reason}"
 
     def lines(self) -> list[str]:
