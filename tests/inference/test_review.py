@@ -177,9 +177,10 @@ def test_coco_that_is_not_usable(shapes: TinyDataset, tmp_path: Path) -> None:
         path.write_text(text)
         with pytest.raises(DataError, match=r"a\.json"):
             problems_of(shapes, path, tmp_path / "out")
-    write()
-    with pytest.raises(DataError, match="none of its categories is a class here"):
-        problems_of(shapes, path, tmp_path / "out")
+    for named in ([], [{"id": 1, "name": ["disc"]}], [{"id": [1], "name": "disc"}]):
+        write(categories=named)
+        with pytest.raises(DataError, match="none of its categories is a class here"):
+            problems_of(shapes, path, tmp_path / "out")
     categories = [{"id": 1, "name": "disc"}]
     for drawn in ([], [{"image_id": 1, "category_id": 1, "segmentation": [[1, 2]]}], [{"image_id": 1}]):
         write(categories=categories, annotations=drawn)

@@ -135,8 +135,9 @@ def _indices(categories: list[Any], classes: Sequence[str], path: Path) -> dict[
     position = {name: index for index, name in enumerate(classes, start=1)} | {"background": 0}
     found = {}
     for category in categories:
-        if isinstance(category, dict) and _is_id(category.get("id")) and category.get("name") in position:
-            found[category["id"]] = position[category["name"]]
+        name = category.get("name") if isinstance(category, dict) else None
+        if isinstance(name, str) and name in position and _is_id(category.get("id")):
+            found[category["id"]] = position[name]
     if not found:
         raise DataError(f"{path}: none of its categories is a class here ({', '.join(classes)}); check the names")
     return found
