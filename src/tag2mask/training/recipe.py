@@ -135,7 +135,7 @@ def judge(signs: Signs) -> Recipe:
         peaked = signs.peaked >= PEAKED
         reason = (
             f"no class has {_LEAST} images with it and {_LEAST} without it, so the tags cannot decide; "
-            f"{'few pixels stand' if peaked else 'no few pixels stand'} out from the rest of their images "
+            f"{'few' if peaked else 'many'} pixels stand out from the rest of their images "
             f"(kurtosis {signs.peaked:.1f}, on surfaces above {PEAKED:.0f})"
         )
         return Recipe("surfaces" if peaked else "objects", reason, signs)

@@ -39,7 +39,7 @@ FEW_MASKS = 5
 EVERYWHERE = 0.95
 """AUC of parts of images from which on any part of an image shows a class: it fills the images, or something else that
 fills them (light, camera, background) goes with its tag. Tissue that fills the images has 1.0; of useful classes, those
-of steel surfaces have up to 0.77, objects in scenes and animals up to 0.3."""
+of steel surfaces have up to 0.77, objects in scenes up to 0.33."""
 
 CONTRADICTED = 0.25
 """Share of the images whose tag of a class is contradicted. Useful classes have up to 0.15, random tags about 0.5."""
