@@ -23,6 +23,7 @@ from typing import Any
 from tag2mask.cli.common import parse_settings
 from tag2mask.config import Config, load_config
 from tag2mask.data import Dataset
+from tag2mask.evaluation.average_precision import evaluate_tags
 from tag2mask.evaluation.baselines import thresholded_cam
 from tag2mask.inference.segmenter import Segmenter
 from tag2mask.models.checkpoint import RunFolder
@@ -59,7 +60,9 @@ def main() -> int:
     print(f"trained from tags in {minutes:.1f} min; pseudo masks took {share:.0%} of the joint epochs", flush=True)
     tag = _score(segmenter, folder, out / "val-tags")
     print(f"from tags: mIoU {100 * tag['mIoU']:.1f}; {_by_class(tag)}", flush=True)
-    cam, threshold = thresholded_cam(segmenter, _split(folder, "val"))
+    val = _split(folder, "val")
+    print(f"tags of val: {evaluate_tags(segmenter, val).summary()}", flush=True)
+    cam, threshold = thresholded_cam(segmenter, val)
     ceiling = None if args.no_ceiling else _ceiling(dataset, folder, out, config)
     pseudo = None if args.no_pseudo else json.loads(run.result.read_text(encoding="utf-8"))["score"]
     _print_table(tag, ceiling, pseudo)
