@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from tag2mask.cli.common import Device, Format, Images, Network, Split, Tags, app, finish, say
+
+if TYPE_CHECKING:
+    from tag2mask.evaluation.by_size import SizeScores
 
 
 @app.command()
@@ -20,14 +23,17 @@ def evaluate(
         bool, typer.Option("--sample", help="The ground truth is a random sample: estimate, with an interval.")
     ] = False,
     confidence: Annotated[float, typer.Option(min=0.5, max=0.999, help="Of the interval of --sample.")] = 0.95,
+    by_size: Annotated[
+        bool, typer.Option("--by-size", help="Recall and IoU by object size too: do small objects vanish or swell?")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Score masks: IoU of each class and their mean."""
     from tag2mask.evaluation.folders import estimate
     from tag2mask.evaluation.folders import evaluate as score
 
-    estimated = estimate(predicted, human, classes, confidence=confidence) if sample else None
-    result = estimated.evaluation if estimated else score(predicted, human, classes)
+    estimated = estimate(predicted, human, classes, confidence=confidence, by_size=by_size) if sample else None
+    result = estimated.evaluation if estimated else score(predicted, human, classes, by_size=by_size)
     if as_json:
         typer.echo(json.dumps((estimated or result).to_dict(), ensure_ascii=False, indent=1))
         return
@@ -36,9 +42,23 @@ def evaluate(
     width = max(len(name) for name, _ in result.table())
     for name, value in result.table():
         say(f"{name:<{width}}  {value:>5}")
+    if result.by_size:
+        _say_sizes(result.by_size)
     if result.extra:
         say(f"{result.extra} predicted masks have no ground truth and were not scored")
     say((estimated or result).summary())
+
+
+def _say_sizes(scores: SizeScores) -> None:
+    """Print a line for each class and size of components in the ground truth."""
+    heads = ("class", "share of the image", "objects", "missed", "recall", "IoU")
+    rows = [heads, *scores.table()]
+    widths = [max(len(row[k]) for row in rows) for k in range(len(heads))]
+    say("connected components of the ground truth by their size:")
+    for row in rows:
+        left = (f"{cell:<{width}}" for cell, width in zip(row[:2], widths[:2], strict=True))
+        right = (f"{cell:>{width}}" for cell, width in zip(row[2:], widths[2:], strict=True))
+        say("  ".join((*left, *right)))
 
 
 @app.command()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
 from tag2mask.data.dataset import Dataset
+from tag2mask.evaluation.by_size import SizeScores, scores_by_size
 from tag2mask.evaluation.metrics import iou_per_class, mean_iou, pixel_accuracy
 from tag2mask.evaluation.pairs import CountedPairs, MaskPairs, count_pairs, paired_masks
 from tag2mask.evaluation.worth import nothing_but_background, warnings_of
@@ -43,6 +44,7 @@ class Evaluation:
         extra: number of predicted masks without ground truth, which are not scored.
         warnings: what makes the scores worth less than they look, such as classes that never occur.
         notes: what was guessed or left out.
+        by_size: scores of the ground truth's components by their size; None where that was not asked for.
     """
 
     images: int
@@ -53,6 +55,7 @@ class Evaluation:
     extra: int = 0
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    by_size: SizeScores | None = None
 
     def summary(self) -> str:
         """The result in one line: `mIoU 61.23 over 223 images`; it says if that is the score of background alone."""
@@ -73,6 +76,7 @@ class Evaluation:
             "confusion": self.confusion.tolist(),
             "warnings": list(self.warnings),
             "notes": list(self.notes),
+            **({"by_size": self.by_size.to_dict()} if self.by_size else {}),
         }
 
 
@@ -107,7 +111,12 @@ class Estimate:
 
 
 def evaluate(
-    predicted: str | PathLike[str], ground_truth: str | PathLike[str], classes: Classes, *, threads: int = _THREADS
+    predicted: str | PathLike[str],
+    ground_truth: str | PathLike[str],
+    classes: Classes,
+    *,
+    by_size: bool = False,
+    threads: int = _THREADS,
 ) -> Evaluation:
     """Score a folder of masks against a folder of ground truth.
 
@@ -120,6 +129,7 @@ def evaluate(
             (`tag2mask.masks.interpret`).
         ground_truth: folder of ground truth; each mask needs a prediction of its size. 255 is not scored.
         classes: names without background in the order of their class indices, or a file of them.
+        by_size: score the ground truth's connected components by their size too (`tag2mask.evaluation.by_size`).
         threads: masks read at the same time.
 
     Raises:
@@ -140,7 +150,7 @@ def evaluate(
     """
     names = _names(classes)
     found = paired_masks(Path(predicted), Path(ground_truth), names)
-    evaluation = _score(count_pairs(found.pairs, names, threads=threads), found, names)
+    evaluation = _score(count_pairs(found.pairs, names, threads=threads, by_size=by_size), found, names)
     _warn(evaluation)
     return evaluation
 
@@ -153,6 +163,7 @@ def estimate(
     confidence: float = 0.95,
     resamples: int = 2000,
     seed: int = 0,
+    by_size: bool = False,
     threads: int = _THREADS,
 ) -> Estimate:
     """Estimate the mIoU of a dataset from ground truth for a random sample of its images.
@@ -168,6 +179,7 @@ def estimate(
         confidence: of the interval, between 0 and 1.
         resamples: bootstrap samples.
         seed: of the bootstrap.
+        by_size: as `evaluate`; without an interval.
         threads: masks read at the same time.
 
     Raises:
@@ -178,7 +190,7 @@ def estimate(
     count = len(found.pairs)
     if count < 2:
         raise DataError(f"{ground_truth}: one mask says nothing of the spread; draw at least 2 images, better 30")
-    counted = count_pairs(found.pairs, names, threads=threads, each=True)
+    counted = count_pairs(found.pairs, names, threads=threads, each=True, by_size=by_size)
     evaluation = _score(counted, found, names)
     _warn(evaluation)
     # Not scipy.stats.bootstrap: it would hold the matrices of every resample, instead of counts of images.
@@ -190,7 +202,12 @@ def estimate(
 
 
 def evaluate_pairs(
-    pairs: Sequence[tuple[Path, Path]], classes: Classes, *, threads: int = _THREADS, extra: int = 0
+    pairs: Sequence[tuple[Path, Path]],
+    classes: Classes,
+    *,
+    threads: int = _THREADS,
+    extra: int = 0,
+    by_size: bool = False,
 ) -> Evaluation:
     """Score pairs of a predicted mask and its ground truth, as `evaluate` does.
 
@@ -199,6 +216,7 @@ def evaluate_pairs(
         classes: names without background in the order of their class indices, or a file of them.
         threads: masks read at the same time.
         extra: number of predicted masks left out of the pairs, for the record.
+        by_size: as `evaluate`.
 
     Raises:
         DataError: a mask is damaged or of another size, or there is nothing to score.
@@ -206,7 +224,8 @@ def evaluate_pairs(
     if not pairs:
         raise DataError("no pair of a predicted mask and its ground truth, so there is nothing to score")
     names = _names(classes)
-    return _score(count_pairs(pairs, names, threads=threads), MaskPairs(tuple(pairs), extra), names)
+    counted = count_pairs(pairs, names, threads=threads, by_size=by_size)
+    return _score(counted, MaskPairs(tuple(pairs), extra), names)
 
 
 def scored_records(predicted: Path, dataset: Dataset) -> list[tuple[ImageRecord, Path, Path]]:
@@ -226,12 +245,13 @@ def scored_records(predicted: Path, dataset: Dataset) -> list[tuple[ImageRecord,
     return found
 
 
-def evaluate_dataset(predicted: str | PathLike[str], dataset: Dataset) -> Evaluation | None:
+def evaluate_dataset(predicted: str | PathLike[str], dataset: Dataset, *, by_size: bool = False) -> Evaluation | None:
     """Score masks of a dataset's images, where there is ground truth; corrected masks are left out.
 
     Args:
         predicted: folder of masks of the dataset's images.
         dataset: with ground truth for some of them.
+        by_size: as `evaluate`.
 
     Returns:
         The scores; None where nothing can be scored.
@@ -240,7 +260,7 @@ def evaluate_dataset(predicted: str | PathLike[str], dataset: Dataset) -> Evalua
         DataError: as `evaluate_pairs`.
     """
     pairs = [(mask, gt_mask) for _, mask, gt_mask in scored_records(Path(predicted), dataset)]
-    return evaluate_pairs(pairs, dataset.classes) if pairs else None
+    return evaluate_pairs(pairs, dataset.classes, by_size=by_size) if pairs else None
 
 
 def _warn(evaluation: Evaluation) -> None:
@@ -276,4 +296,5 @@ def _score(counted: CountedPairs, found: MaskPairs, classes: Sequence[str]) -> E
         extra=found.extra,
         warnings=tuple(warnings_of(confusion, classes)),
         notes=notes,
+        by_size=None if counted.components is None else scores_by_size(counted.components, classes),
     )

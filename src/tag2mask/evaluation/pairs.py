@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 
 from tag2mask.core.constants import IGNORE_INDEX
 from tag2mask.core.errors import DataError
+from tag2mask.evaluation.by_size import ComponentScores, joined, score_components
 from tag2mask.evaluation.metrics import confusion_matrix
 from tag2mask.masks.class_names import CLASSES_FILE, read_classes
 from tag2mask.masks.interpret import interpret_mask
@@ -40,11 +42,15 @@ class MaskPairs:
 
 @dataclass(frozen=True, slots=True)
 class CountedPairs:
-    """Confusion matrices int64 (N, C + 1, C + 1) of parts of the pairs, and what either side holds."""
+    """Confusion matrices int64 (N, C + 1, C + 1) of parts of the pairs, and what either side holds.
+
+    `components` scores each component of the ground truth; None where that was not asked for.
+    """
 
     confusions: NDArray[np.int64]
     preds: MaskTally
     target: MaskTally
+    components: ComponentScores | None = None
 
 
 def paired_masks(predicted_dir: Path, gt_dir: Path, classes: Sequence[str]) -> MaskPairs:
@@ -75,9 +81,16 @@ def paired_masks(predicted_dir: Path, gt_dir: Path, classes: Sequence[str]) -> M
 
 
 def count_pairs(
-    pairs: Sequence[tuple[Path, Path]], classes: Sequence[str], *, threads: int, each: bool = False
+    pairs: Sequence[tuple[Path, Path]],
+    classes: Sequence[str],
+    *,
+    threads: int,
+    each: bool = False,
+    by_size: bool = False,
 ) -> CountedPairs:
     """Read pairs and sum their confusion matrices: one matrix a thread, or with `each` one a pair.
+
+    With `by_size` the components of the ground truth are scored too.
 
     Raises:
         DataError: a mask is damaged or of another size, or holds what is no class.
@@ -85,17 +98,20 @@ def count_pairs(
     threads = max(1, min(threads, len(pairs)))
     parts = [[pair] for pair in pairs] if each else [pairs[k::threads] for k in range(threads)]
     with ThreadPoolExecutor(threads) as pool:
-        counted = list(pool.map(lambda part: _counted(part, classes), parts))
-    confusions, preds, target = zip(*counted, strict=True)
-    return CountedPairs(np.stack(confusions), merged(preds), merged(target))
+        counted = list(pool.map(lambda part: _counted(part, classes, by_size=by_size), parts))
+    confusions, preds, target, components = zip(*counted, strict=True)
+    return CountedPairs(
+        np.stack(confusions), merged(preds), merged(target), joined(chain(*components)) if by_size else None
+    )
 
 
 def _counted(
-    pairs: Sequence[tuple[Path, Path]], classes: Sequence[str]
-) -> tuple[NDArray[np.int64], MaskTally, MaskTally]:
+    pairs: Sequence[tuple[Path, Path]], classes: Sequence[str], *, by_size: bool
+) -> tuple[NDArray[np.int64], MaskTally, MaskTally, list[ComponentScores]]:
     count = len(classes) + 1
     total = np.zeros((count, count), np.int64)
     of_preds, of_target = MaskTally(), MaskTally()
+    components: list[ComponentScores] = []
     for predicted, gt_mask in pairs:
         (preds, way), (target, gt_way) = interpret_mask(predicted, classes), interpret_mask(gt_mask, classes)
         preds_counts, target_counts = value_counts(preds), value_counts(target)
@@ -112,7 +128,9 @@ def _counted(
             in_target = str(error).startswith("target")
             wrong, counts = (gt_mask, target_counts) if in_target else (predicted, preds_counts)
             raise DataError(f"{wrong}: {error}; {_remedy(counts, classes)}") from error
-    return total, of_preds, of_target
+        if by_size:
+            components.append(score_components(preds, target))
+    return total, of_preds, of_target, components
 
 
 def _remedy(counts: NDArray[np.int64], classes: Sequence[str]) -> str:
