@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from tag2mask.core.errors import ConfigError, WeightsError
 from tag2mask.models import Backbone, load_backbone_weights
-from tag2mask.models.backbone import similar
+from tag2mask.models.backbones.names import similar
 
 
 def backbone(name: str = "test_resnet", stride: int = 16, freeze_stages: int = 0) -> Backbone:

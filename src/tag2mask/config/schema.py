@@ -79,7 +79,9 @@ class ModelConfig(Section):
     backbone_args: dict[str, Any] = Field(
         default_factory=dict, description="further arguments of `timm.create_model`, e.g. `pad_type: same`"
     )
-    output_stride: Literal[8, 16, 32] = Field(16, description="input size / feature size")
+    output_stride: Literal[4, 7, 8, 14, 16, 28, 32, 64] = Field(
+        16, description="input size / feature size; where a backbone cannot have 16, the default, it keeps its own"
+    )
     freeze_norm: bool = Field(True, description="keep the backbone's batch statistics as pretrained")
     freeze_stages: int = Field(2, ge=0, le=16, description="first stages of the backbone that are not trained")
     tag_dropout: Dropout = Field(0.5, description="dropout before the tag classifier")

@@ -18,7 +18,6 @@ from tag2mask.core.errors import ConfigError
 from tag2mask.core.extras import require
 from tag2mask.core.files import atomic_path
 from tag2mask.models import contrast
-from tag2mask.models.backbone import INPUT_MULTIPLE
 from tag2mask.models.inputs import normalise
 from tag2mask.models.network import TagSegmenter
 from tag2mask.portable.onnx_metadata import CONTRAST_FEATURES, INPUT, MEDIAN, Metadata
@@ -56,7 +55,7 @@ def export_onnx(network: TagSegmenter, classes: Sequence[str], config: Config, p
         config,
         preprocessing.mean,
         preprocessing.std,
-        INPUT_MULTIPLE,
+        network.backbone.input_multiple,
         OPSET,
         contrast_channels=channels if config.training.supervision == "tags" else 0,
     )
@@ -70,7 +69,7 @@ def _exported(network: TagSegmenter, config: Config, contrast_channels: int) -> 
     """The ONNX program of a network on the CPU."""
     from_tags = config.training.supervision == "tags"
     graph = _Graph(network, config.masks.prior_layers if from_tags else None).eval()
-    inputs: tuple[Tensor, ...] = (torch.zeros(2, 3, 96, 128, dtype=torch.uint8),)
+    inputs: tuple[Tensor, ...] = (torch.zeros(2, 3, *_example_size(network), dtype=torch.uint8),)
     names = [INPUT]
     sizes = {0: torch.export.Dim.DYNAMIC, 2: torch.export.Dim.DYNAMIC, 3: torch.export.Dim.DYNAMIC}
     shapes: tuple[Any, ...] = (sizes,)
@@ -89,6 +88,13 @@ def _exported(network: TagSegmenter, config: Config, contrast_channels: int) -> 
             dynamic_shapes=shapes,
             verbose=False,
         )
+
+
+def _example_size(network: TagSegmenter) -> tuple[int, int]:
+    """Height and width, unlike each other, of images that the network takes."""
+    multiple, smallest = network.backbone.input_multiple, network.backbone.smallest_input
+    height = max(-(-96 // multiple), -(-smallest // multiple)) * multiple
+    return height, max(height + multiple, -(-128 // multiple) * multiple)
 
 
 class _Graph(nn.Module):

@@ -13,7 +13,6 @@ from torch import Tensor
 from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError
 from tag2mask.method.output import Array, NetworkOutput
-from tag2mask.models.backbone import INPUT_MULTIPLE
 from tag2mask.models.inputs import network_input
 from tag2mask.models.network import Recognition, TagSegmenter
 from tag2mask.models.precision import autocast
@@ -29,8 +28,6 @@ class TorchBackend:
         device: where it runs.
     """
 
-    input_multiple = INPUT_MULTIPLE
-
     def __init__(
         self, network: TagSegmenter, classes: Sequence[str], config: Config, *, device: str | torch.device = "auto"
     ):
@@ -38,6 +35,7 @@ class TorchBackend:
         self.config = config
         self.device = choose_device(device)
         self.network = network.to(self.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.input_multiple = network.backbone.input_multiple
         self.has_contrast = network.contrast is not None
         weights = sum(one.numel() * one.element_size() for one in network.parameters())
         self.own_bytes = _LIBRARIES["cpu" if torch.version.cuda is None else "cuda"] + 2 * weights

@@ -1,0 +1,158 @@
+"""What a timm feature network takes and gives, found by running it on tensors without data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+Size = tuple[int, int]
+Layout = Literal["NCHW", "NHWC"]
+Shapes = list[tuple[int, ...]]
+
+_DEFAULT_SIDE = 224
+_LARGEST_START = 8  # multiples: the smallest input that is tried is up to so many
+
+
+class NotMapsError(Exception):
+    """A network ran, but what it gave are no feature maps."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What was found.
+
+    Attributes:
+        channels: of each stage, first to last.
+        strides: input size / feature size of each stage.
+        layouts: order of the axes of each stage, as the network gives it.
+        multiple: height and width of the input are best multiples of it.
+        any_size: the network also takes other sizes than multiples.
+        smallest: least height and width; 0 where it is `multiple` or any.
+        fixed: the only size (H, W) the network takes, or None.
+    """
+
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
+    layouts: tuple[Layout, ...]
+    multiple: int
+    any_size: bool = False
+    smallest: int = 0
+    fixed: Size | None = None
+
+
+@contextmanager
+def without_data() -> Iterator[None]:
+    """Tensors that are made have shapes and no data (PyTorch's meta device); the random state stays."""
+    # Not `fork_rng`: it would start CUDA.
+    state = torch.random.get_rng_state()
+    try:
+        with torch.device("meta"):
+            yield
+    finally:
+        torch.random.set_rng_state(state)
+
+
+def probe(network: nn.Module, multiples: Sequence[int], own: Size | None) -> Probe:
+    """Find out which sizes a network on the meta device takes, and what it gives.
+
+    Args:
+        network: gives a list of features; in evaluation mode.
+        multiples: of which the sides of an input may have to be multiples, those wanted most first.
+        own: size the network was made for, if it is known.
+
+    Raises:
+        NotMapsError: its features are no maps.
+        Exception: whatever the network raises at its own size.
+    """
+    for multiple in multiples:
+        found = _any_multiple(network, multiple)
+        if found is not None:
+            return found
+    size = own or (_DEFAULT_SIDE, _DEFAULT_SIDE)
+    shapes = _run(network, size)
+    layouts = tuple(_declared_layout(network, index, shape) for index, shape in enumerate(shapes))
+    strides = tuple(_stride(shape, layout, size) for shape, layout in zip(shapes, layouts, strict=True))
+    channels = tuple(shape[layout.index("C")] for shape, layout in zip(shapes, layouts, strict=True))
+    return Probe(channels, strides, layouts, multiple=32, fixed=size)
+
+
+def _any_multiple(network: nn.Module, multiple: int) -> Probe | None:
+    """What was found, if the network takes any size of this multiple."""
+    # Sides at which the number of cells differs from usual numbers of channels, none of which is a power of two.
+    first, second = (multiple * 13, multiple * 11), (multiple * 9, multiple * 14)
+    shapes, others = _try(network, first), _try(network, second)
+    if shapes is None or others is None:
+        return None
+    layouts: list[Layout] = []
+    for one, other in zip(shapes, others, strict=True):
+        same = [axis for axis in (1, 2, 3) if one[axis] == other[axis]]
+        if same not in ([1], [3]):
+            return None
+        layouts.append("NCHW" if same == [1] else "NHWC")
+    strides = [_stride(shape, layout, first) for shape, layout in zip(shapes, layouts, strict=True)]
+    if strides != [_stride(shape, layout, second) for shape, layout in zip(others, layouts, strict=True)]:
+        return None
+    channels = tuple(shape[layout.index("C")] for shape, layout in zip(shapes, layouts, strict=True))
+    smallest = _smallest(network, multiple)
+    odd = [(multiple * 9 + 5, multiple * 12 - 3), (multiple * 8 - 1, multiple * 7 + 2)]
+    any_size = all(_try(network, size) is not None for size in odd)
+    return Probe(channels, tuple(strides), tuple(layouts), multiple, any_size, smallest)
+
+
+def _smallest(network: nn.Module, multiple: int) -> int:
+    """Least side of an input, a multiple; 0 where the network takes the multiple itself."""
+    for count in range(1, _LARGEST_START):
+        side = count * multiple
+        if all(_try(network, size) is not None for size in ((side, side), (side, 9 * multiple))):
+            return side if count > 1 else 0
+    return _LARGEST_START * multiple
+
+
+def _try(network: nn.Module, size: Size) -> Shapes | None:
+    try:
+        return _run(network, size)
+    except Exception:  # networks raise many kinds where a size does not suit them
+        return None
+
+
+@torch.no_grad()
+def _run(network: nn.Module, size: Size) -> Shapes:
+    """Shapes of the features of images (2, 3, *size)."""
+    with without_data():
+        features: Any = network(torch.zeros(2, 3, *size))
+    if not isinstance(features, list | tuple) or not features:
+        raise NotMapsError(f"it gives {type(features).__name__}, not a list of features")
+    for feature in features:
+        if not isinstance(feature, Tensor) or feature.ndim != 4 or feature.shape[0] != 2 or 0 in feature.shape:
+            shape = tuple(feature.shape) if isinstance(feature, Tensor) else type(feature).__name__
+            raise NotMapsError(f"its features are no maps (B, C, H, W) but {shape}")
+    return [tuple(feature.shape) for feature in features]
+
+
+def _declared_layout(network: nn.Module, index: int, shape: tuple[int, ...]) -> Layout:
+    """The order of axes by the network's own words, where only one size can be run."""
+    declared: Layout = "NHWC" if "NHWC" in str(getattr(network, "output_fmt", "")) else "NCHW"
+    info: Any = getattr(network, "feature_info", None)
+    if info is None:
+        return declared
+    channels = info.channels()[index]
+    if shape[1] == channels != shape[3]:
+        return "NCHW"
+    if shape[3] == channels != shape[1]:
+        return "NHWC"
+    return declared
+
+
+def _stride(shape: tuple[int, ...], layout: Layout, size: Size) -> int:
+    """Input size / feature size, of the height."""
+    # Networks without padding lose a few cells at the border: their stride is a little under the quotient.
+    exact = size[0] / shape[layout.index("H")]
+    power = 1
+    while power * 1.5 < exact:
+        power *= 2
+    return power if abs(exact / power - 1) < 0.2 and exact != round(exact) else max(1, round(exact))

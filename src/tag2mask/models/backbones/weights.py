@@ -1,0 +1,143 @@
+"""Pretrained weights of a backbone: from the hub, a package, or a safetensors file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import timm
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from tag2mask.core.errors import WeightsError
+from tag2mask.models.backbones.probe import without_data
+from tag2mask.models.packaged_weights import INSTALL, packaged_instead, packaged_state
+
+if TYPE_CHECKING:
+    from tag2mask.models.backbone import Backbone
+
+State = dict[str, Tensor]
+
+
+def load_backbone_weights(backbone: Backbone, weights: str) -> None:
+    """Load pretrained weights in place.
+
+    Args:
+        backbone: the network to fill.
+        weights: 'hub' (timm downloads them), 'package' (in an installed Python package, see
+            `tag2mask.models.packaged_weights`), 'none' (stay random), or a safetensors file whose keys are timm's; a
+            classifier is left out, half precision is widened, position embeddings of another grid are resampled as
+            timm does.
+
+    Raises:
+        ConfigError: no package has weights of this backbone.
+        WeightsError: no such file, damaged file, weights of another network, or the hub cannot be reached.
+    """
+    if weights == "none":
+        return
+    if weights == "hub":
+        state = _hub_state(backbone.name)
+    elif weights == "package":
+        state = packaged_state(backbone.name)
+    else:
+        state = read_safetensors(Path(weights))
+    own = backbone.state_dict()
+    found = _matched(own, state)
+    if (trouble := _trouble(own, found)) and (converted := _converted(backbone, state)) is not None:
+        found = _matched(own, converted)
+        trouble = _trouble(own, found)
+    if trouble:
+        raise WeightsError(
+            f"{weights}: these weights are not those of '{backbone.name}': {trouble}; "
+            "give the file that belongs to this backbone, or the backbone that belongs to this file"
+        )
+    broken = next((key for key, tensor in found.items() if not torch.isfinite(tensor.float()).all()), None)
+    if broken is not None:
+        raise WeightsError(f"{weights}: '{_timm_key(broken)}' holds NaN or infinite values; the file is damaged")
+    backbone.load_state_dict(found, strict=False)
+
+
+def read_safetensors(path: Path) -> State:
+    """Read all tensors of a safetensors file.
+
+    Raises:
+        WeightsError: no such file, or it is damaged or of another format.
+    """
+    if not path.is_file():
+        raise WeightsError(
+            f"{path}: no such weights file; give a safetensors file, 'hub' or 'none', or 'package' for weights from "
+            "the Python index"
+        )
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError, ValueError) as error:
+        raise WeightsError(
+            f"{path}: cannot read this as safetensors ({error}); the file is damaged or of another format "
+            "(pickled checkpoints are not accepted)"
+        ) from None
+
+
+def _timm_key(key: str) -> str:
+    """timm's name of a tensor of a `Backbone`: of its network `net` or of the convolution after it, `head`."""
+    for prefix in ("net.model.", "net.", "head."):
+        if key.startswith(prefix):
+            return key.removeprefix(prefix)
+    return key
+
+
+def _matched(own: State, state: State) -> State:
+    """The tensors of `state` under the keys of `own`, where there are any."""
+    # timm renames some modules in its feature networks: `a.0.b` may become `a_0.b`.
+    given = {key.replace(".", "_"): key for key in state}
+    origin = {key: given.get(_timm_key(key).replace(".", "_")) for key in own}
+    return {key: state[source] for key, source in origin.items() if source is not None}
+
+
+def _trouble(own: State, found: State) -> str:
+    """Why the tensors are not those of the network; empty where they are."""
+    # Whole numbers are counters and indices, which the network makes itself.
+    missing = [key for key, tensor in own.items() if key not in found and tensor.is_floating_point()]
+    if missing:
+        return f"{len(missing)} of {len(own)} tensors are missing (first: '{_timm_key(missing[0])}')"
+    wrong = next((key for key, tensor in found.items() if tensor.shape != own[key].shape), None)
+    if wrong is None:
+        return ""
+    return f"'{_timm_key(wrong)}' is {tuple(found[wrong].shape)}, expected {tuple(own[wrong].shape)}"
+
+
+def _converted(backbone: Backbone, state: State) -> State | None:
+    """The weights as timm converts them on loading: position embeddings resampled, older names renamed.
+
+    None where timm has no conversion of this network, or it does not apply to these weights.
+    """
+    try:
+        arguments = {key: value for key, value in backbone.plan.arguments.items() if key != "out_indices"}
+        with without_data():
+            model: nn.Module = timm.create_model(backbone.name, pretrained=False, **arguments)
+        convert: Any = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
+        if convert is None:
+            return None
+        widened = {key: one.float() if one.is_floating_point() else one for key, one in state.items()}
+        converted = convert(widened, model)
+    except Exception:  # weights of another network: the message on the tensors as given tells more
+        return None
+    return {key: one for key, one in converted.items() if isinstance(one, Tensor)}
+
+
+def _hub_state(name: str) -> State:
+    try:
+        return dict(timm.create_model(name, pretrained=True).state_dict())
+    except Exception as error:  # timm and the hub raise many kinds; all mean the same to the user
+        reason = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
+        settings = " ".join(f"`{setting}`" for setting in packaged_instead(name))
+        config = timm.get_pretrained_cfg(name)
+        known_as = f" (on the hub: model.safetensors of {config.hf_hub_id})" if config and config.hf_hub_id else ""
+        raise WeightsError(
+            f"cannot get the pretrained weights of '{name}' from the hub ({reason}); choose one of:\n"
+            f"1. a safetensors file of them{known_as}: `model.weights=FILE`\n"
+            f"2. ImageNet weights from the Python index: {INSTALL}, then {settings}\n"
+            "3. a mirror of the hub: set the environment variable HF_ENDPOINT to its address"
+        ) from error
