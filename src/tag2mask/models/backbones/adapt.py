@@ -79,7 +79,8 @@ def head_layers(plan: Plan) -> tuple[nn.Module, int] | None:
     EfficientNet, MobileNet and their like have one. MobileNetV3 pools before it; here it is applied at each pixel.
     Returns None where the network has none.
     """
-    arguments = {name: value for name, value in plan.arguments.items() if name != "out_indices"}
+    of_features = ("output_stride", "out_indices")
+    arguments = {name: value for name, value in plan.arguments.items() if name not in of_features}
     model: Any = timm.create_model(plan.name, pretrained=False, **arguments)
     convolution = getattr(model, "conv_head", None)
     if not isinstance(convolution, nn.Conv2d) or convolution.in_channels != plan.probe.channels[-1]:

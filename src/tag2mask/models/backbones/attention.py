@@ -34,7 +34,9 @@ def attention_layers(network: nn.Module) -> list[nn.Module]:
     if not isinstance(blocks, nn.ModuleList | nn.Sequential):
         return []
     layers = [getattr(block, "attn", None) for block in blocks]
-    return [layer for layer in layers if isinstance(layer, nn.Module) and hasattr(layer, "attn_drop")]
+    usable = [layer for layer in layers if isinstance(layer, nn.Module) and hasattr(layer, "attn_drop")]
+    # Talking heads (CaiT) mix the softmax of the heads once more: what they have then is no attention.
+    return [layer for layer in usable if not hasattr(layer, "proj_w")]
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from torch import nn
 from tag2mask.core.errors import ConfigError
 from tag2mask.core.machine import usable_memory
 from tag2mask.models.backbones.names import similar
-from tag2mask.models.backbones.probe import Probe, Size, probe, without_data
+from tag2mask.models.backbones.probe import Probe, Size, probe, tried_on
 
 _log = logging.getLogger(__name__)
 
@@ -96,27 +96,35 @@ def plan_network(name: str, output_stride: int, args: Mapping[str, Any]) -> Plan
 
 
 def _plan(name: str, wanted: int, args: dict[str, Any]) -> Plan:
-    best: Plan | None = None
-    reasons: list[str] = []
-    for extra in ({"output_stride": wanted}, {"dynamic_img_size": True}, {"strict_img_size": False}, {}):
-        try:
-            with _quiet():
-                found = _attempt(name, {**extra, **args}, wanted)
-        except Exception as error:  # timm's networks raise many kinds; all mean that this does not suit them
-            reasons.append(f"{type(error).__name__}: {error}".partition("\n")[0])
-            continue
-        if best is None or _rank(found, wanted) > _rank(best, wanted):
-            best = found
-        if _rank(best, wanted) == (True, True):
-            break
+    best, reason = _best(name, wanted, args, "meta")
+    if best is None and "meta" in reason:  # a network that looks at its data while it runs
+        best, reason = _best(name, wanted, args, "cpu")
     if best is None:
-        raise ConfigError(f"backbone '{name}' has no feature maps to build on ({reasons[-1]}); choose another one")
+        raise ConfigError(f"backbone '{name}' has no feature maps to build on ({reason}); choose another one")
     _check_stride(best, wanted)
     _check_memory(best)
     if best.probe.fixed is not None:
         height, width = best.probe.fixed
         _log.info("backbone '%s' takes only images of %d x %d: each is resized to that for it", name, height, width)
     return best
+
+
+def _best(name: str, wanted: int, args: dict[str, Any], device: str) -> tuple[Plan | None, str]:
+    """The best plan, or None and why there is none."""
+    best: Plan | None = None
+    reason = ""
+    for extra in ({"output_stride": wanted}, {"dynamic_img_size": True}, {"strict_img_size": False}, {}):
+        try:
+            with _quiet():
+                found = _attempt(name, {**extra, **args}, wanted, device)
+        except Exception as error:  # timm's networks raise many kinds; all mean that this does not suit them
+            reason = f"{type(error).__name__}: {error}".partition("\n")[0]
+            continue
+        if best is None or _rank(found, wanted) > _rank(best, wanted):
+            best = found
+        if _rank(best, wanted) == (True, True):
+            break
+    return best, reason
 
 
 def _rank(plan: Plan, wanted: int) -> tuple[bool, bool]:
@@ -150,14 +158,14 @@ def _check_memory(plan: Plan) -> None:
         )
 
 
-def _attempt(name: str, arguments: dict[str, Any], wanted: int) -> Plan:
+def _attempt(name: str, arguments: dict[str, Any], wanted: int, device: str) -> Plan:
     """Plan a network with these arguments.
 
     Raises:
         Exception: the network cannot be built so, or gives no maps.
     """
     plan = Plan(name, arguments)
-    with without_data():
+    with tried_on(device):
         try:
             network = plan.build().eval()
         except RuntimeError:  # `features_only` is not implemented for it
@@ -176,7 +184,7 @@ def _attempt(name: str, arguments: dict[str, Any], wanted: int) -> Plan:
         accepted_before="output_stride" in arguments or pooled,
     )
     if pooled and "output_stride" not in arguments and plan.stride != wanted:
-        with without_data():
+        with tried_on(device):
             dilate(network, wanted)
         found = probe(network, _multiples(network, own), own)
         if found.strides[-1] == wanted:

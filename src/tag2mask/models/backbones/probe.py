@@ -46,19 +46,19 @@ class Probe:
 
 
 @contextmanager
-def without_data() -> Iterator[None]:
-    """Tensors that are made have shapes and no data (PyTorch's meta device); the random state stays."""
+def tried_on(device: str) -> Iterator[None]:
+    """Tensors are made on a device; on "meta" they have shapes and no data. The random state stays."""
     # Not `fork_rng`: it would start CUDA.
     state = torch.random.get_rng_state()
     try:
-        with torch.device("meta"):
+        with torch.device(device):
             yield
     finally:
         torch.random.set_rng_state(state)
 
 
 def probe(network: nn.Module, multiples: Sequence[int], own: Size | None) -> Probe:
-    """Find out which sizes a network on the meta device takes, and what it gives.
+    """Find out which sizes a network takes, and what it gives.
 
     Args:
         network: gives a list of features; in evaluation mode.
@@ -76,7 +76,11 @@ def probe(network: nn.Module, multiples: Sequence[int], own: Size | None) -> Pro
     size = own or (_DEFAULT_SIDE, _DEFAULT_SIDE)
     shapes = _run(network, size)
     layouts = tuple(_declared_layout(network, index, shape) for index, shape in enumerate(shapes))
-    strides = tuple(_stride(shape, layout, size) for shape, layout in zip(shapes, layouts, strict=True))
+    declared = _declared_strides(network, len(shapes))
+    strides = tuple(
+        _stride_at(size[0], shape[layout.index("H")], stride)
+        for shape, layout, stride in zip(shapes, layouts, declared, strict=True)
+    )
     channels = tuple(shape[layout.index("C")] for shape, layout in zip(shapes, layouts, strict=True))
     return Probe(channels, strides, layouts, multiple=32, fixed=size)
 
@@ -94,14 +98,18 @@ def _any_multiple(network: nn.Module, multiple: int) -> Probe | None:
         if same not in ([1], [3]):
             return None
         layouts.append("NCHW" if same == [1] else "NHWC")
-    strides = [_stride(shape, layout, first) for shape, layout in zip(shapes, layouts, strict=True)]
-    if strides != [_stride(shape, layout, second) for shape, layout in zip(others, layouts, strict=True)]:
+    strides = [
+        _stride_between(one, other, layout, first, second)
+        for one, other, layout in zip(shapes, others, layouts, strict=True)
+    ]
+    known = [stride for stride in strides if stride is not None]
+    if len(known) < len(strides):
         return None
     channels = tuple(shape[layout.index("C")] for shape, layout in zip(shapes, layouts, strict=True))
     smallest = _smallest(network, multiple)
     odd = [(multiple * 9 + 5, multiple * 12 - 3), (multiple * 8 - 1, multiple * 7 + 2)]
     any_size = all(_try(network, size) is not None for size in odd)
-    return Probe(channels, tuple(strides), tuple(layouts), multiple, any_size, smallest)
+    return Probe(channels, tuple(known), tuple(layouts), multiple, any_size, smallest)
 
 
 def _smallest(network: nn.Module, multiple: int) -> int:
@@ -123,7 +131,8 @@ def _try(network: nn.Module, size: Size) -> Shapes | None:
 @torch.no_grad()
 def _run(network: nn.Module, size: Size) -> Shapes:
     """Shapes of the features of images (2, 3, *size)."""
-    with without_data():
+    device = next(network.parameters()).device.type
+    with tried_on(device):
         features: Any = network(torch.zeros(2, 3, *size))
     if not isinstance(features, list | tuple) or not features:
         raise NotMapsError(f"it gives {type(features).__name__}, not a list of features")
@@ -148,11 +157,28 @@ def _declared_layout(network: nn.Module, index: int, shape: tuple[int, ...]) -> 
     return declared
 
 
-def _stride(shape: tuple[int, ...], layout: Layout, size: Size) -> int:
-    """Input size / feature size, of the height."""
-    # Networks without padding lose a few cells at the border: their stride is a little under the quotient.
-    exact = size[0] / shape[layout.index("H")]
-    power = 1
-    while power * 1.5 < exact:
-        power *= 2
-    return power if abs(exact / power - 1) < 0.2 and exact != round(exact) else max(1, round(exact))
+def _declared_strides(network: nn.Module, count: int) -> list[int]:
+    """Strides by the network's own words; 0 where it does not say."""
+    info: Any = getattr(network, "feature_info", None)
+    return [int(stride) for stride in info.reduction()] if info is not None else [0] * count
+
+
+def _stride_at(side: int, cells: int, declared: int) -> int:
+    """Input size / feature size: that declared, if it fits (networks round up, or lose cells at the border)."""
+    return declared if declared and abs(side / cells / declared - 1) < 0.2 else max(1, round(side / cells))
+
+
+def _stride_between(
+    one: tuple[int, ...], other: tuple[int, ...], layout: Layout, first: Size, second: Size
+) -> int | None:
+    """Pixels a cell, from the features of inputs of two sizes; None where there is no such number.
+
+    From differences: networks without padding lose the same number of cells at the border of any image.
+    """
+    quotients = set()
+    for axis, (before, after) in zip("HW", zip(first, second, strict=True), strict=True):
+        cells = one[layout.index(axis)] - other[layout.index(axis)]
+        if not cells or (before - after) % cells:
+            return None
+        quotients.add((before - after) // cells)
+    return quotients.pop() if len(quotients) == 1 else None

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from tag2mask.core.errors import WeightsError
-from tag2mask.models.backbones.probe import without_data
+from tag2mask.models.backbones.probe import tried_on
 from tag2mask.models.packaged_weights import INSTALL, packaged_instead, packaged_state
 
 if TYPE_CHECKING:
@@ -114,8 +114,9 @@ def _converted(backbone: Backbone, state: State) -> State | None:
     None where timm has no conversion of this network, or it does not apply to these weights.
     """
     try:
-        arguments = {key: value for key, value in backbone.plan.arguments.items() if key != "out_indices"}
-        with without_data():
+        of_features = ("output_stride", "out_indices")
+        arguments = {key: one for key, one in backbone.plan.arguments.items() if key not in of_features}
+        with tried_on("meta"):
             model: nn.Module = timm.create_model(backbone.name, pretrained=False, **arguments)
         convert: Any = getattr(sys.modules[type(model).__module__], "checkpoint_filter_fn", None)
         if convert is None:
