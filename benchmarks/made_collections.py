@@ -1,4 +1,4 @@
-"""Datasets made by a seed, of kinds that people bring: defects, tissue, leaves, aerial images, clothing, shapes.
+"""Datasets made by a seed, of kinds that people bring: defects, tissue, leaves, aerial images, clothing, small parts.
 
     python benchmarks/made_collections.py OUT [--kind tissue]... [--train 240] [--val 80]
 
@@ -12,38 +12,33 @@ import argparse
 import csv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-Rng = np.random.Generator
-Picture = NDArray[np.float32]
-Region = NDArray[np.bool_]
-Made = tuple[Picture, NDArray[np.uint8]]
-"""Image (H, W, 3) in 0..255, and class indices (H, W)."""
-
-SIZE = 256
+from made_drawing import SIZE, Made, Rng, blob, clouds, cluttered, empty, filled, line, nuclei, plain, point, surface
+from made_figures import FIGURE_NAMES, figures
+from made_scenes import EVERYWHERE_NAMES, SMALL_NAMES, everywhere, small_objects
 
 
 def rare_defects(rng: Rng) -> Made:
     """Grey surface, two thirds without a defect; else small pits or thin scratches. Seams and stains mean nothing."""
-    image, mask = _surface(rng), _empty()
+    image, mask = surface(rng), empty()
     if rng.random() < 0.5:
         row = int(rng.uniform(20, SIZE - 20))
         image[row : row + int(rng.uniform(6, 20))] += rng.uniform(-30, 30)
     for _ in range(rng.integers(0, 4)):
-        image[_blob(rng, 3, 10)] += rng.choice([-1, 1]) * rng.uniform(10, 25)
+        image[blob(rng, 3, 10)] += rng.choice([-1, 1]) * rng.uniform(10, 25)
     kind = rng.random()
     if kind < 0.18:
         for _ in range(rng.integers(1, 3)):
-            found = _blob(rng, 5, 10)
+            found = blob(rng, 5, 10)
             image[found] = image[found] * 0.3 + 20 + 25 * rng.random((found.sum(), 1))
             mask[found] = 1
     elif kind < 0.36:
-        found = _line(rng, 2, 4)
+        found = line(rng, 2, 4)
         image[found] += 70
         mask[found] = 2
     return image, mask
@@ -51,17 +46,17 @@ def rare_defects(rng: Rng) -> Made:
 
 def surface_defects(rng: Rng) -> Made:
     """Grey surface, a defect in every image, of one or two of three kinds."""
-    image, mask = _surface(rng), _empty()
+    image, mask = surface(rng), empty()
     for kind in rng.choice(3, rng.integers(1, 3), replace=False).tolist():
         for _ in range(rng.integers(1, 4)):
             if kind == 0:
-                found = _blob(rng, 10, 33)
+                found = blob(rng, 10, 33)
                 image[found] -= rng.uniform(25, 50)
             elif kind == 1:
-                found = _line(rng, 2, 6)
+                found = line(rng, 2, 6)
                 image[found] += rng.uniform(40, 70)
             else:
-                found = _blob(rng, 15, 30)
+                found = blob(rng, 15, 30)
                 image[found] += 45 * rng.normal(size=(found.sum(), 1))
             mask[found] = kind + 1
     return image, mask
@@ -69,9 +64,9 @@ def surface_defects(rng: Rng) -> Made:
 
 def one_class(rng: Rng) -> Made:
     """Grey surface with one to three stains; no image without."""
-    image, mask = _surface(rng), _empty()
+    image, mask = surface(rng), empty()
     for _ in range(rng.integers(1, 4)):
-        found = _blob(rng, 10, 30)
+        found = blob(rng, 10, 30)
         image[found] -= rng.uniform(35, 60)
         mask[found] = 1
     return image, mask
@@ -79,18 +74,18 @@ def one_class(rng: Rng) -> Made:
 
 def leaves(rng: Rng) -> Made:
     """A leaf on plain ground; spots of two diseases on less than two thirds of them."""
-    image, mask = _plain(rng), _empty()
-    leaf = _empty()
+    image, mask = plain(rng), empty()
+    leaf = empty()
     centre = SIZE / 2 + rng.uniform(-20, 20, 2)
     axes = (int(rng.uniform(80, 115)), int(rng.uniform(40, 75)))
-    cv2.ellipse(leaf, _point(centre), axes, rng.uniform(0, 180), 0, 360, 1, -1)
+    cv2.ellipse(leaf, point(centre), axes, rng.uniform(0, 180), 0, 360, 1, -1)
     inside = leaf > 0
-    shade = 8 * rng.normal(size=(inside.sum(), 1)) + 12 * _clouds(rng, 16)[inside][:, None]
+    shade = 8 * rng.normal(size=(inside.sum(), 1)) + 12 * clouds(rng, 16)[inside][:, None]
     image[inside] = np.array([40, rng.uniform(100, 150), 50]) + shade
     for index, colour in enumerate(([120, 80, 40], [190, 180, 90])):
         if rng.random() < 0.4:
             for _ in range(rng.integers(3, 9)):
-                found = _blob(rng, 5, 13) & inside
+                found = blob(rng, 5, 13) & inside
                 image[found] = np.array(colour) + 12 * rng.normal(size=(found.sum(), 1))
                 mask[found] = index + 1
     return image, mask
@@ -99,44 +94,44 @@ def leaves(rng: Rng) -> Made:
 def tissue(rng: Rng) -> Made:
     """Stained tissue: dense nuclei, and glands with a pale inside."""
     image = np.array([225, 175, 205], np.float32) + 6 * rng.normal(size=(SIZE, SIZE, 3)).astype(np.float32)
-    image += np.array([6, 10, 6], np.float32) * _clouds(rng, 40)[..., None]
-    mask = _empty()
-    _nuclei(rng, image, np.ones((SIZE, SIZE), bool), 0.0015)
+    image += np.array([6, 10, 6], np.float32) * clouds(rng, 40)[..., None]
+    mask = empty()
+    nuclei(rng, image, np.ones((SIZE, SIZE), bool), 0.0015)
     if rng.random() < 0.5:
         for _ in range(rng.integers(1, 3)):
-            found = _blob(rng, 35, 60)
+            found = blob(rng, 35, 60)
             mask[found] = 1
-            _nuclei(rng, image, found, 0.03)
+            nuclei(rng, image, found, 0.03)
     if rng.random() < 0.5:
         for _ in range(rng.integers(1, 4)):
-            found = _blob(rng, 22, 40)
+            found = blob(rng, 22, 40)
             mask[found] = 2
             image[found] = [240, 235, 240]
             inner = cv2.erode(found.astype(np.uint8), np.ones((9, 9), np.uint8)) > 0
-            _nuclei(rng, image, found & ~inner, 0.05)
+            nuclei(rng, image, found & ~inner, 0.05)
     return image, mask
 
 
 def aerial(rng: Rng) -> Made:
     """Ground from above with buildings, trees and a road."""
-    image, mask = _plain(rng, [[95, 115, 70], [150, 140, 110], [110, 110, 100]][rng.integers(3)]), _empty()
+    image, mask = plain(rng, [[95, 115, 70], [150, 140, 110], [110, 110, 100]][rng.integers(3)]), empty()
     if rng.random() < 0.5:
         turned = float(rng.uniform(0, 90))
         for _ in range(rng.integers(2, 6)):
             centre, sides = rng.uniform(30, SIZE - 30, 2), rng.uniform(18, 45, 2)
             box = cv2.boxPoints((centre.tolist(), sides.tolist(), turned))
-            image[_filled(box + 5)] *= 0.6
-            found = _filled(box)
+            image[filled(box + 5)] *= 0.6
+            found = filled(box)
             roof = [[170, 80, 60], [190, 190, 190], [120, 120, 130]][rng.integers(3)]
             image[found] = np.array(roof) + 4 * rng.normal(size=(found.sum(), 1))
             mask[found] = 1
     if rng.random() < 0.5:
         for _ in range(rng.integers(3, 12)):
-            found = _blob(rng, 8, 18)
+            found = blob(rng, 8, 18)
             image[found] = np.array([40, 75, 40]) + 18 * rng.normal(size=(found.sum(), 1))
             mask[found] = 2
     if rng.random() < 0.4:
-        found = _line(rng, 10, 18)
+        found = line(rng, 10, 18)
         image[found] = np.array([90, 90, 95]) + 4 * rng.normal(size=(found.sum(), 1))
         mask[found] = 3
     return image, mask
@@ -144,7 +139,7 @@ def aerial(rng: Rng) -> Made:
 
 def clothing(rng: Rng) -> Made:
     """A person with skin in 97 % of the images, who may wear a shirt, trousers and a hat."""
-    image, mask = _plain(rng), _empty()
+    image, mask = plain(rng), empty()
     for _ in range(rng.integers(0, 4)):
         row, column, height, width = rng.integers(0, SIZE, 2).tolist() + rng.integers(20, 80, 2).tolist()
         image[row : row + height, column : column + width] = rng.uniform(30, 240, 3)
@@ -153,7 +148,7 @@ def clothing(rng: Rng) -> Made:
 
     def put(index: int, colour: NDArray[np.float64], *outlines: list[tuple[float, float]], stripes: float = 0) -> None:
         for outline in outlines:
-            found = _filled(np.array(outline) * scale + [centre, top])
+            found = filled(np.array(outline) * scale + [centre, top])
             image[found] = colour + 5 * rng.normal(size=(found.sum(), 1))
             if stripes:
                 image[found] += 20 * np.sin((columns + rows * (index == 3)) / stripes)[found][:, None]
@@ -181,14 +176,14 @@ def clothing(rng: Rng) -> Made:
 
 def shapes(rng: Rng) -> Made:
     """Stars, triangles and rings of any colour before blots and strokes of any colour."""
-    image, mask = _cluttered(rng), _empty()
+    image, mask = cluttered(rng), empty()
     for kind in rng.choice(3, rng.integers(0, 3), replace=False).tolist():
         radius = rng.uniform(28, 55)
         centre, turned = rng.uniform(radius, SIZE - radius, 2), rng.uniform(0, 6)
-        drawn = _empty()
+        drawn = empty()
         if kind == 2:
-            cv2.circle(drawn, _point(centre), int(radius), 1, -1)
-            cv2.circle(drawn, _point(centre), int(radius / 2), 0, -1)
+            cv2.circle(drawn, point(centre), int(radius), 1, -1)
+            cv2.circle(drawn, point(centre), int(radius / 2), 0, -1)
         else:
             turns = np.linspace(0, 2 * np.pi, 40 if kind == 0 else 3, endpoint=False)
             lengths = np.where(np.arange(40) % 8 < 4, 1, 0.45) if kind == 0 else np.ones(3)
@@ -209,6 +204,9 @@ KINDS: dict[str, tuple[Callable[[Rng], Made], tuple[str, ...]]] = {
     "aerial": (aerial, ("building", "tree", "road")),
     "clothing": (clothing, ("skin", "shirt", "trousers", "hat")),
     "shapes": (shapes, ("star", "triangle", "ring")),
+    "figures": (figures, FIGURE_NAMES),
+    "everywhere": (everywhere, EVERYWHERE_NAMES),
+    "small_objects": (small_objects, SMALL_NAMES),
 }
 """How an image of each kind is made, and the classes."""
 
@@ -234,82 +232,6 @@ def write_collection(kind: str, out: Path, *, train: int = 240, val: int = 80, s
             csv.writer(file).writerows(rows)
     (folder / "classes.txt").write_text("\n".join(names) + "\n")
     return folder
-
-
-def _empty() -> NDArray[np.uint8]:
-    return np.zeros((SIZE, SIZE), np.uint8)
-
-
-def _point(centre: NDArray[np.float64]) -> tuple[int, int]:
-    return int(centre[0]), int(centre[1])
-
-
-def _filled(outline: NDArray[Any]) -> Region:
-    drawn = _empty()
-    cv2.fillPoly(drawn, [outline.astype(np.int32)], 1)
-    return drawn > 0
-
-
-def _clouds(rng: Rng, scale: int) -> Picture:
-    """Smooth noise (H, W) with structures of `scale` pixels."""
-    small = rng.normal(size=(SIZE // scale, SIZE // scale)).astype(np.float32)
-    return np.asarray(cv2.resize(small, (SIZE, SIZE), interpolation=cv2.INTER_CUBIC), np.float32)
-
-
-def _surface(rng: Rng) -> Picture:
-    """Brushed metal in uneven light, (H, W, 3) grey."""
-    grain = rng.normal(size=(2, SIZE, SIZE)).astype(np.float32)
-    length = int(rng.integers(9, 25))
-    grey = rng.uniform(90, 170) + 6 * grain[0] + 5 * np.sqrt(length) * cv2.blur(grain[1], (length, 1))
-    rows, columns = np.mgrid[:SIZE, :SIZE] / SIZE
-    grey = grey + 14 * _clouds(rng, 64) + 6 * _clouds(rng, 8)
-    grey += rng.uniform(-25, 25) * columns + rng.uniform(-25, 25) * rows
-    return np.repeat(grey[..., None], 3, axis=2).astype(np.float32)
-
-
-def _plain(rng: Rng, colour: list[int] | None = None) -> Picture:
-    base = rng.uniform(60, 220, 3) if colour is None else np.array(colour, float)
-    image = base + 12 * _clouds(rng, 32)[..., None] + 6 * rng.normal(size=(SIZE, SIZE, 1))
-    return image.astype(np.float32)
-
-
-def _cluttered(rng: Rng) -> Picture:
-    image = _plain(rng)
-    for _ in range(rng.integers(2, 7)):
-        image[_blob(rng, 6, 28)] = rng.uniform(20, 235, 3)
-    for _ in range(rng.integers(0, 4)):
-        image[_line(rng, 2, 8)] = rng.uniform(20, 235, 3)
-    return image
-
-
-def _blob(rng: Rng, least: float, most: float) -> Region:
-    """An uneven disc of a radius between the two."""
-    radius = rng.uniform(least, most)
-    centre = rng.uniform(radius + 2, SIZE - radius - 2, 2)
-    turns = np.linspace(0, 2 * np.pi, 24, endpoint=False)
-    lengths = np.clip(radius * (1 + 0.35 * np.cumsum(rng.normal(size=24)) / 6), 0.5 * radius, 1.6 * radius)
-    return _filled(np.stack([centre[0] + lengths * np.cos(turns), centre[1] + lengths * np.sin(turns)], 1))
-
-
-def _line(rng: Rng, least: int, most: int) -> Region:
-    """A stroke that bends a little, of a width between the two."""
-    point, turned, length = rng.uniform(10, SIZE - 10, 2), rng.uniform(0, np.pi), rng.uniform(0.25, 0.7) * SIZE
-    points = [point]
-    for _ in range(8):
-        turned += 0.12 * rng.normal()
-        points.append(points[-1] + length / 8 * np.array([np.cos(turned), np.sin(turned)]))
-    drawn = _empty()
-    cv2.polylines(drawn, [np.array(points).astype(np.int32)], False, 1, int(rng.integers(least, most)))
-    return drawn > 0
-
-
-def _nuclei(rng: Rng, image: Picture, where: Region, density: float) -> None:
-    """Dark ellipses, so many for each pixel of a region."""
-    rows, columns = np.nonzero(where)
-    for chosen in rng.integers(0, max(1, len(rows)), int(density * len(rows))).tolist():
-        colour = (np.array([100, 60, 140]) + 12 * rng.normal(size=3)).tolist()
-        axes = (2 + int(rng.integers(0, 2)), 2)
-        cv2.ellipse(image, (int(columns[chosen]), int(rows[chosen])), axes, rng.uniform(0, 180), 0, 360, colour, -1)
 
 
 def main() -> None:
