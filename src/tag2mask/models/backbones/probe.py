@@ -108,7 +108,8 @@ def _any_multiple(network: nn.Module, multiple: int) -> Probe | None:
     channels = tuple(shape[layout.index("C")] for shape, layout in zip(shapes, layouts, strict=True))
     smallest = _smallest(network, multiple)
     odd = [(multiple * 9 + 5, multiple * 12 - 3), (multiple * 8 - 1, multiple * 7 + 2)]
-    any_size = all(_try(network, size) is not None for size in odd)
+    # Patches of one size: what is left over at the border would be cut off.
+    any_size = len(set(known)) > 1 and all(_try(network, size) is not None for size in odd)
     return Probe(channels, tuple(known), tuple(layouts), multiple, any_size, smallest)
 
 
