@@ -95,7 +95,8 @@ def _yard(rng: Rng) -> Picture:
         image[int(rng.integers(0, 30)) :: int(rng.integers(30, 60))] *= 0.4
     elif kind == 2:
         image += (
-            np.float32([0, 25, 0]) + 60 * cv2.blur(rng.standard_normal((SIZE, SIZE), np.float32), (2, 9))[..., None]
+            np.array([0, 25, 0], np.float32)
+            + 60 * cv2.blur(rng.standard_normal((SIZE, SIZE), np.float32), (2, 9))[..., None]
         )
     else:
         image += 45 * cv2.GaussianBlur(rng.standard_normal((SIZE, SIZE), np.float32), (0, 0), 1.3)[..., None]
