@@ -11,13 +11,26 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tag2mask.cli import check, config, deploy, export, look, predict, score, serve, train
+from tag2mask.cli import backbones, check, config, deploy, export, look, predict, score, serve, train
 from tag2mask.cli.common import app, fail
 from tag2mask.cli.interruption import STATUS, end_at_once_if_interrupted_again
 from tag2mask.core.extras import explain
 from tag2mask.core.machine import share_cores
 
-__all__ = ["app", "check", "config", "deploy", "export", "look", "main", "predict", "score", "serve", "train"]
+__all__ = [
+    "app",
+    "backbones",
+    "check",
+    "config",
+    "deploy",
+    "export",
+    "look",
+    "main",
+    "predict",
+    "score",
+    "serve",
+    "train",
+]
 
 
 def _version(wanted: bool) -> None:
