@@ -297,8 +297,8 @@ BEiT). Only networks without maps are refused, before anything is trained, with 
 - **Input.** Images are resized to the long side `data.image_size`, both sides rounded to the multiple in the table.
   Where the table has a size, such as 224 x 224, the network takes only that: every image is resized to it inside the
   network, whatever its aspect ratio, and the maps have the grid of that size. Many of these networks can be built for
-  another size: `model.backbone_args: {img_size: 448}`. Relative positions are then those of the larger grid, and
-  pretrained weights are resampled to it as timm does.
+  another size, `model.backbone_args: {img_size: 448}`; timm resamples the positions of pretrained weights for some of
+  them (BEiT, CoAtNet), and loading says where it cannot (CaiT, GC-ViT, Hiera).
 - **Weights.** A safetensors file under timm's names, `hub`, or `package`
   ([weights without a hub](guide.md#weights-without-a-hub)). Position embeddings of another grid are resampled.
 - **From Python**, `Backbone.attention(images, blocks=3)` gives the attention of a vision transformer's last blocks

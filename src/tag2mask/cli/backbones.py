@@ -69,7 +69,8 @@ def _planned(name: str) -> Entry:
         some = timm.list_models(f"*{name}*")
         near = some[:5] if some else similar(name, timm.list_models())
         raise ConfigError(
-            f"no network of timm is called '{name}', and none that was tried has it in its name; near: {', '.join(near)}"
+            f"no network of timm is called '{name}', and none that was tried has it in its name; near: "
+            + ", ".join(near)
             + (f", and {len(some) - 5} more" if len(some) > 5 else "")
         )
     plan = plan_network(name, 16, {})
@@ -88,9 +89,10 @@ def _planned(name: str) -> Entry:
 
 
 def _table(entries: dict[str, Entry]) -> None:
+    from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(show_edge=False, padding=(0, 1, 0, 1), pad_edge=False, collapse_padding=True)
+    table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("family, name", no_wrap=True)
     for heading in ("params", "stride", "input", "trains", "predicts", "ONNX"):
         table.add_column(heading, justify="right", no_wrap=True)

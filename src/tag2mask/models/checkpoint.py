@@ -20,7 +20,7 @@ from tag2mask.config.load import load_yaml, parse_stored_config
 from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError, DataError, WeightsError
 from tag2mask.core.files import atomic_path, write_text
-from tag2mask.models import TagSegmenter, build_network, read_safetensors
+from tag2mask.models import SegmentationNetwork, build_network, read_safetensors
 
 FORMAT_VERSION = 2
 """Of model.yaml; 1 had other names of settings, which `tag2mask.config.migrate` knows."""
@@ -93,7 +93,7 @@ class RunFolder:
         return self.root / "metrics.jsonl"
 
 
-def save_model(run: RunFolder, network: TagSegmenter, classes: tuple[str, ...], config: Config) -> None:
+def save_model(run: RunFolder, network: SegmentationNetwork, classes: tuple[str, ...], config: Config) -> None:
     """Write the trained network: weights as safetensors, the rest as YAML, each atomically."""
     # Cloned: safetensors refuses tensors that share memory, as those of shared stages do.
     state = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in network.state_dict().items()}
@@ -115,7 +115,7 @@ def save_model(run: RunFolder, network: TagSegmenter, classes: tuple[str, ...], 
     write_text(run.model, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
 
 
-def load_model(run: RunFolder) -> tuple[TagSegmenter, tuple[str, ...], Config]:
+def load_model(run: RunFolder) -> tuple[SegmentationNetwork, tuple[str, ...], Config]:
     """Read a trained network.
 
     Raises:

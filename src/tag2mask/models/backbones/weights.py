@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -82,9 +83,8 @@ def read_safetensors(path: Path) -> State:
 
 def _timm_key(key: str) -> str:
     """timm's name of a tensor of a `Backbone`: of its network `net` or of the convolution after it, `head`."""
-    for prefix in ("net.model.", "net.", "head."):
-        if key.startswith(prefix):
-            return key.removeprefix(prefix)
+    for part in ("net.", "head.", "model.", "body.", "graph_module."):  # the latter three: of timm's feature networks
+        key = key.removeprefix(part)
     return key
 
 
@@ -105,7 +105,10 @@ def _trouble(own: State, found: State) -> str:
     wrong = next((key for key, tensor in found.items() if tensor.shape != own[key].shape), None)
     if wrong is None:
         return ""
-    return f"'{_timm_key(wrong)}' is {tuple(found[wrong].shape)}, expected {tuple(own[wrong].shape)}"
+    sizes = f"'{_timm_key(wrong)}' is {tuple(found[wrong].shape)}, expected {tuple(own[wrong].shape)}"
+    if "pos" in wrong:
+        return f"{sizes} (positions of another size of images, which timm cannot resample for this network)"
+    return sizes
 
 
 def _converted(backbone: Backbone, state: State) -> State | None:
@@ -122,7 +125,9 @@ def _converted(backbone: Backbone, state: State) -> State | None:
         if convert is None:
             return None
         widened = {key: one.float() if one.is_floating_point() else one for key, one in state.items()}
-        converted = convert(widened, model)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            converted = convert(widened, model)
     except Exception:  # weights of another network: the message on the tensors as given tells more
         return None
     return {key: one for key, one in converted.items() if isinstance(one, Tensor)}
