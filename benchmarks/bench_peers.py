@@ -7,7 +7,8 @@ Fits the tag classifier on the pretrained backbone to the tags of `train` (--fit
 --limit of them, tags given, before any training. The peers' maps, each scaled to [0, 1], are cut at the threshold of
 0.05 to 0.95 that scores best on these very images, which favours them; with pydensecrf (labels with probability 0.7, as
 in IRNet, arXiv:1904.05044) at the best of three around it. Ours measures its threshold from the tags. A row: mIoU at
-the images' size, and seconds an image, decoding included. `--run` adds a trained network, tags given too.
+the images' size, and seconds an image, decoding included; fitting, and measuring our threshold, come once and are not in
+it. `--run` adds a trained network, tags given too.
 
 Needs `pip install pydensecrf2 grad-cam torchcam`; what is not there is left out, and said. Last line: `ours 56.3 best
 peer 41.0`, of the dataset where they are nearest; the exit status is 1 where less than 10 lie between.
@@ -18,18 +19,17 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
 
+from peer_maps import Explain, Make, Maps, TagClassifier, peers, resized, with_crf
 from tag2mask.cli.common import parse_settings
 from tag2mask.config.schema import Config
 from tag2mask.core.constants import Tag
@@ -40,7 +40,7 @@ from tag2mask.images.resize import resize_image, scaled_size
 from tag2mask.inference.backends.torch import TorchBackend
 from tag2mask.inference.segmenter import Segmenter
 from tag2mask.masks import read_mask
-from tag2mask.models import build_network
+from tag2mask.models.backbone import load_backbone_weights
 from tag2mask.models.inputs import network_input
 from tag2mask.models.network import TagSegmenter
 from tag2mask.training.probe import start_classifier
@@ -53,14 +53,6 @@ THRESHOLDS = tuple(np.arange(0.05, 0.96, 0.05).round(2).tolist())
 CRF_STEP = 2  # thresholds tried with the CRF lie so many steps beside the best one
 
 Mask = NDArray[np.uint8]
-Maps = NDArray[np.float32]
-"""(K, h, w) in [0, 1], one for each present class."""
-
-Explain = Callable[[Tensor, list[int]], Maps]
-"""From a normalised image (1, 3, h, w) and positions of classes to their maps."""
-
-Make = Callable[["TagClassifier", int], Explain | None]
-"""From a classifier and the side of its input to its explanation; None where a layer is missing."""
 
 
 @dataclass(frozen=True)
@@ -74,43 +66,7 @@ class Row:
 
     def __str__(self) -> str:
         cut = "" if self.threshold is None else f"  threshold {self.threshold:.2f}"
-        return f"{self.name:<44}{self.miou:>6.1f}{self.seconds:>9.2f} s{cut}"
-
-
-class TagClassifier(nn.Module):
-    """The fitted tag classifier as these packages want it: images to logits, its last features the output of a layer.
-
-    Attributes:
-        last: layer whose output are the last features.
-        head: linear layer after their mean.
-        deep: gradients end at the last features, which saves the way back through the backbone.
-    """
-
-    def __init__(self, network: TagSegmenter):
-        super().__init__()
-        self.backbone, self.head, self.last = network.backbone, network.recognition.classifier, nn.Identity()
-        self.deep = True
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Logits (B, C) of normalised images (B, 3, h, w)."""
-        features = self.backbone(images)[-1]
-        if self.deep:
-            features = features.detach().requires_grad_()
-        logits: Tensor = self.head(self.last(features).mean(dim=(2, 3)))
-        return logits
-
-    def stage(self, index: int, side: int) -> nn.Module | None:
-        """The layer whose output are the features of a stage; None where there is none that gives just these."""
-        outputs: list[tuple[nn.Module, Any]] = []
-        hooks = [
-            module.register_forward_hook(lambda module, _, output: outputs.append((module, output)))
-            for module in self.backbone.modules()
-        ]
-        with torch.no_grad():
-            wanted = self.backbone(torch.zeros(1, 3, side, side))[index]
-        for hook in hooks:
-            hook.remove()
-        return next((module for module, output in outputs if output is wanted), None)
+        return f"{self.name:<52}{self.miou:>6.1f}{self.seconds:>9.2f} s{cut}"
 
 
 def main() -> int:
@@ -163,14 +119,15 @@ def compare(folder: Path, args: argparse.Namespace, run: str | None) -> tuple[fl
         classes=folder / "classes.txt",
     ).subset(first=args.fit)
     started = time.perf_counter()
-    network = build_network(config, len(train.classes))
+    network = TagSegmenter(config, len(train.classes))  # the peers need a classifier with gradients
+    load_backbone_weights(network.backbone, config.model.weights)
     backend = TorchBackend(network, train.classes, config, device="cpu")
     start_classifier(backend, train, read_image)
     spent = time.perf_counter() - started
     scored = train.subset([k for k, record in enumerate(train.records[: args.limit]) if record.gt_mask is not None])
     print(
         f"{folder.name}: {config.model.backbone} at {config.data.image_size} pixels, classifier fitted to {len(train)} "
-        f"images in {spent:.0f} s, masks of {len(scored)}\n{'':<44}{'mIoU':>6}{'an image':>11}",
+        f"images in {spent:.0f} s, masks of {len(scored)}\n{'':<52}{'mIoU':>6}{'an image':>11}",
         flush=True,
     )
     rows = [first_masks(backend, train, scored, crf=crf) for crf in (False, True)]
@@ -212,83 +169,6 @@ def trained_network(run: str, scored: Dataset) -> Row:
     masks = [one.mask for one in segmenter.predict_many((record.path, record) for record in scored.records)]
     spent = time.perf_counter() - started
     return Row(f"tag2mask, network of {run}", _score(iter(masks), scored), spent / len(scored))
-
-
-def peers(wanted: list[str] | None) -> Iterator[tuple[str, Make]]:
-    """The peers' methods by name."""
-    found = [*_grad_cam(), *_torchcam()]
-    slow = ("ScoreCAM", "AblationCAM", "SSCAM", "ISCAM")  # hundreds of passes a class: only by name
-    for name, make in found:
-        if any(part in name for part in wanted) if wanted else not any(part in name for part in slow):
-            yield name, make
-
-
-def _grad_cam() -> Iterator[tuple[str, Make]]:
-    try:
-        import pytorch_grad_cam as package
-        from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
-    except ImportError as error:
-        print(f"grad-cam left out: {error}")
-        return
-
-    def make(method: str, smooth: bool, stages: tuple[int, ...]) -> Make:
-        def made(model: TagClassifier, side: int) -> Explain | None:
-            layers = _layers(model, stages, side)
-            if layers is None:
-                return None
-            cam = getattr(package, method)(model=model, target_layers=layers)
-
-            def explain(image: Tensor, positions: list[int]) -> Maps:
-                targets = [ClassifierOutputTarget(position) for position in positions]
-                batch = image.expand(len(positions), -1, -1, -1)
-                return np.asarray(cam(input_tensor=batch, targets=targets, aug_smooth=smooth), np.float32)
-
-            return explain
-
-        return made
-
-    for method in ("GradCAM", "GradCAMPlusPlus", "LayerCAM", "EigenGradCAM", "ScoreCAM", "AblationCAM"):
-        yield f"grad-cam {method}", make(method, False, (-1,))
-    yield "grad-cam LayerCAM, last two stages", make("LayerCAM", False, (-2, -1))
-    yield "grad-cam GradCAM, aug_smooth", make("GradCAM", True, (-1,))
-
-
-def _torchcam() -> Iterator[tuple[str, Make]]:
-    try:
-        from torchcam import methods
-    except ImportError as error:
-        print(f"torchcam left out: {error}")
-        return
-
-    def make(method: str, stages: tuple[int, ...]) -> Make:
-        def made(model: TagClassifier, side: int) -> Explain | None:
-            layers = _layers(model, stages, side)
-            if layers is None:
-                return None
-            more = {"fc_layer": "head"} if method == "CAM" else {}
-            cam = getattr(methods, method)(model, target_layer=layers, **more)
-
-            def explain(image: Tensor, positions: list[int]) -> Maps:
-                batch = image.expand(len(positions), -1, -1, -1)
-                maps = cam.fuse_cams(cam(list(positions), model(batch)))
-                return _resized(maps.detach().numpy(), (image.shape[2], image.shape[3]))
-
-            return explain
-
-        return made
-
-    for method in ("CAM", "GradCAMpp", "LayerCAM", "XGradCAM", "ScoreCAM", "SSCAM", "ISCAM"):
-        yield f"torchcam {method}", make(method, (-1,))
-    yield "torchcam LayerCAM, last two stages", make("LayerCAM", (-2, -1))
-
-
-def _layers(model: TagClassifier, stages: tuple[int, ...], side: int) -> list[nn.Module] | None:
-    """Layers of stages of the backbone, with gradients as far back as they need; None where one has none."""
-    model.deep = stages == (-1,)
-    model.backbone.requires_grad_(not model.deep)
-    layers = [model.last if stage == -1 else model.stage(stage, side) for stage in stages]
-    found = [layer for layer in layers if layer is not None]
-    return found if len(found) == len(stages) else None
 
 
 def _peer_rows(
@@ -351,29 +231,15 @@ def _scores(seen: list[Maps], scored: Dataset, thresholds: Sequence[float], *, c
         assert record.gt_mask is not None
         target = read_mask(record.gt_mask)
         indices = np.array([0, *(position + 1 for position in positions)])
-        large = _resized(maps, (target.shape[0], target.shape[1]))
+        large = resized(maps, (target.shape[0], target.shape[1]))
         highest, best = large.max(axis=0, initial=0), large.argmax(axis=0) + 1 if positions else np.zeros_like(target)
         image = read_image(path) if crf else None
         for threshold, total in totals.items():
             labels = np.where(highest > threshold, best, 0)
             if image is not None and positions:
-                labels = _with_crf(image, labels, len(positions) + 1)
+                labels = with_crf(image, labels, len(positions) + 1)
             total += confusion_matrix(indices[labels], target, size)
     return {threshold: 100 * mean_iou(total) for threshold, total in totals.items()}
-
-
-def _with_crf(image: NDArray[np.uint8], labels: NDArray[np.intp], count: int) -> NDArray[np.intp]:
-    """The labels (H, W) after pydensecrf, with the usual settings for class maps (IRNet)."""
-    from pydensecrf.densecrf import DenseCRF2D
-    from pydensecrf.utils import unary_from_labels
-
-    height, width = labels.shape
-    crf = DenseCRF2D(width, height, count)
-    crf.setUnaryEnergy(unary_from_labels(labels, count, gt_prob=0.7, zero_unsure=False))
-    crf.addPairwiseGaussian(sxy=3, compat=3)
-    crf.addPairwiseBilateral(sxy=50, srgb=5, rgbim=np.ascontiguousarray(image), compat=10)
-    marginals = np.array(crf.inference(10), np.float32).reshape(count, height, width)
-    return np.asarray(marginals.argmax(axis=0), np.intp)
 
 
 def _score(masks: Iterator[Mask], scored: Dataset) -> float:
@@ -386,13 +252,6 @@ def _score(masks: Iterator[Mask], scored: Dataset) -> float:
         large = cv2.resize(mask, (target.shape[1], target.shape[0]), interpolation=cv2.INTER_NEAREST)
         total += confusion_matrix(np.asarray(large, np.uint8), target, size)
     return 100 * mean_iou(total)
-
-
-def _resized(maps: Maps, size: tuple[int, int]) -> Maps:
-    large = np.empty((len(maps), *size), np.float32)
-    for k, one in enumerate(maps):
-        large[k] = cv2.resize(one, size[::-1])
-    return large
 
 
 def _show(*rows: Row) -> None:
