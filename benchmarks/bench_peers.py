@@ -7,8 +7,8 @@ Fits the tag classifier on the pretrained backbone to the tags of `train` (--fit
 --limit of them, tags given, before any training. The peers' maps, each scaled to [0, 1], are cut at the threshold of
 0.05 to 0.95 that scores best on these very images, which favours them; with pydensecrf (labels with probability 0.7, as
 in IRNet, arXiv:1904.05044) at the best of three around it. Ours measures its threshold from the tags. A row: mIoU at
-the images' size, and seconds an image, decoding included; fitting, and measuring our threshold, come once and are not in
-it. `--run` adds a trained network, tags given too.
+the images' size, and seconds an image, decoding included; fitting, and measuring our threshold, come once and do not
+count. `--run` adds a trained network, tags given too.
 
 Needs `pip install pydensecrf2 grad-cam torchcam`; what is not there is left out, and said. Last line: `ours 56.3 best
 peer 41.0`, of the dataset where they are nearest; the exit status is 1 where less than 10 lie between.

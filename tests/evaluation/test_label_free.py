@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from tag2mask.cli import app
 from tag2mask.core.errors import DataError
 from tag2mask.data import Dataset
+from tag2mask.evaluation.average_precision import evaluate_tags
 from tag2mask.evaluation.label_free import label_free_score
 from tag2mask.inference.backends.torch import TorchBackend
 from tag2mask.inference.segmenter import Segmenter
@@ -27,6 +28,8 @@ def test_a_trained_network_scores_above_a_spoilt_one(shapes: TinyDataset, traine
         assert 0 <= sign <= 1
     assert good.score == pytest.approx((good.consistency + good.agreement + good.stability) / 3)
     assert "label-free score" in good.summary()
+    assert good.tags is not None
+    assert good.tags.to_dict() == evaluate_tags(segmenter, dataset.spread(24)).to_dict()
     torch.manual_seed(0)
     assert isinstance(segmenter.backend, TorchBackend)
     for head in (segmenter.backend.network.segmentation, segmenter.backend.network.recognition):
@@ -45,7 +48,11 @@ def test_the_command(shapes: TinyDataset, trained: Path) -> None:
     words = ["score", str(trained), str(shapes.images), "--tags", str(shapes.tags), "--limit", "8", "--json"]
     result = CliRunner().invoke(app, words)
     assert result.exit_code == 0
-    assert '"consistency"' in result.stdout
+    document = json.loads(result.stdout)
+    assert {"consistency", "tags"} <= document.keys()
+    assert document["tags"]["images"] == 8
+    printed = CliRunner().invoke(app, words[:-1])
+    assert "tags: mean AP " in printed.output
 
 
 def test_a_damaged_image_is_skipped(shapes: TinyDataset, trained: Path, tmp_path: Path) -> None:

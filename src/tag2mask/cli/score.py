@@ -100,6 +100,8 @@ def score(
         typer.echo(json.dumps(both if against else results[0].to_dict(), indent=1))
     elif not near:
         say(results[0].summary())
+        if results[0].tags:
+            say(f"tags: {results[0].tags.summary()}")
     else:
         for k in sorted(range(len(runs)), key=lambda k: -near[k]):
             say(f"{100 * near[k]:5.1f} agreement with the other runs' vote: {runs[k]}; {results[k].summary()}")

@@ -6,8 +6,9 @@ Three signs, each in [0, 1], higher is better:
 - agreement: mIoU between the masks of the two heads, both with the tags given;
 - stability: mIoU between masks of an image seen at the usual size and at three quarters of it.
 
-Their mean does not estimate mIoU. Where there are several networks, `consensus_scores` compares each with the vote of
-the others. `docs/lab-log.md` has how well either ranks networks. Use tagged images that were not trained on.
+Beside them stands the average precision of the tag probabilities (`tag2mask.evaluation.average_precision`). The mean
+of the three signs does not estimate mIoU. Where there are several networks, `consensus_scores` compares each with the
+vote of the others. `docs/lab-log.md` has how well either ranks networks. Use tagged images that were not trained on.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,7 @@ from tag2mask.config.schema import PredictionConfig
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
 from tag2mask.data import Dataset
+from tag2mask.evaluation.average_precision import TagScores, score_tags
 from tag2mask.evaluation.consensus import Consensus
 from tag2mask.evaluation.metrics import confusion_matrix, mean_iou
 from tag2mask.inference.segmenter import Segmenter
@@ -38,6 +41,8 @@ SHOWN = 0.005
 class LabelFree:
     """The signs, all in [0, 1], and the number of images they come from.
 
+    `tags` says how well the tag probabilities, without tags given, rank the images; it is not in the score.
+
     >>> LabelFree(consistency=0.9, agreement=0.6, stability=0.75, images=8).score
     0.75
     """
@@ -46,13 +51,14 @@ class LabelFree:
     agreement: float
     stability: float
     images: int
+    tags: TagScores | None = None
 
     @property
     def score(self) -> float:
         """Mean of the three."""
         return (self.consistency + self.agreement + self.stability) / 3
 
-    def to_dict(self) -> dict[str, float]:
+    def to_dict(self) -> dict[str, Any]:
         """All of it as plain JSON values."""
         return {
             "score": self.score,
@@ -60,6 +66,7 @@ class LabelFree:
             "agreement": self.agreement,
             "stability": self.stability,
             "images": self.images,
+            **({"tags": self.tags.to_dict()} if self.tags else {}),
         }
 
     def summary(self) -> str:
@@ -82,12 +89,16 @@ def label_free_score(segmenter: Segmenter, dataset: Dataset, *, limit: int = 100
     Raises:
         DataError: the dataset is empty or has other classes.
     """
-    records = _chosen(segmenter, dataset, limit)
+    chosen = _chosen(segmenter, dataset, limit)
+    records = chosen.records
     usual = segmenter.config.prediction
     smaller = usual.model_copy(update={"scales": tuple(SMALLER * scale for scale in usual.scales)})
     segmentation_head = usual.model_copy(update={"prior_weight": 0.0})
     recognition_head = usual.model_copy(update={"prior_weight": 1.0})
-    free = list(_masks(segmenter, records, tagged=False))
+    free, tag_probs = [], []
+    for prediction in segmenter.predict_many((record.path, None) for record in records):
+        free.append(_thinned(prediction.mask))
+        tag_probs.append(prediction.tag_probs)
     shrunk = _masks(segmenter, records, tagged=False, settings=smaller)
     one_head = _masks(segmenter, records, tagged=True, settings=segmentation_head)
     other_head = _masks(segmenter, records, tagged=True, settings=recognition_head)
@@ -97,6 +108,7 @@ def label_free_score(segmenter: Segmenter, dataset: Dataset, *, limit: int = 100
         _overlap(one_head, other_head, size),
         _overlap(free, shrunk, size),
         len(records),
+        score_tags(np.stack(tag_probs), chosen.tags(), chosen.classes),
     )
 
 
@@ -117,7 +129,7 @@ def consensus_scores(segmenters: Sequence[Segmenter], dataset: Dataset, *, limit
     if len(segmenters) < 3:
         raise DataError(f"a vote needs at least three networks, got {len(segmenters)}; name more of them")
     for segmenter in segmenters:  # all are checked before the first is used
-        records = _chosen(segmenter, dataset, limit)
+        records = _chosen(segmenter, dataset, limit).records
     consensus = Consensus([str(k) for k in range(len(segmenters))], len(dataset.classes))
     tags = {record.name: row for record, row in zip(dataset.records, dataset.tags(), strict=True)}
     every = [_masks(segmenter, records, tagged=False) for segmenter in segmenters]
@@ -126,25 +138,30 @@ def consensus_scores(segmenters: Sequence[Segmenter], dataset: Dataset, *, limit
     return consensus.scores()
 
 
-def _chosen(segmenter: Segmenter, dataset: Dataset, limit: int) -> tuple[ImageRecord, ...]:
-    """At most `limit` records of the dataset, spread evenly over it."""
+def _chosen(segmenter: Segmenter, dataset: Dataset, limit: int) -> Dataset:
+    """At most `limit` images of the dataset, spread evenly over it."""
     if not dataset.records or tuple(dataset.classes) != segmenter.classes:
         raise DataError(
             f"the label-free score needs images with tags of the classes {', '.join(segmenter.classes)}; "
             f"got {len(dataset.records)} with {', '.join(dataset.classes)}"
         )
-    return dataset.spread(limit).records
+    return dataset.spread(limit)
 
 
 def _masks(
     segmenter: Segmenter, records: Sequence[ImageRecord], *, tagged: bool, settings: PredictionConfig | None = None
 ) -> Iterator[NDArray[np.uint8]]:
-    """Every second row and column of each mask: the scores need no more, and many masks fit in memory."""
+    """The masks of images, thinned."""
     images: Iterator[tuple[Path, ImageRecord | None]] = (
         (record.path, record if tagged else None) for record in records
     )
     for prediction in segmenter.predict_many(images, settings=settings):
-        yield prediction.mask[::2, ::2].copy()
+        yield _thinned(prediction.mask)
+
+
+def _thinned(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Every second row and column: the scores need no more, and many masks fit in memory."""
+    return mask[::2, ::2].copy()
 
 
 def _tag_consistency(
