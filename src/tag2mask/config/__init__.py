@@ -8,12 +8,12 @@ from tag2mask.config.load import (
     parse_config,
     parse_stored_config,
 )
+from tag2mask.config.model import CompanionConfig, ModelConfig
 from tag2mask.config.schema import (
     Config,
     CrfConfig,
     DataConfig,
     MaskConfig,
-    ModelConfig,
     PaperConfig,
     PredictionConfig,
     TrainingConfig,
@@ -21,6 +21,7 @@ from tag2mask.config.schema import (
 
 __all__ = [
     "PRESETS",
+    "CompanionConfig",
     "Config",
     "CrfConfig",
     "DataConfig",

@@ -14,10 +14,10 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from tag2mask.config.dependencies import unmet_needs
+from tag2mask.config.model import TRAINED, ModelConfig
 from tag2mask.config.options import (
     EMPTY,
     HAS_KEYS,
-    Dropout,
     Fraction,
     NonNegative,
     Positive,
@@ -26,12 +26,6 @@ from tag2mask.config.options import (
     needs,
     one_of,
 )
-
-_FILE_ARGUMENTS = ("checkpoint_path", "cache_dir")
-"""Besides `pretrained*`, the arguments of `timm.create_model` that make it read files of its own choice."""
-
-DEFAULT_PACKAGED_BACKBONE = "tf_efficientnet_lite2"
-"""The backbone where `model.weights` is 'package' and none is named: there is no package for resnet18."""
 
 _SOFT = one_of("soft")
 _WHOLE_IMAGES = needs({"paper.every_step": one_of(False)})
@@ -43,10 +37,16 @@ class DataConfig(Section):
     """How images become tensors. Sizes in pixels."""
 
     image_size: int = Field(320, ge=32, le=8192, description="long side at scale 1, in training and prediction")
-    crop_size: int = Field(256, ge=32, le=8192, description="side of the square training crop")
-    scale: tuple[Positive, Positive] = Field((0.7, 1.3), description="range of random scaling in training")
+    crop_size: int = Field(
+        256, ge=32, le=8192, description="side of the square training crop", json_schema_extra=TRAINED
+    )
+    scale: tuple[Positive, Positive] = Field(
+        (0.7, 1.3), description="range of random scaling in training", json_schema_extra=TRAINED
+    )
     flip: bool = Field(True, description="horizontal flip of training images, half of the time")
-    colour_jitter: Fraction = Field(0.3, description="strength of random brightness, contrast and saturation")
+    colour_jitter: Fraction = Field(
+        0.3, description="strength of random brightness, contrast and saturation", json_schema_extra=TRAINED
+    )
     workers: int | None = Field(None, ge=0, le=256, description="loader processes; empty: chosen by the machine")
     cache: str | None = Field(
         None,
@@ -60,58 +60,6 @@ class DataConfig(Section):
         if self.scale[0] > self.scale[1]:
             raise ValueError(f"scale: {self.scale[0]} is above {self.scale[1]}; give the smaller one first")
         return self
-
-
-class ModelConfig(Section):
-    """The network: one timm backbone under a recognition and a segmentation stream."""
-
-    backbone: str = Field(
-        "resnet18",
-        min_length=1,
-        description=f"a timm model with `features_only`; left out with `weights: package`: {DEFAULT_PACKAGED_BACKBONE}",
-    )
-    weights: str = Field(
-        "hub",
-        min_length=1,
-        description="'hub', 'package' (from the extra `tag2mask[weights]`, without a hub), 'none' (random), or a "
-        "safetensors file",
-    )
-    backbone_args: dict[str, Any] = Field(
-        default_factory=dict, description="further arguments of `timm.create_model`, e.g. `pad_type: same`"
-    )
-    output_stride: Literal[4, 7, 8, 14, 16, 28, 32, 64] = Field(
-        16, description="input size / feature size; where a backbone cannot have 16, the default, it keeps its own"
-    )
-    freeze_norm: bool = Field(True, description="keep the backbone's batch statistics as pretrained")
-    freeze_stages: int = Field(2, ge=0, le=16, description="first stages of the backbone that are not trained")
-    tag_dropout: Dropout = Field(0.5, description="dropout before the tag classifier")
-    contrast_stages: tuple[int, ...] = Field(
-        (),
-        description="first stages of the backbone, e.g. [0, 1], whose contrast with the rest of the image gives "
-        "class maps and prior: for textures, defects and other images without distinct objects; empty: class maps of "
-        "the last stage",
-    )
-    head_channels: int = Field(256, ge=8, le=8192, description="channels of the segmentation head")
-    head_dropout: Dropout = Field(0.1, description="dropout before the pixel classifier")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _packaged_backbone(cls, tree: Any) -> Any:
-        if isinstance(tree, Mapping) and tree.get("weights") == "package" and "backbone" not in tree:
-            return {**tree, "backbone": DEFAULT_PACKAGED_BACKBONE}
-        return tree
-
-    @field_validator("backbone_args")
-    @classmethod
-    def _reads_no_files(cls, value: dict[str, Any]) -> dict[str, Any]:
-        # A model.yaml may come from somebody else: it must not choose which files timm opens.
-        refused = [name for name in value if name in _FILE_ARGUMENTS or name.startswith("pretrained")]
-        if refused:
-            raise ValueError(
-                f"may not have {', '.join(sorted(refused))}, which would make timm read other files; "
-                "name a file of weights as model.weights"
-            )
-        return value
 
 
 class CrfConfig(Section):

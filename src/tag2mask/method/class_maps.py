@@ -12,16 +12,9 @@ import numpy as np
 
 from tag2mask.method.output import Array
 from tag2mask.method.resize import resize_maps
+from tag2mask.method.scaling import EPSILON, min_max
 
-EPSILON = np.float32(1e-6)
-
-
-def min_max(maps: Array) -> Array:
-    """Scale each map (..., H, W) to [0, 1] by its own minimum and maximum; a constant map becomes 0."""
-    low = maps.min(axis=(-2, -1), keepdims=True)
-    span = maps.max(axis=(-2, -1), keepdims=True) - low
-    scaled: Array = (maps - low) / np.maximum(span, EPSILON)
-    return scaled
+__all__ = ["EPSILON", "class_maps", "contrast_maps", "min_max"]
 
 
 def class_maps(cams: Array, size: tuple[int, int], *, scaling: Literal["min_max", "positive"] = "positive") -> Array:

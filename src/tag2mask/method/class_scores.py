@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.config.schema import MaskConfig, PaperConfig
+from tag2mask.method.affinity import Affinity
 from tag2mask.method.class_maps import EPSILON, class_maps, contrast_maps, min_max
 from tag2mask.method.foreground_prior import foreground_prior
 from tag2mask.method.output import Array, NetworkOutput
@@ -67,24 +68,27 @@ def class_scores(
             return ClassScores(maps, prior, background, normalised_scores(background, maps))
     else:
         raise ValueError("this network's output holds nothing to make class maps from")
-    evidence = foreground_evidence(prior, maps, prior_share=share)
+    evidence = foreground_evidence(prior, maps, prior_share=share, affinity=output.affinity)
     scores = soft_scores(evidence, maps, threshold=threshold, factor=masks.soft_factor)
     return ClassScores(maps, prior, scores[0], scores)
 
 
-def foreground_evidence(prior: Array, maps: Array, *, prior_share: float) -> Array:
+def foreground_evidence(prior: Array, maps: Array, *, prior_share: float, affinity: Affinity | None = None) -> Array:
     """Evidence of foreground: prior_share * prior + (1 - prior_share) * best class map.
+
+    Where the network knows which parts of the image belong together, the evidence is spread over them.
 
     Args:
         prior: (H, W) in [0, 1].
         maps: (K, H, W) class maps in [0, 1].
         prior_share: weight of the prior, in [0, 1].
+        affinity: between the parts of the image; None: the evidence stays where it is.
 
     Returns:
         (H, W) in [0, 1].
     """
     evidence: Array = prior_share * prior + (1 - prior_share) * maps.max(axis=0, initial=0)
-    return evidence
+    return evidence if affinity is None else affinity.spread(evidence)
 
 
 def soft_scores(

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from tag2mask.method.affinity import Affinity
+
 Array = NDArray[np.float32]
 
 
@@ -23,6 +25,7 @@ class NetworkOutput:
         energies: (h_i, w_i) each, the features of the prior's layers, summed over channels by magnitude.
         contrast_logits: (C, h, w) class logits of the contrast head at every pixel, or None without such a head.
         contrast_prior: (h, w) in [0, 2], how much a pixel stands out from its image, or None.
+        affinity: between the parts of the image, from the attention of a vision transformer, or None without one.
     """
 
     tag_logits: Array
@@ -31,6 +34,7 @@ class NetworkOutput:
     energies: tuple[Array, ...] = ()
     contrast_logits: Array | None = None
     contrast_prior: Array | None = None
+    affinity: Affinity | None = None
 
     @property
     def has_class_maps(self) -> bool:
@@ -54,4 +58,5 @@ class NetworkOutput:
             tuple(energy[..., ::-1] for energy in self.energies),
             None if self.contrast_logits is None else self.contrast_logits[..., ::-1],
             None if self.contrast_prior is None else self.contrast_prior[..., ::-1],
+            None if self.affinity is None else self.affinity.flipped(),
         )

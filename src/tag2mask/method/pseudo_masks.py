@@ -87,6 +87,8 @@ def mean_evidence(
     means = []
     for view in views:
         steps = class_scores(view, present, size, config.masks, config.paper)
-        evidence = foreground_evidence(steps.prior, steps.maps, prior_share=config.masks.soft_prior)
+        evidence = foreground_evidence(
+            steps.prior, steps.maps, prior_share=config.masks.soft_prior, affinity=view.affinity
+        )
         means.append(float(evidence.mean()))
     return float(np.mean(means))

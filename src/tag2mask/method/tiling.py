@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.config.schema import CrfConfig
+from tag2mask.method.affinity import Affinity
 from tag2mask.method.evidence import Evidence
 from tag2mask.method.memory import MemoryBound
 from tag2mask.method.output import Array, NetworkOutput
@@ -42,6 +43,11 @@ class Tile(NamedTuple):
 
     rows: slice
     columns: slice
+
+    def share_of(self, size: tuple[int, int]) -> tuple[float, float, float, float]:
+        """(top, left, bottom, right) as shares of an image of (H, W) pixels."""
+        (top, bottom), (left, right) = ((span.start, span.stop) for span in self)
+        return top / size[0], left / size[1], bottom / size[0], right / size[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,12 @@ def stitch(outputs: Sequence[NetworkOutput], tiles: Sequence[Tile], size: tuple[
     ]
     logits = [output.contrast_logits for output in outputs if output.contrast_logits is not None]
     priors = [output.contrast_prior[None] for output in outputs if output.contrast_prior is not None]
+    blocks = [
+        block
+        for output, tile in zip(outputs, tiles, strict=True)
+        if output.affinity is not None
+        for block in output.affinity.within(tile.share_of(size)).blocks
+    ]
     return NetworkOutput(
         tag_logits=cams.mean(axis=(1, 2)) + bias,
         pixel_logits=_stitched([output.pixel_logits for output in outputs], tiles, size),
@@ -112,6 +124,7 @@ def stitch(outputs: Sequence[NetworkOutput], tiles: Sequence[Tile], size: tuple[
         energies=tuple(energies),
         contrast_logits=_stitched(logits, tiles, size) if logits else None,
         contrast_prior=_stitched(priors, tiles, size)[0] if priors else None,
+        affinity=Affinity(tuple(blocks)) if blocks else None,
     )
 
 

@@ -78,6 +78,11 @@ class RunFolder:
         return self.root / "training-masks"
 
     @property
+    def features(self) -> Path:
+        """Folder of the frozen features, during training."""
+        return self.root / "features"
+
+    @property
     def masks(self) -> Path:
         """Folder of the training images' masks."""
         return self.root / "masks"

@@ -18,14 +18,15 @@ from tag2mask.core.errors import ConfigError
 from tag2mask.core.extras import require
 from tag2mask.core.files import atomic_path
 from tag2mask.models import contrast
+from tag2mask.models.build import SegmentationNetwork
+from tag2mask.models.frozen import FrozenSegmenter
 from tag2mask.models.inputs import normalise
-from tag2mask.models.network import TagSegmenter
-from tag2mask.portable.onnx_metadata import CONTRAST_FEATURES, INPUT, MEDIAN, Metadata
+from tag2mask.portable.onnx_metadata import AFFINITY, CONTRAST_FEATURES, INPUT, MEDIAN, Metadata
 
 OPSET = 18
 
 
-def export_onnx(network: TagSegmenter, classes: Sequence[str], config: Config, path: Path) -> Metadata:
+def export_onnx(network: SegmentationNetwork, classes: Sequence[str], config: Config, path: Path) -> Metadata:
     """Write a network as one ONNX file of any batch and image size, with its classes and settings inside.
 
     Args:
@@ -65,7 +66,7 @@ def export_onnx(network: TagSegmenter, classes: Sequence[str], config: Config, p
     return metadata
 
 
-def _exported(network: TagSegmenter, config: Config, contrast_channels: int) -> Any:
+def _exported(network: SegmentationNetwork, config: Config, contrast_channels: int) -> Any:
     """The ONNX program of a network on the CPU."""
     from_tags = config.training.supervision == "tags"
     graph = _Graph(network, config.masks.prior_layers if from_tags else None).eval()
@@ -90,7 +91,7 @@ def _exported(network: TagSegmenter, config: Config, contrast_channels: int) -> 
         )
 
 
-def _example_size(network: TagSegmenter) -> tuple[int, int]:
+def _example_size(network: SegmentationNetwork) -> tuple[int, int]:
     """Height and width, unlike each other, of images that the network takes."""
     multiple, smallest = network.backbone.input_multiple, network.backbone.smallest_input
     height = max(-(-96 // multiple), -(-smallest // multiple)) * multiple
@@ -100,7 +101,7 @@ def _example_size(network: TagSegmenter) -> tuple[int, int]:
 class _Graph(nn.Module):
     """Both heads on uint8 images, and what class scores are made from."""
 
-    def __init__(self, network: TagSegmenter, prior_layers: Sequence[int] | None):
+    def __init__(self, network: SegmentationNetwork, prior_layers: Sequence[int] | None):
         super().__init__()
         self.network = network
         self.prior_layers = prior_layers
@@ -109,6 +110,8 @@ class _Graph(nn.Module):
         """The outputs by name."""
         network = self.network
         batch = normalise(images, network.backbone.preprocessing)
+        if isinstance(network, FrozenSegmenter):
+            return self._frozen(network, batch)
         features = network.backbone(batch)
         own = features if network.own_backbone is None else network.own_backbone(batch)
         recognition = network.recognition(features)
@@ -128,6 +131,15 @@ class _Graph(nn.Module):
     def forward(self, images: Tensor, median: Tensor | None = None) -> tuple[Tensor, ...]:
         """Map images (B, 3, H, W) uint8, and the median (1, D), to the outputs, in the order of `outputs`."""
         return tuple(self.outputs(images, median).values())
+
+    def _frozen(self, network: FrozenSegmenter, batch: Tensor) -> dict[str, Tensor]:
+        """The outputs of a light decoder on frozen backbones."""
+        recognition, pixel_logits = network.both(batch)
+        outputs = {"tag_logits": recognition.tag_logits, "pixel_logits": pixel_logits, "cams": recognition.cams}
+        if self.prior_layers is None:
+            return outputs
+        outputs["energy_0"] = recognition.features[-1]
+        return outputs if recognition.affinity is None else outputs | {AFFINITY: recognition.affinity}
 
     def _contrast(self, features: Sequence[Tensor], given: Tensor) -> dict[str, Tensor]:
         """What `ContrastHead` computes of whole images, in operators that ONNX has."""

@@ -25,26 +25,24 @@ from numpy.typing import NDArray
 from torch.utils.data import DataLoader
 
 from tag2mask.config.schema import Config
-from tag2mask.core.errors import DataError
+from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.machine import usable_cores
 from tag2mask.data import Dataset
-from tag2mask.images.cache import image_reader
 from tag2mask.inference.backends.torch import TorchBackend
+from tag2mask.models.build import build_network
 from tag2mask.models.checkpoint import RunFolder, save_model
-from tag2mask.models.network import TagSegmenter, build_network
 from tag2mask.models.packaged_weights import packaged
 from tag2mask.models.precision import resolve_precision
-from tag2mask.training.augment import TrainTransform
+from tag2mask.training.base import MaskTraining
 from tag2mask.training.callbacks.epoch_record import EpochRecord
 from tag2mask.training.callbacks.mask_pictures import MaskPictures
 from tag2mask.training.callbacks.pseudo_masks import PseudoMasks
 from tag2mask.training.loggers import make_loggers
-from tag2mask.training.module import JointTraining
-from tag2mask.training.probe import is_probed, start_classifier
+from tag2mask.training.prepare import prepare_frozen, prepare_joint
+from tag2mask.training.probe import is_probed
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
 from tag2mask.training.ranks import Devices, rank_here
 from tag2mask.training.run_folder import check_folder, describe_run, epochs_done, run_folder
-from tag2mask.training.samples import Batch, EpochSampler, TrainDataset, make_loader
 from tag2mask.training.schedule import choose_epochs
 
 Reader = Callable[[Path], NDArray[np.uint8]]
@@ -62,6 +60,7 @@ def fit(
     device: torch.device | None = None,
     devices: Devices | None = None,
     callbacks: Sequence[Callback] = (),
+    first_masks: bool = False,
     progress: bool = False,
 ) -> RunFolder:
     """Train on the tags of a dataset.
@@ -76,6 +75,7 @@ def fit(
         device: where to train; None: a GPU where there is one.
         devices: to train on several, each in a process of its own; this function then returns in each of them.
         callbacks: further ones of Lightning.
+        first_masks: stop before any training: the network that is kept makes masks from class maps and prior.
         progress: show progress bars.
 
     Returns:
@@ -94,8 +94,20 @@ def fit(
             check_folder(run, dataset, config, resume=resume)
         if resume and _has_ended(run, config, images=len(dataset.records)):
             return run
-        _train(dataset, config, run, given, resume, device, devices, callbacks, shown=progress and sys.stdout.isatty())
+        if first_masks:
+            _check_first_masks(config)
+        shown = progress and sys.stdout.isatty()
+        _train(dataset, config, run, given, resume, device, devices, callbacks, first_masks=first_masks, shown=shown)
     return run
+
+
+def _check_first_masks(config: Config) -> None:
+    """Refuse first masks where nothing that makes them is known before training."""
+    if config.training.supervision != "tags" or config.model.contrast_stages or not is_probed(config):
+        raise ConfigError(
+            "first masks need a tag classifier that is fitted to pretrained features: train from tags, with pretrained "
+            "weights, without model.contrast_stages and paper.cam_channels; or train without `first_masks`"
+        )
 
 
 def _has_ended(run: RunFolder, config: Config, *, images: int) -> bool:
@@ -118,10 +130,10 @@ def _train(
     devices: Devices,
     callbacks: Sequence[Callback],
     *,
+    first_masks: bool,
     shown: bool,
 ) -> None:
     """Train in a run's folder that was checked; see `fit`."""
-    batch_size = devices.batch_of_each(config.training.batch_size)
     epochs = choose_epochs(config, len(dataset.records))
     if devices.total > 1:
         torch.set_num_threads(usable_cores(devices.count))
@@ -132,20 +144,22 @@ def _train(
             _log.info("backbone %s, weights of %s", config.model.backbone, packaged(config.model.backbone).origin())
         describe_run(run, dataset, config, given=given)
     last = str(run.last_checkpoint) if resume and run.last_checkpoint.is_file() else None
-    read = image_reader(config)
-    if last is None and is_probed(config):
-        _probe(network, dataset, config, read, device=device)
-    files = PseudoMaskFiles(dataset, run.training_masks, read=read, processes=devices.count)
-    loader = _loader(dataset, config, network, files, read, devices=devices, batch_size=batch_size)
-    module = JointTraining(
+    prepare = prepare_frozen if config.model.frozen else prepare_joint
+    prepared = prepare(
         network,
+        dataset,
         config,
-        classes=dataset.classes,
-        names=[record.name for record in dataset.records],
+        run,
         epochs=epochs,
-        steps_per_epoch=len(loader),
-        threads=files.threads,
+        device=device,
+        devices=devices,
+        fresh=last is None,
+        progress=shown,
     )
+    module, files = prepared.module, prepared.files
+    if first_masks:
+        _keep_first_masks(module, files, run)
+        return
     with _quiet_lightning():
         loggers = make_loggers(config, run.root)
         own = _callbacks(run, dataset, config, files, epochs=epochs, loggers=loggers, shown=shown)
@@ -156,10 +170,11 @@ def _train(
             callbacks=[*own, *callbacks],
             logger=loggers or False,
         )
-        _run(trainer, module, loader, last)
+        _run(trainer, module, prepared.loader, last)
     if trainer.is_global_zero:
         save_model(run, module.teacher, dataset.classes, module.config)
-        shutil.rmtree(run.training_masks, ignore_errors=True)
+        for folder in (run.training_masks, run.features):
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _trainer_options(config: Config, out: Path, device: torch.device, *, shown: bool) -> dict[str, Any]:
@@ -174,39 +189,6 @@ def _trainer_options(config: Config, out: Path, device: torch.device, *, shown: 
         "gradient_clip_val": 5.0,
         "default_root_dir": out,
     }
-
-
-def _probe(network: TagSegmenter, dataset: Dataset, config: Config, read: Reader, *, device: torch.device) -> None:
-    """Fit the tag classifier to the pretrained features."""
-    if rank_here() == 0:
-        _log.info("fitting the tag classifier to the pretrained features")
-    start_classifier(TorchBackend(network, dataset.classes, config, device=device), dataset, read)
-
-
-def _loader(
-    dataset: Dataset,
-    config: Config,
-    network: TagSegmenter,
-    files: PseudoMaskFiles,
-    read: Reader,
-    *,
-    devices: Devices,
-    batch_size: int,
-) -> DataLoader[Batch]:
-    """The training samples in their order."""
-    from_tags = config.training.supervision == "tags"
-    samples = TrainDataset(
-        dataset,
-        TrainTransform(config.data, network.backbone.preprocessing),
-        seed=config.training.seed,
-        with_gt_masks=not from_tags,
-        pseudo_masks=files.path if from_tags and not config.paper.every_step else None,
-        read=read,
-    )
-    sampler = EpochSampler(
-        len(samples), seed=config.training.seed, rank=rank_here(), ranks=devices.total, batch_size=batch_size
-    )
-    return make_loader(samples, sampler, batch_size=batch_size, workers=config.data.workers, processes=devices.count)
 
 
 def _callbacks(
@@ -231,7 +213,16 @@ def _callbacks(
     return [*optional, record, checkpoint]
 
 
-def _run(trainer: lightning.Trainer, module: JointTraining, loader: DataLoader[Batch], last: str | None) -> None:
+def _keep_first_masks(module: MaskTraining, files: PseudoMaskFiles, run: RunFolder) -> None:
+    """Keep the network before any training: its masks come from class maps and prior alone."""
+    if module.wants_threshold:
+        threshold = files.threshold(TorchBackend(module.teacher, module.classes, module.config, device=module.device))
+        if threshold is not None:
+            module.set_threshold(threshold)
+    save_model(run, module.teacher, module.classes, module.config.override({"prediction.prior_weight": 1.0}))
+
+
+def _run(trainer: lightning.Trainer, module: MaskTraining, loader: DataLoader[Any], last: str | None) -> None:
     """Train; an interruption or a lost loader process ends in an exception that says so."""
     on_interrupt = signal.getsignal(signal.SIGINT)
     try:

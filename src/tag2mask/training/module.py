@@ -5,44 +5,34 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import cv2
-import lightning
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tag2mask.config.schema import Config
 from tag2mask.core.constants import IGNORE_INDEX, Tag
-from tag2mask.core.errors import DataError
 from tag2mask.inference.backends.torch import to_outputs
 from tag2mask.method.pseudo_masks import pseudo_mask
 from tag2mask.models.inputs import network_input
 from tag2mask.models.network import TagSegmenter
 from tag2mask.training.augment import hide_and_seek
+from tag2mask.training.base import MaskTraining
 from tag2mask.training.losses import image_level_loss, pixel_loss, tag_loss
 from tag2mask.training.samples import Batch
-from tag2mask.training.schedule import parameter_groups, warmup_epochs
 
 
-class JointTraining(lightning.LightningModule):
+class JointTraining(MaskTraining):
     """Recognition from tags, and segmentation from the pseudo masks that recognition yields.
 
     Warm-up trains the recognition head alone; after it, each sample comes with its pseudo mask, which the callback
     `PseudoMasks` has written, or (`paper.every_step`) with one made at that step from the sample's crop.
-
-    Attributes:
-        network: the student.
-        average: its exponential moving average, or None.
-        config: settings; the threshold that 'auto' stands for is put in by `set_threshold`.
-        classes: names, without background.
-        names: of the images, for messages.
-        warmup_epochs: first epochs with the tag loss alone.
     """
+
+    network: TagSegmenter
 
     def __init__(
         self,
@@ -55,19 +45,13 @@ class JointTraining(lightning.LightningModule):
         steps_per_epoch: int,
         threads: int = 1,
     ):
-        super().__init__()
-        self.network = network
-        self.config = config
-        self.classes = tuple(classes)
-        self.names = names
-        self.epochs = epochs
-        self.steps_per_epoch = steps_per_epoch
+        super().__init__(network, config, classes=classes, names=names, epochs=epochs, steps_per_epoch=steps_per_epoch)
         self.threads = threads
-        self.warmup_epochs = warmup_epochs(config, epochs)
-        self.average: AveragedModel | None = None
-        if decay := config.training.average:
-            self.average = AveragedModel(network, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
-            self.average.requires_grad_(False)
+
+    @property
+    def learner(self) -> TagSegmenter:
+        """The whole network."""
+        return self.network
 
     @property
     def teacher(self) -> TagSegmenter:
@@ -75,36 +59,6 @@ class JointTraining(lightning.LightningModule):
         teacher = self.network if self.average is None else self.average.module
         assert isinstance(teacher, TagSegmenter)
         return teacher
-
-    @property
-    def wants_threshold(self) -> bool:
-        """Whether the threshold of the evidence is still to be measured on the dataset."""
-        config = self.config
-        used = config.paper.background == "soft" and not config.model.contrast_stages
-        return used and config.training.supervision == "tags" and config.masks.soft_threshold == "auto"
-
-    def set_threshold(self, threshold: float) -> None:
-        """Cut the evidence there from now on, in training and in the network that is kept."""
-        self.config = self.config.with_threshold(threshold)
-
-    def teacher_weight(self, step: int) -> float:
-        """Share of the segmentation head in the pseudo masks; it reaches its full by the middle of the joint phase."""
-        joint = max(1, (self.epochs - self.warmup_epochs) * self.steps_per_epoch)
-        done = step - self.warmup_epochs * self.steps_per_epoch
-        return self.config.masks.teacher_weight * min(1.0, max(0.0, 2 * done / joint))
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the length of the warm-up: a run that goes on with more epochs does not warm up again."""
-        checkpoint["warmup_epochs"] = self.warmup_epochs
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take it up again."""
-        self.warmup_epochs = checkpoint.get("warmup_epochs", self.warmup_epochs)
-
-    def on_train_epoch_start(self) -> None:
-        """Keep the EMA teacher in evaluation mode."""
-        if self.average is not None:
-            self.average.eval()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Compute the joint loss of one batch.
@@ -138,25 +92,8 @@ class JointTraining(lightning.LightningModule):
             loss = loss + contrast
         if logits is not None:
             loss = loss + self._segmentation_loss(logits, images, batch, hidden)
-        self._check_finite(loss, batch)
+        self._check_finite(loss, batch["index"])
         return loss
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Update the EMA teacher."""
-        if self.average is not None:
-            self.average.update_parameters(self.network)
-
-    def configure_optimizers(self) -> Any:
-        """AdamW with a higher rate for the heads; linear decay after a short linear rise."""
-        optimizer = torch.optim.AdamW(parameter_groups(self.network, self.config))
-        total = max(1, self.epochs * self.steps_per_epoch)
-        rise = max(1, min(100, total // 20))
-
-        def factor(step: int) -> float:
-            return float(min(1.0, (step + 1) / rise) * max(0.01, 1 - step / total) ** 0.9)
-
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def _segmentation_loss(self, logits: Tensor, images: Tensor, batch: Batch, hidden: Tensor) -> Tensor:
         """Loss of the pixels that the segmentation head can see."""
@@ -214,18 +151,6 @@ class JointTraining(lightning.LightningModule):
             "mask_seconds", time.monotonic() - started, on_step=False, on_epoch=True, reduce_fx="sum", batch_size=1
         )
         return masks
-
-    def _check_finite(self, loss: Tensor, batch: Batch) -> None:
-        if not torch.isfinite(loss):
-            rate = self.config.training.learning_rate / 3
-            names = ", ".join(self.names[int(index)] for index in batch["index"])
-            raise DataError(
-                f"the loss is {loss.item()} in epoch {self.current_epoch + 1}, on these images: {names}; "
-                f"start a new run with a lower rate, e.g. `training.learning_rate={rate:g}`, or look at these images"
-            )
-
-    def _log(self, name: str, value: Tensor) -> None:
-        self.log(name, value.detach(), prog_bar=True, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
 
 
 def _nearest(values: Tensor, side: int) -> Tensor:

@@ -94,8 +94,7 @@ class PseudoMaskFiles:
             progress_bar("pseudo masks", len(chosen), shown=progress) as advance,
         ):
             pending: deque[Future[bool]] = deque()
-            for index, image in zip(chosen, self._images(pool, chosen), strict=True):
-                views, small = self._views(backend, image)
+            for index, (views, small) in zip(chosen, self._seen(pool, backend, chosen), strict=True):
                 tagged += bool((self.tags[index] == Tag.PRESENT).any())
                 pending.append(pool.submit(self._write, index, small, views, backend.config, teacher_weight))
                 while len(pending) > 2 * self.threads:
@@ -122,13 +121,19 @@ class PseudoMaskFiles:
         chosen = [tagged[position] for position in positions]
         means = []
         with ThreadPoolExecutor(self.threads) as pool:
-            for index, image in zip(chosen, self._images(pool, chosen), strict=True):
-                views, small = self._views(backend, image)
+            for index, (views, small) in zip(chosen, self._seen(pool, backend, chosen), strict=True):
                 size = (small.shape[0], small.shape[1])
                 means.append(mean_evidence(views, self.tags[index], size, backend.config))
         if not means:
             return None
         return round(min(1.0, backend.config.masks.soft_factor * fmean(means)), 4)
+
+    def _seen(
+        self, pool: ThreadPoolExecutor, backend: Backend, chosen: Sequence[int]
+    ) -> Iterator[tuple[list[NetworkOutput], NDArray[np.uint8]]]:
+        """The network's outputs on each chosen image, and the image (H, W, 3) on the grid of its mask."""
+        for image in self._images(pool, chosen):
+            yield self._views(backend, image)
 
     def _images(self, pool: ThreadPoolExecutor, chosen: Sequence[int]) -> Iterator[NDArray[np.uint8]]:
         """Decode a few images ahead."""

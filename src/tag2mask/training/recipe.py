@@ -33,8 +33,8 @@ from tag2mask.evaluation.verdict.recognition import held_out
 from tag2mask.images.cache import image_reader
 from tag2mask.images.resize import resize_image, scaled_size
 from tag2mask.inference.backends.torch import TorchBackend
+from tag2mask.models.build import build_network
 from tag2mask.models.contrast import describe_contrast
-from tag2mask.models.network import build_network
 
 Name = Literal["objects", "surfaces"]
 

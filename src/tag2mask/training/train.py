@@ -34,6 +34,7 @@ def train(
     options: Mapping[str, Any] | None = None,
     callbacks: Sequence[Callback] = (),
     resume: bool = False,
+    first_masks: bool = False,
     make_masks: bool = True,
     make_report: bool = True,
     strict: bool = False,
@@ -56,6 +57,8 @@ def train(
         options: single settings by dotted name on top of `config`, e.g. `{"training.epochs": 20}`.
         callbacks: Lightning callbacks beside our own.
         resume: continue an interrupted run in `out`, or train a run further (with a larger `training.epochs`).
+        first_masks: stop before any training and keep what class maps and prior alone tell; with `resume=True` the
+            training goes on from there.
         make_masks: write masks of the training images into `out`/masks, and `result.json`.
         make_report: write `report.html` about them.
         strict: stop at the first image that cannot be read instead of skipping it.
@@ -107,6 +110,7 @@ def train(
         device=where,
         devices=Devices(devices, nodes, strategy),
         callbacks=callbacks,
+        first_masks=first_masks,
         progress=shown,
     )
     segmenter = Segmenter.from_pretrained(run.root, device=device)

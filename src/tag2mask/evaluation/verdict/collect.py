@@ -29,8 +29,8 @@ from tag2mask.inference.segmenter import Segmenter
 from tag2mask.inference.views import run_views
 from tag2mask.masks import mask_path, read_mask
 from tag2mask.method.pseudo_masks import mean_evidence
+from tag2mask.models.build import build_network
 from tag2mask.models.checkpoint import RunFolder
-from tag2mask.models.network import build_network
 
 MOST_MASKS = 1000
 """Masks that are read; of more, evenly spaced ones and some of each rare class."""

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from tag2mask.core.errors import DataError, WeightsError
 from tag2mask.core.extras import require
 from tag2mask.core.machine import usable_cores
+from tag2mask.method.affinity import Affinity
 from tag2mask.method.output import Array, NetworkOutput
-from tag2mask.portable.onnx_metadata import CONTRAST_FEATURES, INPUT, MEDIAN, Metadata
+from tag2mask.portable.onnx_metadata import AFFINITY, CONTRAST_FEATURES, INPUT, MEDIAN, Metadata
 
 _LIBRARIES = 330 << 20  # bytes of a process with ONNX Runtime, NumPy, OpenCV and Numba
 
@@ -80,6 +81,7 @@ class OnnxBackend:
                 tuple(energy[k, 0] for energy in energies),
                 outputs["contrast_logits"][k] if self.has_contrast else None,
                 outputs["contrast_prior"][k] if self.has_contrast else None,
+                Affinity.whole(outputs[AFFINITY][k]) if AFFINITY in outputs else None,
             )
             for k in range(len(images))
         ]

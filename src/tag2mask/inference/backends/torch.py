@@ -12,9 +12,11 @@ from torch import Tensor
 
 from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError
+from tag2mask.method.affinity import Affinity
 from tag2mask.method.output import Array, NetworkOutput
+from tag2mask.models.build import SegmentationNetwork
 from tag2mask.models.inputs import network_input
-from tag2mask.models.network import Recognition, TagSegmenter
+from tag2mask.models.network import Recognition
 from tag2mask.models.precision import autocast
 
 _LIBRARIES = {"cpu": 600 << 20, "cuda": 1050 << 20}  # bytes of a process with PyTorch, by its build
@@ -29,7 +31,12 @@ class TorchBackend:
     """
 
     def __init__(
-        self, network: TagSegmenter, classes: Sequence[str], config: Config, *, device: str | torch.device = "auto"
+        self,
+        network: SegmentationNetwork,
+        classes: Sequence[str],
+        config: Config,
+        *,
+        device: str | torch.device = "auto",
     ):
         self.classes = tuple(classes)
         self.config = config
@@ -102,6 +109,7 @@ def to_outputs(recognition: Recognition, pixel_logits: Tensor, prior_layers: Seq
     energies = [_array(recognition.features[layer].float().abs().sum(dim=1)) for layer in prior_layers]
     contrast = recognition.contrast
     logits, prior = (None, None) if contrast is None else (_array(contrast.logits), _array(contrast.prior))
+    affinity = None if recognition.affinity is None else _array(recognition.affinity)
     return [
         NetworkOutput(
             tag_logits[k],
@@ -110,6 +118,7 @@ def to_outputs(recognition: Recognition, pixel_logits: Tensor, prior_layers: Seq
             tuple(energy[k] for energy in energies),
             None if logits is None else logits[k],
             None if prior is None else prior[k],
+            None if affinity is None else Affinity.whole(affinity[k]),
         )
         for k in range(len(pixels))
     ]
@@ -118,7 +127,7 @@ def to_outputs(recognition: Recognition, pixel_logits: Tensor, prior_layers: Seq
 class _evaluating:  # noqa: N801 - a context, used as a verb
     """The network in evaluation mode while the context lasts; its mode before is restored."""
 
-    def __init__(self, network: TagSegmenter):
+    def __init__(self, network: SegmentationNetwork):
         self.network = network
 
     def __enter__(self) -> None:

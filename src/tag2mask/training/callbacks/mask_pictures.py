@@ -18,7 +18,7 @@ from tag2mask.images.resize import resize_image, scaled_size
 from tag2mask.inference.backends.torch import TorchBackend
 from tag2mask.method.gate import gated_probs_at
 from tag2mask.method.refine import to_mask
-from tag2mask.training.module import JointTraining
+from tag2mask.training.base import MaskTraining
 
 _SHOWN = 4
 
@@ -34,7 +34,7 @@ class MaskPictures(Callback):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Add a picture for each image."""
-        assert isinstance(pl_module, JointTraining)
+        assert isinstance(pl_module, MaskTraining)
         boards = [one for one in trainer.loggers if isinstance(one, TensorBoardLogger)]
         if not boards or not trainer.is_global_zero:
             return
@@ -42,7 +42,7 @@ class MaskPictures(Callback):
             for board in boards:
                 board.experiment.add_image(f"mask/{number}", picture, trainer.current_epoch + 1, dataformats="HWC")
 
-    def _pictures(self, module: JointTraining) -> Iterator[NDArray[np.uint8]]:
+    def _pictures(self, module: MaskTraining) -> Iterator[NDArray[np.uint8]]:
         backend = TorchBackend(module.teacher, module.classes, module.config, device=module.device)
         for path, tags in zip(self.paths, self.tags, strict=True):
             image = read_image(path)

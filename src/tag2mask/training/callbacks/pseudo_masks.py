@@ -10,7 +10,7 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 
 from tag2mask.inference.backends.torch import TorchBackend
-from tag2mask.training.module import JointTraining
+from tag2mask.training.base import MaskTraining
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
 from tag2mask.training.ranks import any_process
 
@@ -52,18 +52,18 @@ class PseudoMasks(Callback):
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Prepare the first epoch of this fit, which is not the first of all where a run is resumed."""
-        assert isinstance(pl_module, JointTraining)
+        assert isinstance(pl_module, MaskTraining)
         if self.threshold is not None:
             pl_module.set_threshold(self.threshold)
         self._prepare(self._next_epoch, trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Prepare every later epoch."""
-        assert isinstance(pl_module, JointTraining)
+        assert isinstance(pl_module, MaskTraining)
         if trainer.current_epoch >= self._next_epoch:
             self._prepare(trainer.current_epoch, trainer, pl_module)
 
-    def _prepare(self, epoch: int, trainer: lightning.Trainer, module: JointTraining) -> None:
+    def _prepare(self, epoch: int, trainer: lightning.Trainer, module: MaskTraining) -> None:
         """Measure and write what is due before an epoch."""
         self._next_epoch = epoch + 1
         self.seconds = 0.0
@@ -77,13 +77,13 @@ class PseudoMasks(Callback):
             self._write(epoch, trainer, module)
         self.seconds = time.monotonic() - started
 
-    def _due(self, joint: int, epoch: int, module: JointTraining) -> bool:
+    def _due(self, joint: int, epoch: int, module: MaskTraining) -> bool:
         """Whether masks are to be written before an epoch: not just before the end."""
         every = module.config.masks.refresh
         worth_it = joint == 0 or 2 * (module.epochs - epoch) >= every
         return (joint % every == 0 and worth_it) or not self.files.complete()
 
-    def _measure(self, trainer: lightning.Trainer, module: JointTraining) -> None:
+    def _measure(self, trainer: lightning.Trainer, module: MaskTraining) -> None:
         threshold = self.files.threshold(_backend(module))
         if threshold is None:
             return
@@ -92,7 +92,7 @@ class PseudoMasks(Callback):
         if trainer.is_global_zero:
             _log.info("threshold of the evidence of foreground: %.3f, measured on the dataset", self.threshold)
 
-    def _write(self, epoch: int, trainer: lightning.Trainer, module: JointTraining) -> None:
+    def _write(self, epoch: int, trainer: lightning.Trainer, module: MaskTraining) -> None:
         started = time.monotonic()
         empty = self.files.write(
             _backend(module),
@@ -106,5 +106,5 @@ class PseudoMasks(Callback):
             _log.info("pseudo masks written in %.0f s; without foreground: %.1f%%", seconds, 100 * empty)
 
 
-def _backend(module: JointTraining) -> TorchBackend:
+def _backend(module: MaskTraining) -> TorchBackend:
     return TorchBackend(module.teacher, module.classes, module.config, device=module.device)

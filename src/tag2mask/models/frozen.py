@@ -1,0 +1,245 @@
+"""The network on frozen backbones: features that never change, a tag classifier and a light decoder on them.
+
+Features of the last stages of all backbones are joined on one grid and projected by principal components. As nothing
+before the projection is trained, they are computed once an image; training works on `FrozenFeatures` that were kept.
+"""
+
+from __future__ import annotations
+
+from copy import copy
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tag2mask.config.schema import Config
+from tag2mask.models.backbone import Attention, Backbone, Preprocessing, load_backbone_weights
+from tag2mask.models.decoder import LightDecoder
+from tag2mask.models.network import Recognition, Scores
+
+_STAGES = 2
+"""Last stages of each backbone whose features are joined."""
+
+_BALANCING = 3
+"""Rounds in which columns and rows of the attention are divided by their sums in turn (Sinkhorn and Knopp, 1967)."""
+
+
+class FrozenFeatures(NamedTuple):
+    """What the frozen backbones say of B images.
+
+    Attributes:
+        maps: (B, D, h, w) joined and projected features.
+        energy: (B, h, w), at least 0: how much the backbone responds, whatever the class; the foreground prior.
+        affinity: (B, h', w', h' * w') between patches, from the attention of the vision transformers; or None.
+    """
+
+    maps: Tensor
+    energy: Tensor
+    affinity: Tensor | None
+
+
+class LinearTagHead(nn.Module):
+    """Average pooling and a linear tag classifier on the projected features.
+
+    The class activation map of a class is the features weighted by the classifier's weights of it (Zhou et al.,
+    CVPR 2016, arXiv:1512.04150).
+    """
+
+    def __init__(self, channels: int, num_classes: int):
+        super().__init__()
+        self.classifier = nn.Linear(channels, num_classes)
+        nn.init.zeros_(self.classifier.weight)
+        nn.init.zeros_(self.classifier.bias)
+
+    def forward(self, features: FrozenFeatures) -> Recognition:
+        """Classify the features of B images."""
+        tag_logits = self.classifier(features.maps.mean(dim=(2, 3)))
+        cams = F.conv2d(features.maps, self.classifier.weight[:, :, None, None])
+        return Recognition(tag_logits, cams, [features.energy[:, None]], affinity=features.affinity)
+
+
+class FrozenSegmenter(nn.Module):
+    """Frozen backbones, a projection of their features, a tag classifier and a light decoder.
+
+    Attributes:
+        num_classes: classes without background.
+        backbone: the first backbone, whose grid and preprocessing are the network's.
+        companions: the further backbones.
+        project: 1x1 convolution (D, all channels), the principal components.
+        recognition: tag classifier on the projected features.
+        segmentation: light decoder on them.
+        contrast: None; there is no contrast head.
+    """
+
+    contrast: None = None
+    contrast_stages: tuple[int, ...] = ()
+
+    def __init__(self, config: Config, num_classes: int):
+        super().__init__()
+        self.num_classes = num_classes
+        model = config.model
+        self.backbone = _frozen_backbone(model.backbone, model.output_stride, dict(model.backbone_args))
+        self.companions = nn.ModuleList(
+            _frozen_backbone(one.backbone, model.output_stride, dict(one.backbone_args)) for one in model.companions
+        )
+        self.scales = tuple(one.scale for one in model.companions)
+        joined = sum(sum(one.channels[-_STAGES:]) for one in self.backbones)
+        self.channels = min(model.feature_channels, joined)
+        self.project = nn.Conv2d(joined, self.channels, 1)
+        self.project.requires_grad_(False)
+        self.recognition = LinearTagHead(self.channels, num_classes)
+        self.segmentation = LightDecoder(
+            self.channels, num_classes, channels=model.head_channels, dropout=model.head_dropout
+        )
+
+    @property
+    def backbones(self) -> tuple[Backbone, ...]:
+        """The first one and its companions."""
+        return (self.backbone, *(one for one in self.companions if isinstance(one, Backbone)))
+
+    def train(self, mode: bool = True) -> FrozenSegmenter:
+        """Switch the heads between training and evaluation; the backbones stay in evaluation."""
+        super().train(mode)
+        for backbone in self.backbones:
+            backbone.eval()
+        return self
+
+    @torch.no_grad()
+    def joined(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Features before the projection (B, all channels, h, w), energy and affinity of normalised images."""
+        maps: list[Tensor] = []
+        energy: Tensor | None = None
+        affinities: list[Tensor] = []
+        for backbone, scale in zip(self.backbones, (1.0, *self.scales), strict=True):
+            seen = _as_seen_by(backbone, images, self.backbone.preprocessing, scale)
+            attention = backbone.attention(seen, blocks=_later_blocks(backbone))
+            features = backbone(seen) if attention is None else attention.features
+            maps += features[-_STAGES:]
+            if energy is None:
+                energy = features[-1].float().abs().sum(dim=1) if attention is None else _looked_at(attention)
+            if attention is not None:
+                affinities.append(_balanced(attention))
+        assert energy is not None
+        grid = maps[_STAGES - 1].shape[-2:]
+        return torch.cat([_on_grid(one.float(), grid) for one in maps], dim=1), energy, _mean_affinity(affinities)
+
+    @torch.no_grad()
+    def features(self, images: Tensor) -> FrozenFeatures:
+        """The features of normalised images (B, 3, H, W)."""
+        joined, energy, affinity = self.joined(images)
+        with torch.autocast(joined.device.type, enabled=False):
+            maps = F.conv2d(joined, self.project.weight.float(), self.project.bias)
+        return FrozenFeatures(maps, energy, affinity)
+
+    def recognise(self, images: Tensor, ignored: Tensor | None = None) -> Recognition:
+        """Run the tag classifier on normalised images (B, 3, H, W)."""
+        recognition: Recognition = self.recognition(self.features(images))
+        return recognition
+
+    def segment(self, images: Tensor) -> Tensor:
+        """Run the decoder on normalised images (B, 3, H, W); (B, C + 1, h, w) logits."""
+        logits: Tensor = self.segmentation(self.features(images).maps)
+        return logits
+
+    def both(
+        self, images: Tensor, ignored: Tensor | None = None, *, median: Tensor | None = None
+    ) -> tuple[Recognition, Tensor]:
+        """Run both on normalised images (B, 3, H, W); the `Recognition` and the pixel logits (B, C + 1, h, w)."""
+        return self.heads(self.features(images))
+
+    def heads(self, features: FrozenFeatures) -> tuple[Recognition, Tensor]:
+        """Run both on features that were computed before."""
+        return self.recognition(features), self.segmentation(features.maps)
+
+    def shallow(self, images: Tensor) -> Tensor | None:
+        """None: there is no contrast head."""
+        return None
+
+    def forward(self, images: Tensor) -> Scores:
+        """Return both heads' scores of normalised images (B, 3, H, W)."""
+        recognition, pixel_logits = self.both(images)
+        return Scores(recognition.tag_logits, pixel_logits)
+
+    def with_decoder(self, decoder: nn.Module) -> FrozenSegmenter:
+        """The same network, all parts shared, with another decoder."""
+        twin = copy(self)
+        twin._modules = {**self._modules, "segmentation": decoder}
+        return twin
+
+    def load_weights(self, config: Config) -> None:
+        """Load the pretrained weights of every backbone.
+
+        Raises:
+            WeightsError: they cannot be loaded.
+        """
+        weights = (config.model.weights, *(one.weights for one in config.model.companions))
+        for backbone, source in zip(self.backbones, weights, strict=True):
+            load_backbone_weights(backbone, source)
+
+
+def _frozen_backbone(name: str, output_stride: int, args: dict[str, object]) -> Backbone:
+    backbone = Backbone(name, output_stride=output_stride, freeze_norm=True, args=args)
+    backbone.requires_grad_(False)
+    backbone.eval()
+    return backbone
+
+
+def _as_seen_by(backbone: Backbone, images: Tensor, given: Preprocessing, scale: float) -> Tensor:
+    """Images normalised for one backbone as another one takes them, at a scale."""
+    own = backbone.preprocessing
+    if own != given:
+
+        def vector(values: tuple[float, float, float]) -> Tensor:
+            return torch.tensor(values, dtype=images.dtype, device=images.device).view(3, 1, 1)
+
+        images = (images * vector(given.std) + vector(given.mean) - vector(own.mean)) / vector(own.std)
+    if scale != 1:
+        multiple = backbone.input_multiple
+        size = [max(multiple, round(side * scale / multiple) * multiple) for side in images.shape[-2:]]
+        images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=scale < 1)
+    return images
+
+
+def _later_blocks(backbone: Backbone) -> int:
+    """Half of a vision transformer's blocks: the later ones join the parts of objects."""
+    blocks = getattr(getattr(backbone.net, "model", None), "blocks", ())
+    return (len(blocks) + 1) // 2
+
+
+def _looked_at(attention: Attention) -> Tensor:
+    """How much each patch is looked at, (B, h, w): by the class token, or by all patches where there is none.
+
+    The norm of a vision transformer's tokens is no foreground prior; what its class token attends to is.
+    """
+    source = attention.class_token if attention.class_token is not None else attention.patches.mean(dim=2)
+    looked: Tensor = source.float().mean(dim=1).unflatten(1, attention.grid)
+    return looked
+
+
+def _balanced(attention: Attention) -> Tensor:
+    """Affinity (B, h, w, N) of the patches: the blocks' mean attention, balanced and made symmetric.
+
+    Columns and rows are divided by their sums in turn, so that no patch draws all others to itself, then the matrix
+    is averaged with its transpose (Lin et al., CVPR 2023, arXiv:2212.09506).
+    """
+    matrix = attention.patches.float().mean(dim=1)
+    for _ in range(_BALANCING):
+        matrix = matrix / matrix.sum(dim=1, keepdim=True)
+        matrix = matrix / matrix.sum(dim=2, keepdim=True)
+    symmetric: Tensor = ((matrix + matrix.transpose(1, 2)) / 2).unflatten(1, attention.grid)
+    return symmetric
+
+
+def _mean_affinity(affinities: list[Tensor]) -> Tensor | None:
+    """Mean of the affinities on the grid of the first; those on other grids are left out."""
+    if not affinities:
+        return None
+    alike = [one for one in affinities if one.shape == affinities[0].shape]
+    return torch.stack(alike).mean(dim=0)
+
+
+def _on_grid(maps: Tensor, grid: torch.Size) -> Tensor:
+    if maps.shape[-2:] == grid:
+        return maps
+    return F.interpolate(maps, (grid[0], grid[1]), mode="bilinear", align_corners=False)

@@ -1,0 +1,216 @@
+"""Training of the light decoder on features that were kept."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypedDict
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.utils import data as torch_data
+
+from tag2mask.config.schema import Config
+from tag2mask.core.constants import IGNORE_INDEX, Tag
+from tag2mask.core.errors import DataError
+from tag2mask.data import Dataset
+from tag2mask.inference.backends import Backend
+from tag2mask.inference.backends.torch import TorchBackend, to_outputs
+from tag2mask.masks import read_mask, write_mask
+from tag2mask.masks.interpret import interpret_mask
+from tag2mask.method.output import NetworkOutput
+from tag2mask.models.build import SegmentationNetwork
+from tag2mask.models.frozen import FrozenSegmenter
+from tag2mask.models.precision import autocast
+from tag2mask.training.base import MaskTraining
+from tag2mask.training.feature_store import FeatureStore
+from tag2mask.training.losses import pixel_loss
+from tag2mask.training.probe import fit_classifier
+from tag2mask.training.pseudo_masks import PseudoMaskFiles
+
+TARGET_SCALE = 4
+"""Side of the target of the pixel loss / side of the grid of features."""
+
+
+class FeatureBatch(TypedDict):
+    """B training samples.
+
+    maps: (B, D, h, w) float32, zeros beyond the image; mask: (B, 4 h, 4 w) uint8, classes, 255 beyond the image;
+    corrected: (B,) bool, whether a person has corrected the mask; tags: (B, C) int8 `Tag` values; index: (B,) int64.
+    """
+
+    maps: Tensor
+    mask: Tensor
+    corrected: Tensor
+    tags: Tensor
+    index: Tensor
+
+
+class FeatureSamples(torch_data.Dataset[FeatureBatch]):
+    """Features and masks of a dataset's images; the key is `epoch * len(dataset) + index`.
+
+    Each epoch sees an image or its horizontal flip, which seed and key decide.
+    """
+
+    def __init__(self, dataset: Dataset, store: FeatureStore, files: PseudoMaskFiles, *, seed: int):
+        self.store, self.files, self.seed = store, files, seed
+        self.tags = dataset.tags()
+        self.corrected = [record.corrected is not None for record in dataset.records]
+
+    def __len__(self) -> int:
+        return len(self.corrected)
+
+    def __getitem__(self, key: int) -> FeatureBatch:
+        index = key % len(self)
+        view = int(np.random.default_rng((self.seed, key)).integers(self.store.views))
+        maps = self.store.maps(index, view).float()
+        size = (TARGET_SCALE * maps.shape[1], TARGET_SCALE * maps.shape[2])
+        path = self.files.path(index)
+        mask = read_mask(path) if path.is_file() else np.full(size, IGNORE_INDEX, np.uint8)
+        target = cv2.resize(mask[:, ::-1] if view else mask, size[::-1], interpolation=cv2.INTER_NEAREST)
+        return {
+            "maps": maps,
+            "mask": torch.from_numpy(np.ascontiguousarray(target, dtype=np.uint8)),
+            "corrected": torch.tensor(self.corrected[index]),
+            "tags": torch.from_numpy(self.tags[index]),
+            "index": torch.tensor(index),
+        }
+
+
+def collate(samples: Sequence[FeatureBatch]) -> FeatureBatch:
+    """Join samples of different sizes: what is beyond an image is zeros and ignored."""
+    height = max(one["maps"].shape[1] for one in samples)
+    width = max(one["maps"].shape[2] for one in samples)
+
+    def padded(values: Tensor, scale: int, value: float) -> Tensor:
+        below, right = scale * height - values.shape[-2], scale * width - values.shape[-1]
+        return F.pad(values, (0, right, 0, below), value=value)
+
+    maps = torch.stack([padded(one["maps"], 1, 0) for one in samples])
+    return {
+        "maps": maps.contiguous(memory_format=torch.channels_last),
+        "mask": torch.stack([padded(one["mask"], TARGET_SCALE, IGNORE_INDEX) for one in samples]),
+        "corrected": torch.stack([one["corrected"] for one in samples]),
+        "tags": torch.stack([one["tags"] for one in samples]),
+        "index": torch.stack([one["index"] for one in samples]),
+    }
+
+
+class StoredMaskFiles(PseudoMaskFiles):
+    """Writes pseudo masks from kept features: no image is decoded, no backbone is run."""
+
+    def __init__(self, dataset: Dataset, folder: Path, store: FeatureStore):
+        super().__init__(dataset, folder)
+        self.store = store
+
+    def _seen(
+        self, pool: ThreadPoolExecutor, backend: Backend, chosen: Sequence[int]
+    ) -> Iterator[tuple[list[NetworkOutput], NDArray[np.uint8]]]:
+        """Outputs of the heads on the kept features, and the kept images."""
+        assert isinstance(backend, TorchBackend) and isinstance(backend.network, FrozenSegmenter)
+        backend.network.eval()
+        for index in chosen:
+            features = self.store.features(index, backend.device)
+            with torch.no_grad(), autocast(backend.config.training.precision, backend.device):
+                recognition, pixel_logits = backend.network.heads(features)
+            straight, *flipped = to_outputs(recognition, pixel_logits, backend.config.masks.prior_layers)
+            yield [straight, *(one.flipped() for one in flipped)], self.store.small(index)
+
+
+def write_known_masks(dataset: Dataset, files: PseudoMaskFiles, store: FeatureStore, *, ground_truth: bool) -> None:
+    """Write the masks that stay as they are, corrected ones or ground truth, where the pseudo masks go.
+
+    Raises:
+        DataError: an image has no ground truth, or a mask of another size.
+    """
+    for index, record in enumerate(dataset.records):
+        source = record.gt_mask if ground_truth else record.corrected
+        if source is None:
+            if ground_truth:
+                raise DataError(
+                    f"{record.name}: no ground truth to train the fully supervised upper bound on; load the dataset "
+                    "with `masks`"
+                )
+            continue
+        mask, _ = interpret_mask(source, dataset.classes)
+        size = store.shapes[index].small
+        small = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST)
+        write_mask(files.path(index), np.asarray(small, dtype=np.uint8))
+
+
+def start_tag_classifier(network: FrozenSegmenter, store: FeatureStore, tags: NDArray[np.int8]) -> None:
+    """Set the tag classifier to a logistic regression on the averaged features of all images.
+
+    It is fitted in the space before the projection, whose channels count alike, and not to principal components, the
+    weakest of which would count as much as the strongest.
+    """
+    pooled = torch.stack([store.features(index).maps.mean(dim=(0, 2, 3)) for index in range(len(tags))])
+    back = torch.linalg.pinv(network.project.weight.detach().float().cpu().flatten(1))
+    weight, bias = fit_classifier(pooled @ back.T, torch.from_numpy(tags))
+    classifier = network.recognition.classifier
+    with torch.no_grad():
+        classifier.weight.copy_(weight @ back)
+        classifier.bias.copy_(bias)
+
+
+class DecoderTraining(MaskTraining):
+    """Trains the light decoder on pseudo masks; features and tag classifier stay as they are."""
+
+    network: FrozenSegmenter
+
+    def __init__(
+        self,
+        network: FrozenSegmenter,
+        config: Config,
+        *,
+        classes: Sequence[str],
+        names: Sequence[str],
+        epochs: int,
+        steps_per_epoch: int,
+    ):
+        super().__init__(network, config, classes=classes, names=names, epochs=epochs, steps_per_epoch=steps_per_epoch)
+        self.warmup_epochs = 0
+        network.recognition.requires_grad_(False)
+        self.strict_loading = False  # the backbones are not in the checkpoints
+
+    @property
+    def learner(self) -> nn.Module:
+        """The decoder."""
+        return self.network.segmentation
+
+    @property
+    def teacher(self) -> SegmentationNetwork:
+        """The network with the EMA of the decoder, where there is one."""
+        if self.average is None:
+            return self.network
+        return self.network.with_decoder(self.average.module)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Leave out what does not change."""
+        super().on_save_checkpoint(checkpoint)
+        state: Mapping[str, Any] = checkpoint["state_dict"]
+        fixed = ("network.backbone.", "network.companions.")
+        checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith(fixed)}
+
+    def training_step(self, batch: FeatureBatch, batch_idx: int) -> Tensor:
+        """Compute the pixel loss of one batch; its randomness is seeded by the step, as that of `JointTraining`."""
+        training = self.config.training
+        torch.manual_seed((training.seed << 32) + self.global_step)
+        tags, masks = batch["tags"], batch["mask"].long()
+        logits = self.network.segmentation(batch["maps"])
+        if training.supervision == "masks":
+            loss = pixel_loss(logits, masks, tags)
+        else:
+            loss = pixel_loss(
+                logits, masks, tags, background_weight=training.background_weight, corrected=batch["corrected"]
+            )
+            unseen = (masks == IGNORE_INDEX).flatten(1).all(dim=1) & (tags == Tag.PRESENT).any(dim=1)
+            self._log("no_foreground", unseen.float().mean())
+        self._log("pixel_loss", loss)
+        self._check_finite(loss, batch["index"])
+        return loss

@@ -1,0 +1,363 @@
+"""Frozen features of a dataset's images: computed once, kept in half precision, read by memory mapping.
+
+A folder holds one flat file for each kind of array, `index.json`, which says what they were computed from, the
+projection as safetensors, and which images are done, so that an interrupted computation goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import math
+import shutil
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save as serialise
+from torch import Tensor
+
+from tag2mask.config.schema import Config
+from tag2mask.core.errors import DataError
+from tag2mask.core.files import atomic_path, make_folder, write_text
+from tag2mask.core.progress import progress_bar
+from tag2mask.core.record import ImageRecord
+from tag2mask.images.decode import image_size
+from tag2mask.images.resize import resize_image, scaled_size
+from tag2mask.models.backbone import read_safetensors
+from tag2mask.models.frozen import FrozenFeatures, FrozenSegmenter
+from tag2mask.models.inputs import network_input
+from tag2mask.models.precision import autocast
+from tag2mask.training.projection import fit_projection
+
+_VERSION = 1
+_SAMPLE = 200  # images that the projection is fitted to
+_AHEAD = 4  # images decoded in advance
+_MARK = 64  # images after which it is noted which are done
+
+Reader = Callable[[Path], NDArray[np.uint8]]
+Size = tuple[int, int]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Shapes:
+    """Sizes (H, W) of what is kept of one image.
+
+    Attributes:
+        seen: of the image as the backbone sees it.
+        grid: of the features.
+        patches: of the affinity; (0, 0) without one.
+        small: of the image on the grid of its mask.
+    """
+
+    seen: Size
+    grid: Size
+    patches: Size
+    small: Size
+
+
+class FeatureStore:
+    """Features of the images of a dataset, by position.
+
+    Attributes:
+        folder: where they lie.
+        views: 2 with the horizontal flip, else 1.
+        channels: D of the projected features.
+        shapes: of each image.
+    """
+
+    def __init__(self, folder: Path, shapes: Sequence[Shapes], *, views: int, channels: int):
+        self.folder, self.views, self.channels = folder, views, channels
+        self.shapes = list(shapes)
+        areas = {
+            "maps": [views * channels * math.prod(one.grid) for one in shapes],
+            "energy": [views * math.prod(one.grid) for one in shapes],
+            "affinity": [math.prod(one.patches) ** 2 for one in shapes],
+            "small": [3 * math.prod(one.small) for one in shapes],
+        }
+        self._offsets = {name: np.concatenate([[0], np.cumsum(sizes)]) for name, sizes in areas.items()}
+        self._arrays: dict[str, NDArray[np.float16] | NDArray[np.uint8]] = {}
+
+    @property
+    def bytes(self) -> int:
+        """Size of the files on disk."""
+        return sum(int(offsets[-1]) * _type(name).itemsize for name, offsets in self._offsets.items())
+
+    def features(self, index: int, device: torch.device | str = "cpu") -> FrozenFeatures:
+        """The features of all views of one image, float32; the affinity is that of the image as it is."""
+        shape = self.shapes[index]
+        maps = self._part("maps", index).reshape(self.views, self.channels, *shape.grid)
+        energy = self._part("energy", index).reshape(self.views, *shape.grid)
+        affinity = None
+        if math.prod(shape.patches):
+            straight = self._part("affinity", index).reshape(*shape.patches, *shape.patches)
+            both = [straight, straight[:, ::-1, :, ::-1]][: self.views]
+            affinity = _tensor(np.stack(both), device).flatten(3)
+        return FrozenFeatures(_tensor(maps, device), _tensor(energy, device), affinity)
+
+    def maps(self, index: int, view: int) -> Tensor:
+        """The projected features (D, h, w) of one view, float16."""
+        size = self.channels * math.prod(self.shapes[index].grid)
+        part = self._part("maps", index)[view * size : (view + 1) * size]
+        return torch.from_numpy(part.reshape(self.channels, *self.shapes[index].grid).copy())
+
+    def small(self, index: int) -> NDArray[np.uint8]:
+        """The image (H, W, 3) uint8 RGB on the grid of its mask."""
+        kept = self._part("small", index).reshape(*self.shapes[index].small, 3)
+        return np.array(kept, dtype=np.uint8)
+
+    def write(
+        self, index: int, maps: NDArray[np.float32], energy: NDArray[np.float32], affinity: NDArray[np.float32] | None
+    ) -> None:
+        """Keep the features of one image: (views, D, h, w), (views, h, w) and (h', w', N)."""
+        values = {"maps": maps, "energy": energy} | ({} if affinity is None else {"affinity": affinity})
+        for name, array in values.items():
+            self._part(name, index)[:] = _half(array).reshape(-1)
+
+    def write_small(self, index: int, image: NDArray[np.uint8]) -> None:
+        """Keep an image on the grid of its mask."""
+        self._part("small", index)[:] = image.reshape(-1)
+
+    def open(self) -> None:
+        """Make the files, or open those that are there.
+
+        Raises:
+            DataError: there is not enough room for them.
+        """
+        make_folder(self.folder)
+        missing = self.bytes - sum(path.stat().st_size for path in self.folder.glob("*.bin"))
+        free = shutil.disk_usage(self.folder).free
+        if missing > free:
+            raise DataError(
+                f"{self.folder}: the features of {len(self.shapes)} images take {self.bytes / 2**30:.1f} GiB, and "
+                f"{free / 2**30:.1f} GiB are free; name a folder with more room as data.cache, or lower "
+                "model.feature_channels or data.image_size"
+            )
+        for name, offsets in self._offsets.items():
+            path = self.folder / f"{name}.bin"
+            length = max(1, int(offsets[-1]))
+            fits = path.is_file() and path.stat().st_size == length * _type(name).itemsize
+            self._arrays[name] = np.memmap(path, dtype=_type(name), mode="r+" if fits else "w+", shape=(length,))
+
+    def _part(self, name: str, index: int) -> NDArray[np.float16] | NDArray[np.uint8]:
+        offsets = self._offsets[name]
+        return self._arrays[name][offsets[index] : offsets[index + 1]]
+
+
+def feature_store(
+    network: FrozenSegmenter,
+    records: Sequence[ImageRecord],
+    config: Config,
+    folder: Path,
+    *,
+    read: Reader,
+    device: torch.device,
+    progress: bool = False,
+) -> FeatureStore:
+    """The features of a dataset, from the folder where they are there, else computed; sets the network's projection.
+
+    Args:
+        network: with pretrained backbones; its projection is set to that of the features.
+        records: the images.
+        config: sizes and precision.
+        folder: for these features; those of other images or backbones in it are replaced.
+        read: from a file to an image (H, W, 3) uint8.
+        device: where the backbones run.
+        progress: show a progress bar.
+
+    Raises:
+        DataError: an image cannot be read, or there is not enough room.
+    """
+    network.to(device).eval()
+    shapes = _shapes(network, records, config, device)
+    views = 2 if config.data.flip else 1
+    store = FeatureStore(folder, shapes, views=views, channels=network.channels)
+    key = _key(network, records, config)
+    done = _done(folder, key, len(records))
+    if done is None:
+        for path in folder.glob("*"):
+            path.unlink()
+        done = np.zeros(len(records), dtype=bool)
+    store.open()
+    if not (folder / _PROJECTION).is_file():
+        _fit(network, records, config, folder, read, device, progress=progress)
+        write_text(folder / _INDEX, json.dumps({"version": _VERSION, "key": key}))
+    kept = read_safetensors(folder / _PROJECTION)
+    network.project.load_state_dict(kept)
+    if done.all():
+        _log.info("features of %d images are there (%s), %s", len(records), _size(store.bytes), folder)
+        return store
+    _log.info("computing the features of %d images, %s in %s", int((~done).sum()), _size(store.bytes), folder)
+    _compute(network, records, config, store, done, read, device, progress=progress)
+    return store
+
+
+_INDEX = "index.json"
+_PROJECTION = "projection.safetensors"
+_DONE = "done.npy"
+
+
+def _compute(
+    network: FrozenSegmenter,
+    records: Sequence[ImageRecord],
+    config: Config,
+    store: FeatureStore,
+    done: NDArray[np.bool_],
+    read: Reader,
+    device: torch.device,
+    *,
+    progress: bool,
+) -> None:
+    """Compute and keep what is missing."""
+    missing = np.flatnonzero(~done).tolist()
+    with ThreadPoolExecutor(2) as pool, progress_bar("features", len(missing), shown=progress) as advance:
+        ahead = iter([(index, records[index].path) for index in missing])
+        pending = deque((index, pool.submit(read, path)) for index, path in islice(ahead, _AHEAD))
+        for count in range(1, len(missing) + 1):
+            index, future = pending.popleft()
+            image = future.result()
+            pending.extend((following, pool.submit(read, path)) for following, path in islice(ahead, 1))
+            found = _run(network, _batch(image, store.shapes[index].seen, store.views), config, device)
+            affinity = None if found.affinity is None else _unflipped(found.affinity)
+            store.write(
+                index,
+                found.maps.float().cpu().numpy(),
+                found.energy.float().cpu().numpy(),
+                None if affinity is None else affinity.cpu().numpy(),
+            )
+            store.write_small(index, resize_image(image, store.shapes[index].small, exact=True))
+            done[index] = True
+            if count % _MARK == 0 or count == len(missing):
+                with atomic_path(store.folder / _DONE) as temporary, temporary.open("wb") as file:
+                    np.save(file, done, allow_pickle=False)
+            advance()
+
+
+def _fit(
+    network: FrozenSegmenter,
+    records: Sequence[ImageRecord],
+    config: Config,
+    folder: Path,
+    read: Reader,
+    device: torch.device,
+    *,
+    progress: bool,
+) -> None:
+    """Fit the projection to some images and keep it."""
+    positions = np.unique(np.linspace(0, len(records) - 1, min(len(records), _SAMPLE)).round().astype(int)).tolist()
+    samples = []
+    with progress_bar("images for the principal components", len(positions), shown=progress) as advance:
+        for position in positions:
+            image = read(records[position].path)
+            size = _seen(network, (image.shape[0], image.shape[1]), config)
+            images = network_input(_as_tensor(_batch(image, size, 1)).to(device), network.backbone.preprocessing)
+            with autocast(config.training.precision, device):
+                joined, _, _ = network.joined(images)
+            samples.append(joined.float().flatten(2)[0].T.cpu())
+            advance()
+    groups = [channels for one in network.backbones for channels in one.channels[-2:]]
+    weight, bias, share = fit_projection(torch.cat(samples), groups, network.channels)
+    _log.info("%d of %d principal components keep %.1f%% of the variance", len(weight), sum(groups), 100 * share)
+    state = {"weight": weight[:, :, None, None].contiguous(), "bias": bias}
+    with atomic_path(folder / _PROJECTION) as temporary:
+        temporary.write_bytes(serialise(state))
+
+
+def _run(network: FrozenSegmenter, batch: NDArray[np.uint8], config: Config, device: torch.device) -> FrozenFeatures:
+    images = network_input(_as_tensor(batch).to(device), network.backbone.preprocessing)
+    with torch.no_grad(), autocast(config.training.precision, device):
+        return network.features(images)
+
+
+def _batch(image: NDArray[np.uint8], size: Size, views: int) -> NDArray[np.uint8]:
+    """The views (V, H, W, 3) of an image."""
+    seen = resize_image(image, size)
+    return np.ascontiguousarray(np.stack([seen, seen[:, ::-1]][:views]))
+
+
+def _as_tensor(batch: NDArray[np.uint8]) -> Tensor:
+    return torch.from_numpy(batch).permute(0, 3, 1, 2)
+
+
+def _unflipped(affinity: Tensor) -> Tensor:
+    """The mean affinity (h, w, N) of the views, the flipped one mirrored back."""
+    height, width = affinity.shape[1:3]
+    square = affinity.float().unflatten(3, (height, width))
+    mirrored = [square[0], *(one.flip(1, 3) for one in square[1:])]
+    return torch.stack(mirrored).mean(dim=0).flatten(2)
+
+
+def _seen(network: FrozenSegmenter, shape: Size, config: Config) -> Size:
+    return scaled_size(shape, config.data.image_size, multiple=network.backbone.input_multiple)
+
+
+def _shapes(
+    network: FrozenSegmenter, records: Sequence[ImageRecord], config: Config, device: torch.device
+) -> list[Shapes]:
+    """What is kept of each image; the sizes of the maps are tried once for each size of image."""
+    tried: dict[Size, tuple[Size, Size]] = {}
+    shapes = []
+    for record in records:
+        shape = image_size(record.path)
+        seen = _seen(network, shape, config)
+        if seen not in tried:
+            found = _run(network, np.zeros((1, *seen, 3), np.uint8), config, device)
+            patches = (0, 0) if found.affinity is None else (found.affinity.shape[1], found.affinity.shape[2])
+            tried[seen] = (found.maps.shape[2], found.maps.shape[3]), patches
+        small = scaled_size(shape, config.data.image_size / config.masks.stride)
+        shapes.append(Shapes(seen, *tried[seen], small))
+    return shapes
+
+
+def _key(network: FrozenSegmenter, records: Sequence[ImageRecord], config: Config) -> str:
+    """What the features depend on, as one number."""
+    digest = hashlib.sha256()
+    about = [_VERSION, config.data.image_size, config.data.flip, config.masks.stride, network.channels, network.scales]
+    digest.update(repr(about).encode())
+    for backbone in network.backbones:
+        digest.update(f"{backbone.name} {backbone.strides}".encode())
+        for name, tensor in backbone.state_dict().items():
+            digest.update(name.encode())
+            digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
+    for record in records:
+        stat = record.path.stat()
+        digest.update(f"{record.path.resolve()}|{stat.st_size}|{stat.st_mtime_ns}".encode(errors="surrogateescape"))
+    return digest.hexdigest()
+
+
+def _done(folder: Path, key: str, count: int) -> NDArray[np.bool_] | None:
+    """Which images are done in a folder; None where it holds nothing of these images and backbones."""
+    try:
+        if json.loads((folder / _INDEX).read_text(encoding="utf-8")) != {"version": _VERSION, "key": key}:
+            return None
+        done: NDArray[np.bool_] = np.load(folder / _DONE, allow_pickle=False)
+    except (OSError, ValueError):
+        return None
+    return done if done.shape == (count,) and done.dtype == bool else None
+
+
+def _type(name: str) -> np.dtype[np.float16] | np.dtype[np.uint8]:
+    return np.dtype(np.uint8) if name == "small" else np.dtype(np.float16)
+
+
+def _half(values: NDArray[np.float32]) -> NDArray[np.float16]:
+    """In half precision; what is beyond its range becomes its largest number."""
+    most = np.finfo(np.float16).max
+    return np.clip(values, -most, most).astype(np.float16)
+
+
+def _tensor(values: NDArray[np.generic], device: torch.device | str) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB" if count >= 2**30 else f"{count / 2**20:.0f} MiB"
