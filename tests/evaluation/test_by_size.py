@@ -79,6 +79,16 @@ def test_diagonal_neighbours_are_one_object_and_ignored_pixels_count_nowhere() -
     assert scores.iou.tolist() == [0, 1]
 
 
+def test_an_ignored_outline_makes_no_objects_of_its_rim() -> None:
+    """As in PASCAL VOC, where specks of a class lie within the outline of its objects."""
+    target = empty()
+    target[10:60, 10:60] = 255
+    target[15:55, 15:55] = target[12, 12] = target[12, 30] = 1
+    scores = score_components(np.where(target == 255, 1, target), target)
+    assert scores.share.tolist() == [(40 * 40 + 2) / 10000]
+    assert scores.iou.tolist() == [1]
+
+
 def test_agrees_with_the_definition_pixel_by_pixel() -> None:
     rng = np.random.default_rng(0)
     near = np.ones((3, 3), int)
@@ -88,10 +98,14 @@ def test_agrees_with_the_definition_pixel_by_pixel() -> None:
         found = score_components(preds, target)
         expected = []
         for index in (1, 2):
-            truth, count = ndimage.label(target == index, near)
-            predicted, _ = ndimage.label(preds == index, near)
+            ignored = target == 255
+            truth, count = ndimage.label((target == index) | ignored, near)
+            predicted, _ = ndimage.label((preds == index) | ignored, near)
+            predicted[preds != index] = 0
             for k in range(1, count + 1):
-                component = truth == k
+                component = (truth == k) & (target == index)
+                if not component.any():
+                    continue
                 touching = np.isin(predicted, np.setdiff1d(predicted[component], 0))
                 union = component | (touching & (target != index) & (target != 255))
                 right = (component & touching).sum()

@@ -11,7 +11,7 @@ class,
 The latter is the component-wise IoU (sIoU) of Rottmann et al. (IJCNN 2020, arXiv:1811.00648) and Chan et al. (NeurIPS
 2021 Datasets and Benchmarks, arXiv:2104.14812): where a prediction covers several components, what it has right of one
 does not count against the others; what lies beside all of them counts against each. Pixels whose target is
-`IGNORE_INDEX` connect predicted components and count nowhere else.
+`IGNORE_INDEX`, often the outlines of objects, connect components and count nowhere else.
 
 Predicted components that touch no ground truth of their class belong to no group: the IoU of the class counts them. A
 component is not always an object: one that something cuts in two is two components.
@@ -185,8 +185,8 @@ def _of_class(
     preds: NDArray[np.bool_], target: NDArray[np.bool_], ignored: NDArray[np.bool_], index: int
 ) -> ComponentScores:
     """Score the components of one class from its predicted pixels and its ground truth, (H, W) bool each."""
-    count, truth = _components(target)
-    pred_count, predicted = _components(preds)
+    count, truth = _components(target, ignored)
+    pred_count, predicted = _components(preds, ignored)
     area = np.bincount(truth.ravel(), minlength=count)[1:]
     false = np.bincount(predicted[preds & ~target & ~ignored], minlength=pred_count)
     both = preds & target
@@ -200,10 +200,13 @@ def _of_class(
     )
 
 
-def _components(pixels: NDArray[np.bool_]) -> tuple[int, NDArray[np.int32]]:
+def _components(pixels: NDArray[np.bool_], ignored: NDArray[np.bool_]) -> tuple[int, NDArray[np.int64]]:
     """Number of labels, with that of background, and labels (H, W) of the connected components, 0 background."""
-    count, labels = cv2.connectedComponents(pixels.astype(np.uint8), connectivity=8)
-    return count, np.asarray(labels, np.int32)
+    _, labels = cv2.connectedComponents((pixels | ignored).astype(np.uint8), connectivity=8)
+    labels[~pixels] = 0
+    used = np.bincount(labels.ravel()) > 0  # some were of ignored pixels alone
+    used[0] = True
+    return int(used.sum()), (np.cumsum(used) - 1)[labels]
 
 
 def _group(low: float, high: float, scores: ComponentScores, chosen: NDArray[np.intp]) -> SizeGroup:
