@@ -25,6 +25,7 @@ from tag2mask.config import Config, load_config
 from tag2mask.data import Dataset
 from tag2mask.evaluation.average_precision import evaluate_tags
 from tag2mask.evaluation.baselines import thresholded_cam
+from tag2mask.evaluation.folders import evaluate
 from tag2mask.inference.segmenter import Segmenter
 from tag2mask.models.checkpoint import RunFolder
 from tag2mask.training.train import train
@@ -62,6 +63,7 @@ def main() -> int:
     print(f"from tags: mIoU {100 * tag['mIoU']:.1f}; {_by_class(tag)}", flush=True)
     val = _split(folder, "val")
     print(f"tags of val: {evaluate_tags(segmenter, val).summary()}", flush=True)
+    print(f"val by object size: {_by_size(out / 'val-tags', folder)}", flush=True)
     cam, threshold = thresholded_cam(segmenter, val)
     ceiling = None if args.no_ceiling else _ceiling(dataset, folder, out, config)
     pseudo = None if args.no_pseudo else json.loads(run.result.read_text(encoding="utf-8"))["score"]
@@ -110,6 +112,17 @@ def _ceiling(dataset: Dataset, folder: Path, out: Path, config: Config) -> Score
 
 def _by_class(score: Scores) -> str:
     return ", ".join(f"{name} {100 * value:.1f}" for name, value in score["IoU"].items())
+
+
+def _by_size(masks: Path, folder: Path) -> str:
+    """Recall and IoU of the objects of each size, over classes."""
+    sizes = evaluate(masks, folder / "val" / "masks", folder / "classes.txt", by_size=True).by_size
+    assert sizes is not None
+    return "; ".join(
+        f"{group.size} recall {100 * group.recall:.1f} IoU {100 * group.iou:.1f} ({group.components} objects)"
+        for group in sizes.overall
+        if group.components
+    )
 
 
 def _pseudo_mask_share(metrics: Path) -> float:
