@@ -120,7 +120,7 @@ def _scores(scores: Mapping[str, Any] | None) -> str:
 def _training(config: Config) -> str:
     model, training = config.model, config.training
     lines = [
-        f"- backbone `{model.backbone}`, output stride {model.output_stride}; long side {config.data.image_size}",
+        f"- backbone `{model.backbone}`; long side {config.data.image_size}",
         f"- {training.epochs or f'about {training.samples} images in all'}"
         f"{' epochs' if training.epochs else ''}, batches of {training.batch_size}, "
         f"learning rate {training.learning_rate:g}, seed {training.seed}",
