@@ -36,7 +36,7 @@ def export_onnx(network: SegmentationNetwork, classes: Sequence[str], config: Co
         path: the file, ending in .onnx.
 
     Raises:
-        ConfigError: `path` does not end in .onnx.
+        ConfigError: `path` does not end in .onnx, or the backbone cannot be exported.
         DataError: the file cannot be written.
         MissingExtraError: ONNX is not installed.
     """
@@ -78,17 +78,24 @@ def _exported(network: SegmentationNetwork, config: Config, contrast_channels: i
         inputs, names, shapes = (*inputs, torch.zeros(1, contrast_channels)), [*names, MEDIAN], (sizes, None)
     with torch.inference_mode():
         outputs = list(graph.outputs(*inputs))
-    with _quiet(), torch.no_grad():
-        return torch.onnx.export(
-            graph,
-            inputs,
-            dynamo=True,
-            opset_version=OPSET,
-            input_names=names,
-            output_names=outputs,
-            dynamic_shapes=shapes,
-            verbose=False,
-        )
+    try:
+        with _quiet(), torch.no_grad():
+            return torch.onnx.export(
+                graph,
+                inputs,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=names,
+                output_names=outputs,
+                dynamic_shapes=shapes,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        reason = str(error.__cause__ or error).strip().partition("\n")[0]
+        raise ConfigError(
+            f"backbone '{config.model.backbone}' cannot be exported to ONNX for images of any size ({reason}); "
+            "predict with the folder of the run, or train with a backbone that can (docs/backbones.md)"
+        ) from error
 
 
 def _example_size(network: SegmentationNetwork) -> tuple[int, int]:
