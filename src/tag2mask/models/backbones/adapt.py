@@ -26,8 +26,11 @@ def fit(images: Tensor, probe: Probe) -> Tensor:
     height, width = images.shape[-2:]
     if probe.fixed is not None:
         size = probe.fixed
-    elif torch.compiler.is_exporting():  # sizes are unknown then: who runs the graph gives multiples
-        return images
+    elif torch.compiler.is_exporting():
+        if probe.any_size:
+            return images
+        # Sizes are unknown then. Who runs the graph gives multiples; rounding says so to the exporter.
+        size = (height // probe.multiple * probe.multiple, width // probe.multiple * probe.multiple)
     else:
         step = 1 if probe.any_size else probe.multiple
         size = (_rounded(height, step, probe.smallest), _rounded(width, step, probe.smallest))
