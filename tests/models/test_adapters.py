@@ -295,3 +295,8 @@ def test_published_weights_give_timm_s_features(file: str, name: str, args: dict
     if expected.ndim == 3:
         expected = expected[:, 1:].transpose(1, 2).reshape(found.shape)
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_stages_that_the_user_chose_are_kept() -> None:
+    net = backbone("test_vit", args={"out_indices": [1, 3]})
+    assert len(net.channels) == len(maps(net, images(64, 64))) == 2

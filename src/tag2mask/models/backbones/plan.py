@@ -171,7 +171,8 @@ def _attempt(name: str, arguments: dict[str, Any], wanted: int, device: str) -> 
         except RuntimeError:  # `features_only` is not implemented for it
             plan = replace(plan, whole=True)
             network = plan.build().eval()
-        if isinstance(network, FeatureGetterNet) and (stages := _even_stages(network)):
+        chosen = "out_indices" in arguments  # by the user
+        if isinstance(network, FeatureGetterNet) and not chosen and (stages := _even_stages(network)):
             plan = replace(plan, stages=stages)
             network = plan.build().eval()
     own = _own_size(name, arguments)
