@@ -19,7 +19,7 @@ from PIL import Image
 
 from tag2mask import Config, Dataset
 from tag2mask.images.cache import image_reader
-from tag2mask.models import build_network
+from tag2mask.models import TagSegmenter, build_network
 from tag2mask.training.augment import TrainTransform
 from tag2mask.training.module import JointTraining
 from tag2mask.training.samples import EpochSampler, TrainDataset, make_loader
@@ -46,6 +46,7 @@ def loader_rate(images: Dataset, config: Config, epochs: int) -> list[float]:
 def step_rate(images: Dataset, config: Config, steps: int = 8) -> float:
     """Images a second of the training step on batches that lie ready."""
     network = build_network(config, len(images.classes), pretrained=False)
+    assert isinstance(network, TagSegmenter)
     dataset = TrainDataset(images, TrainTransform(config.data, network.backbone.preprocessing), seed=0)
     sampler = EpochSampler(len(images), seed=0)
     batch = next(iter(make_loader(dataset, sampler, batch_size=config.training.batch_size, workers=0)))

@@ -15,7 +15,9 @@ SMALL = {"model.backbone": "test_resnet", "model.weights": "none", "model.head_c
 
 
 def network(options: Mapping[str, object] | None = None) -> TagSegmenter:
-    return build_network(Config().override(SMALL | dict(options or {})), 3).eval()
+    built = build_network(Config().override(SMALL | dict(options or {})), 3)
+    assert isinstance(built, TagSegmenter)
+    return built.eval()
 
 
 def test_cam_averages_to_the_tag_logit() -> None:

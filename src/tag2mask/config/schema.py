@@ -101,7 +101,11 @@ class MaskConfig(Section):
         min_length=1,
         description="backbone stages that feed the foreground prior; -1 is the last",
         json_schema_extra=needs(
-            {"paper.background": one_of("soft", "prior", "prior_hard"), "model.contrast_stages": EMPTY}
+            {
+                "paper.background": one_of("soft", "prior", "prior_hard"),
+                "model.contrast_stages": EMPTY,
+                "model.frozen": one_of(False),
+            }
         ),
     )
     teacher_weight: Fraction = Field(

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 
 from tag2mask.config.schema import Config
 from tag2mask.models.backbone import Attention, Backbone, Preprocessing, load_backbone_weights
+from tag2mask.models.backbones.plan import DEFAULT_STRIDE
 from tag2mask.models.decoder import LightDecoder
 from tag2mask.models.network import Recognition, Scores
 
@@ -81,7 +82,7 @@ class FrozenSegmenter(nn.Module):
         model = config.model
         self.backbone = _frozen_backbone(model.backbone, model.output_stride, dict(model.backbone_args))
         self.companions = nn.ModuleList(
-            _frozen_backbone(one.backbone, model.output_stride, dict(one.backbone_args)) for one in model.companions
+            _frozen_backbone(one.backbone, DEFAULT_STRIDE, dict(one.backbone_args)) for one in model.companions
         )
         self.scales = tuple(one.scale for one in model.companions)
         joined = sum(sum(one.channels[-_STAGES:]) for one in self.backbones)
@@ -128,9 +129,13 @@ class FrozenSegmenter(nn.Module):
     def features(self, images: Tensor) -> FrozenFeatures:
         """The features of normalised images (B, 3, H, W)."""
         joined, energy, affinity = self.joined(images)
+        return FrozenFeatures(self.projected(joined), energy, affinity)
+
+    def projected(self, joined: Tensor) -> Tensor:
+        """Joined features (B, all channels, h, w) on their principal components, (B, D, h, w)."""
         with torch.autocast(joined.device.type, enabled=False):
-            maps = F.conv2d(joined, self.project.weight.float(), self.project.bias)
-        return FrozenFeatures(maps, energy, affinity)
+            maps: Tensor = self.project(joined)
+        return maps
 
     def recognise(self, images: Tensor, ignored: Tensor | None = None) -> Recognition:
         """Run the tag classifier on normalised images (B, 3, H, W)."""

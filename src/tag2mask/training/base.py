@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import lightning
@@ -14,6 +14,9 @@ from tag2mask.config.schema import Config
 from tag2mask.core.errors import DataError
 from tag2mask.models.build import SegmentationNetwork
 from tag2mask.training.schedule import parameter_groups, warmup_epochs
+
+Averaging = Callable[[Any, Any, Tensor | int], None]
+"""Updates averaged tensors in place, from the current ones and the number of updates before."""
 
 
 class MaskTraining(lightning.LightningModule):
@@ -48,7 +51,7 @@ class MaskTraining(lightning.LightningModule):
         self.warmup_epochs = warmup_epochs(config, epochs)
         self.average: AveragedModel | None = None
         if decay := config.training.average:
-            self.average = AveragedModel(self.learner, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=False)
+            self.average = AveragedModel(self.learner, multi_avg_fn=self._averaging(decay), use_buffers=False)
             self.average.requires_grad_(False)
 
     @property
@@ -60,6 +63,11 @@ class MaskTraining(lightning.LightningModule):
     def teacher(self) -> SegmentationNetwork:
         """The network that makes the pseudo masks and is kept at the end: the EMA teacher where there is one."""
         raise NotImplementedError
+
+    def _averaging(self, decay: float) -> Averaging:
+        """How the EMA teacher is updated."""
+        update: Averaging = get_ema_multi_avg_fn(decay)
+        return update
 
     @property
     def wants_threshold(self) -> bool:

@@ -27,7 +27,7 @@ from tag2mask.method.output import NetworkOutput
 from tag2mask.models.build import SegmentationNetwork
 from tag2mask.models.frozen import FrozenSegmenter
 from tag2mask.models.precision import autocast
-from tag2mask.training.base import MaskTraining
+from tag2mask.training.base import Averaging, MaskTraining
 from tag2mask.training.feature_store import FeatureStore
 from tag2mask.training.losses import pixel_loss
 from tag2mask.training.probe import fit_classifier
@@ -54,11 +54,11 @@ class FeatureBatch(TypedDict):
 class FeatureSamples(torch_data.Dataset[FeatureBatch]):
     """Features and masks of a dataset's images; the key is `epoch * len(dataset) + index`.
 
-    Each epoch sees an image or its horizontal flip, which seed and key decide.
+    With `flip` each epoch sees the features of an image or their horizontal flip, which seed and key decide.
     """
 
-    def __init__(self, dataset: Dataset, store: FeatureStore, files: PseudoMaskFiles, *, seed: int):
-        self.store, self.files, self.seed = store, files, seed
+    def __init__(self, dataset: Dataset, store: FeatureStore, files: PseudoMaskFiles, *, seed: int, flip: bool):
+        self.store, self.files, self.seed, self.flip = store, files, seed, flip
         self.tags = dataset.tags()
         self.corrected = [record.corrected is not None for record in dataset.records]
 
@@ -67,15 +67,15 @@ class FeatureSamples(torch_data.Dataset[FeatureBatch]):
 
     def __getitem__(self, key: int) -> FeatureBatch:
         index = key % len(self)
-        view = int(np.random.default_rng((self.seed, key)).integers(self.store.views))
-        maps = self.store.maps(index, view).float()
+        flipped = self.flip and bool(np.random.default_rng((self.seed, key)).integers(2))
+        maps = self.store.maps(index)
         size = (TARGET_SCALE * maps.shape[1], TARGET_SCALE * maps.shape[2])
         path = self.files.path(index)
         mask = read_mask(path) if path.is_file() else np.full(size, IGNORE_INDEX, np.uint8)
-        target = cv2.resize(mask[:, ::-1] if view else mask, size[::-1], interpolation=cv2.INTER_NEAREST)
+        target = np.asarray(cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
         return {
-            "maps": maps,
-            "mask": torch.from_numpy(np.ascontiguousarray(target, dtype=np.uint8)),
+            "maps": maps.flip(2) if flipped else maps,
+            "mask": torch.from_numpy(target[:, ::-1].copy() if flipped else target),
             "corrected": torch.tensor(self.corrected[index]),
             "tags": torch.from_numpy(self.tags[index]),
             "index": torch.tensor(index),
@@ -118,8 +118,7 @@ class StoredMaskFiles(PseudoMaskFiles):
             features = self.store.features(index, backend.device)
             with torch.no_grad(), autocast(backend.config.training.precision, backend.device):
                 recognition, pixel_logits = backend.network.heads(features)
-            straight, *flipped = to_outputs(recognition, pixel_logits, backend.config.masks.prior_layers)
-            yield [straight, *(one.flipped() for one in flipped)], self.store.small(index)
+            yield to_outputs(recognition, pixel_logits, backend.config.masks.prior_layers), self.store.small(index)
 
 
 def write_known_masks(dataset: Dataset, files: PseudoMaskFiles, store: FeatureStore, *, ground_truth: bool) -> None:
@@ -189,6 +188,15 @@ class DecoderTraining(MaskTraining):
         if self.average is None:
             return self.network
         return self.network.with_decoder(self.average.module)
+
+    def _averaging(self, decay: float) -> Averaging:
+        """With a lower decay at first, since the decoder starts at random: min(decay, (1 + n) / (10 + n))."""
+
+        def update(averaged: list[Tensor], current: list[Tensor], number: Tensor | int) -> None:
+            count = int(number)
+            torch._foreach_lerp_(averaged, current, 1 - min(decay, (1 + count) / (10 + count)))
+
+        return update
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Leave out what does not change."""

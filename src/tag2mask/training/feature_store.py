@@ -38,7 +38,7 @@ from tag2mask.models.precision import autocast
 from tag2mask.training.projection import fit_projection
 
 _VERSION = 1
-_SAMPLE = 200  # images that the projection is fitted to
+_SAMPLE = 100  # images that the projection is fitted to
 _AHEAD = 4  # images decoded in advance
 _MARK = 64  # images after which it is noted which are done
 
@@ -70,17 +70,16 @@ class FeatureStore:
 
     Attributes:
         folder: where they lie.
-        views: 2 with the horizontal flip, else 1.
         channels: D of the projected features.
         shapes: of each image.
     """
 
-    def __init__(self, folder: Path, shapes: Sequence[Shapes], *, views: int, channels: int):
-        self.folder, self.views, self.channels = folder, views, channels
+    def __init__(self, folder: Path, shapes: Sequence[Shapes], *, channels: int):
+        self.folder, self.channels = folder, channels
         self.shapes = list(shapes)
         areas = {
-            "maps": [views * channels * math.prod(one.grid) for one in shapes],
-            "energy": [views * math.prod(one.grid) for one in shapes],
+            "maps": [channels * math.prod(one.grid) for one in shapes],
+            "energy": [math.prod(one.grid) for one in shapes],
             "affinity": [math.prod(one.patches) ** 2 for one in shapes],
             "small": [3 * math.prod(one.small) for one in shapes],
         }
@@ -93,39 +92,30 @@ class FeatureStore:
         return sum(int(offsets[-1]) * _type(name).itemsize for name, offsets in self._offsets.items())
 
     def features(self, index: int, device: torch.device | str = "cpu") -> FrozenFeatures:
-        """The features of all views of one image, float32; the affinity is that of the image as it is."""
+        """The features of one image as a batch of one, float32."""
         shape = self.shapes[index]
-        maps = self._part("maps", index).reshape(self.views, self.channels, *shape.grid)
-        energy = self._part("energy", index).reshape(self.views, *shape.grid)
+        energy = _tensor(self._part("energy", index).reshape(1, *shape.grid), device)
         affinity = None
-        if math.prod(shape.patches):
-            straight = self._part("affinity", index).reshape(*shape.patches, *shape.patches)
-            both = [straight, straight[:, ::-1, :, ::-1]][: self.views]
-            affinity = _tensor(np.stack(both), device).flatten(3)
-        return FrozenFeatures(_tensor(maps, device), _tensor(energy, device), affinity)
+        if count := math.prod(shape.patches):
+            affinity = _tensor(self._part("affinity", index).reshape(1, *shape.patches, count), device)
+        return FrozenFeatures(self.maps(index).to(device)[None], energy, affinity)
 
-    def maps(self, index: int, view: int) -> Tensor:
-        """The projected features (D, h, w) of one view, float16."""
-        size = self.channels * math.prod(self.shapes[index].grid)
-        part = self._part("maps", index)[view * size : (view + 1) * size]
-        return torch.from_numpy(part.reshape(self.channels, *self.shapes[index].grid).copy())
+    def maps(self, index: int) -> Tensor:
+        """The projected features (D, h, w) of one image, float32."""
+        part = self._part("maps", index).reshape(self.channels, *self.shapes[index].grid)
+        return _tensor(part, "cpu")
 
     def small(self, index: int) -> NDArray[np.uint8]:
         """The image (H, W, 3) uint8 RGB on the grid of its mask."""
         kept = self._part("small", index).reshape(*self.shapes[index].small, 3)
         return np.array(kept, dtype=np.uint8)
 
-    def write(
-        self, index: int, maps: NDArray[np.float32], energy: NDArray[np.float32], affinity: NDArray[np.float32] | None
-    ) -> None:
-        """Keep the features of one image: (views, D, h, w), (views, h, w) and (h', w', N)."""
-        values = {"maps": maps, "energy": energy} | ({} if affinity is None else {"affinity": affinity})
-        for name, array in values.items():
-            self._part(name, index)[:] = _half(array).reshape(-1)
-
-    def write_small(self, index: int, image: NDArray[np.uint8]) -> None:
-        """Keep an image on the grid of its mask."""
-        self._part("small", index)[:] = image.reshape(-1)
+    def write(self, index: int, features: FrozenFeatures, small: NDArray[np.uint8]) -> None:
+        """Keep the features of one image, a batch of one, and the image (H, W, 3) on the grid of its mask."""
+        for name, values in features._asdict().items():
+            if values is not None:
+                self._part(name, index)[:] = _half(values.float().cpu().numpy()).reshape(-1)
+        self._part("small", index)[:] = small.reshape(-1)
 
     def open(self) -> None:
         """Make the files, or open those that are there.
@@ -179,8 +169,7 @@ def feature_store(
     """
     network.to(device).eval()
     shapes = _shapes(network, records, config, device)
-    views = 2 if config.data.flip else 1
-    store = FeatureStore(folder, shapes, views=views, channels=network.channels)
+    store = FeatureStore(folder, shapes, channels=network.channels)
     key = _key(network, records, config)
     done = _done(folder, key, len(records))
     if done is None:
@@ -188,15 +177,16 @@ def feature_store(
             path.unlink()
         done = np.zeros(len(records), dtype=bool)
     store.open()
-    if not (folder / _PROJECTION).is_file():
-        _fit(network, records, config, folder, read, device, progress=progress)
-        write_text(folder / _INDEX, json.dumps({"version": _VERSION, "key": key}))
-    kept = read_safetensors(folder / _PROJECTION)
-    network.project.load_state_dict(kept)
-    if done.all():
+    kept = (folder / _PROJECTION).is_file()
+    if kept:
+        network.project.load_state_dict(read_safetensors(folder / _PROJECTION))
+    if kept and done.all():
         _log.info("features of %d images are there (%s), %s", len(records), _size(store.bytes), folder)
         return store
     _log.info("computing the features of %d images, %s in %s", int((~done).sum()), _size(store.bytes), folder)
+    if not kept:
+        _fit(network, records, config, store, done, read, device, progress=progress)
+        write_text(folder / _INDEX, json.dumps({"version": _VERSION, "key": key}))
     _compute(network, records, config, store, done, read, device, progress=progress)
     return store
 
@@ -226,74 +216,68 @@ def _compute(
             index, future = pending.popleft()
             image = future.result()
             pending.extend((following, pool.submit(read, path)) for following, path in islice(ahead, 1))
-            found = _run(network, _batch(image, store.shapes[index].seen, store.views), config, device)
-            affinity = None if found.affinity is None else _unflipped(found.affinity)
-            store.write(
-                index,
-                found.maps.float().cpu().numpy(),
-                found.energy.float().cpu().numpy(),
-                None if affinity is None else affinity.cpu().numpy(),
-            )
-            store.write_small(index, resize_image(image, store.shapes[index].small, exact=True))
+            found = _run(network, resize_image(image, store.shapes[index].seen), config, device)
+            store.write(index, found, resize_image(image, store.shapes[index].small, exact=True))
             done[index] = True
             if count % _MARK == 0 or count == len(missing):
-                with atomic_path(store.folder / _DONE) as temporary, temporary.open("wb") as file:
-                    np.save(file, done, allow_pickle=False)
+                _note(store.folder, done)
             advance()
+
+
+def _note(folder: Path, done: NDArray[np.bool_]) -> None:
+    """Note which images are done."""
+    with atomic_path(folder / _DONE) as temporary, temporary.open("wb") as file:
+        np.save(file, done, allow_pickle=False)
 
 
 def _fit(
     network: FrozenSegmenter,
     records: Sequence[ImageRecord],
     config: Config,
-    folder: Path,
+    store: FeatureStore,
+    done: NDArray[np.bool_],
     read: Reader,
     device: torch.device,
     *,
     progress: bool,
 ) -> None:
-    """Fit the projection to some images and keep it."""
+    """Fit the projection to some images, keep it, and keep the features of these images."""
     positions = np.unique(np.linspace(0, len(records) - 1, min(len(records), _SAMPLE)).round().astype(int)).tolist()
-    samples = []
+    found: dict[int, tuple[FrozenFeatures, NDArray[np.uint8]]] = {}
     with progress_bar("images for the principal components", len(positions), shown=progress) as advance:
         for position in positions:
             image = read(records[position].path)
-            size = _seen(network, (image.shape[0], image.shape[1]), config)
-            images = network_input(_as_tensor(_batch(image, size, 1)).to(device), network.backbone.preprocessing)
+            images = _input(network, resize_image(image, store.shapes[position].seen), device)
             with autocast(config.training.precision, device):
-                joined, _, _ = network.joined(images)
-            samples.append(joined.float().flatten(2)[0].T.cpu())
+                joined, energy, affinity = network.joined(images)
+            small = resize_image(image, store.shapes[position].small, exact=True)
+            found[position] = FrozenFeatures(joined.half().cpu(), energy, affinity), small
             advance()
+    samples = torch.cat([one.maps.float().flatten(2)[0].T for one, _ in found.values()])
     groups = [channels for one in network.backbones for channels in one.channels[-2:]]
-    weight, bias, share = fit_projection(torch.cat(samples), groups, network.channels)
+    weight, bias, share = fit_projection(samples, groups, network.channels)
     _log.info("%d of %d principal components keep %.1f%% of the variance", len(weight), sum(groups), 100 * share)
     state = {"weight": weight[:, :, None, None].contiguous(), "bias": bias}
-    with atomic_path(folder / _PROJECTION) as temporary:
+    network.project.load_state_dict(state)
+    for position, (features, small) in found.items():
+        maps = network.projected(features.maps.float().to(device))
+        store.write(position, features._replace(maps=maps), small)
+        done[position] = True
+    _note(store.folder, done)
+    with atomic_path(store.folder / _PROJECTION) as temporary:
         temporary.write_bytes(serialise(state))
 
 
-def _run(network: FrozenSegmenter, batch: NDArray[np.uint8], config: Config, device: torch.device) -> FrozenFeatures:
-    images = network_input(_as_tensor(batch).to(device), network.backbone.preprocessing)
+def _run(network: FrozenSegmenter, image: NDArray[np.uint8], config: Config, device: torch.device) -> FrozenFeatures:
+    """Features of one image (H, W, 3)."""
     with torch.no_grad(), autocast(config.training.precision, device):
-        return network.features(images)
+        return network.features(_input(network, image, device))
 
 
-def _batch(image: NDArray[np.uint8], size: Size, views: int) -> NDArray[np.uint8]:
-    """The views (V, H, W, 3) of an image."""
-    seen = resize_image(image, size)
-    return np.ascontiguousarray(np.stack([seen, seen[:, ::-1]][:views]))
-
-
-def _as_tensor(batch: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(batch).permute(0, 3, 1, 2)
-
-
-def _unflipped(affinity: Tensor) -> Tensor:
-    """The mean affinity (h, w, N) of the views, the flipped one mirrored back."""
-    height, width = affinity.shape[1:3]
-    square = affinity.float().unflatten(3, (height, width))
-    mirrored = [square[0], *(one.flip(1, 3) for one in square[1:])]
-    return torch.stack(mirrored).mean(dim=0).flatten(2)
+def _input(network: FrozenSegmenter, image: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """An image (H, W, 3) as a batch of one that the network takes."""
+    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+    return network_input(pixels.to(device), network.backbone.preprocessing)
 
 
 def _seen(network: FrozenSegmenter, shape: Size, config: Config) -> Size:
@@ -310,7 +294,7 @@ def _shapes(
         shape = image_size(record.path)
         seen = _seen(network, shape, config)
         if seen not in tried:
-            found = _run(network, np.zeros((1, *seen, 3), np.uint8), config, device)
+            found = _run(network, np.zeros((*seen, 3), np.uint8), config, device)
             patches = (0, 0) if found.affinity is None else (found.affinity.shape[1], found.affinity.shape[2])
             tried[seen] = (found.maps.shape[2], found.maps.shape[3]), patches
         small = scaled_size(shape, config.data.image_size / config.masks.stride)
@@ -321,7 +305,7 @@ def _shapes(
 def _key(network: FrozenSegmenter, records: Sequence[ImageRecord], config: Config) -> str:
     """What the features depend on, as one number."""
     digest = hashlib.sha256()
-    about = [_VERSION, config.data.image_size, config.data.flip, config.masks.stride, network.channels, network.scales]
+    about = [_VERSION, config.data.image_size, config.masks.stride, network.channels, network.scales]
     digest.update(repr(about).encode())
     for backbone in network.backbones:
         digest.update(f"{backbone.name} {backbone.strides}".encode())

@@ -127,7 +127,7 @@ def prepare_frozen(
         start_tag_classifier(network, store, dataset.tags())
     files = StoredMaskFiles(dataset, run.training_masks, store)
     write_known_masks(dataset, files, store, ground_truth=config.training.supervision == "masks")
-    samples = FeatureSamples(dataset, store, files, seed=config.training.seed)
+    samples = FeatureSamples(dataset, store, files, seed=config.training.seed, flip=config.data.flip)
     batch_size = config.training.batch_size
     sampler = EpochSampler(len(samples), seed=config.training.seed, batch_size=batch_size)
     loader: DataLoader[Any] = DataLoader(samples, batch_size=batch_size, sampler=sampler, collate_fn=collate)
