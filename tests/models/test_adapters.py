@@ -74,18 +74,22 @@ def test_what_is_at_the_right_of_the_image_is_at_the_right_of_the_maps(name: str
     assert int(change.argmax()) >= len(change) * 3 // 4
 
 
-@pytest.mark.parametrize("name", ["test_vit", "eva02_tiny_patch14_224"])
-def test_the_last_stage_is_what_timm_calls_the_features(name: str) -> None:
-    net = backbone(name)
-    full: Any = timm.create_model(name, dynamic_img_size=True).eval()
+@pytest.mark.parametrize(
+    ("name", "args"),
+    [("test_vit", {}), ("test_vit", {"global_pool": "avg"}), ("eva02_tiny_patch14_224", {})],
+    ids=["class token", "norm after pooling", "EVA02"],
+)
+def test_the_last_stage_is_what_timm_calls_the_features(name: str, args: dict[str, Any]) -> None:
+    net = backbone(name, args=args)
+    full: Any = timm.create_model(name, dynamic_img_size=True, **args).eval()
     model: Any = net.net.model
     missing = full.load_state_dict(model.state_dict(), strict=False).missing_keys
-    assert all(key.startswith(("head", "fc_norm")) for key in missing)
+    assert all(key.startswith("head") for key in missing)
     batch = images(4 * net.input_multiple, 6 * net.input_multiple)
     with torch.no_grad():
         tokens = full.forward_features(batch)[:, full.num_prefix_tokens :]
         if isinstance(full.norm, nn.Identity):  # it pools before the norm
-            tokens = model.fc_norm(tokens)
+            tokens = full.fc_norm(tokens)
     torch.testing.assert_close(maps(net, batch)[-1].flatten(2).transpose(1, 2), tokens)
     assert len(net.channels) == 4
 

@@ -211,7 +211,10 @@ def _with_intermediates(name: str, arguments: Mapping[str, Any], stages: tuple[i
     indices: Any = list(stages) or list(range(len(model.feature_info)))
     if hasattr(model, "prune_intermediate_layers"):
         # Only the classifier: `FeatureGetterNet` would also take the last norm away.
+        after_pooling = getattr(model, "fc_norm", None)
         indices = model.prune_intermediate_layers(indices, prune_norm=False, prune_head=True)
+        if after_pooling is not None and isinstance(getattr(model, "norm", None), nn.Identity):
+            model.fc_norm = after_pooling  # it is the only norm there is after the blocks
     return FeatureGetterNet(model, out_indices=indices, prune=False)
 
 
