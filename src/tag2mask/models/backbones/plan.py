@@ -174,6 +174,7 @@ def _attempt(name: str, arguments: dict[str, Any], wanted: int, device: str) -> 
         chosen = "out_indices" in arguments  # by the user
         if isinstance(network, FeatureGetterNet) and not chosen and (stages := _even_stages(network)):
             plan = replace(plan, stages=stages)
+            del network  # with data, two of them would take twice the memory
             network = plan.build().eval()
     own = _own_size(name, arguments)
     found = probe(network, _multiples(network, own), own)
