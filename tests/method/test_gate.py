@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tag2mask.method.gate import allowed_classes, gated_probs, gated_probs_at
+from tag2mask.method.gate import allowed_classes, class_weights, gated_probs, gated_probs_at, reweighed
 from tag2mask.method.output import Array
 from tag2mask.method.resize import resize_maps
 
@@ -70,3 +70,30 @@ def test_which_classes_are_allowed() -> None:
     assert allowed_classes(probs, 0.05, present=None, unknown=every).tolist() == [True, False, True, False]
     present, unknown = np.array([False, True, False, False]), np.array([False, False, True, True])
     assert allowed_classes(probs, 0.05, present=present, unknown=unknown).tolist() == [False, True, True, False]
+
+
+def test_the_tag_classifier_decides_between_classes_that_a_pixel_cannot_tell_apart() -> None:
+    logits = np.zeros((3, 1, 1), np.float32)
+    logits[1:, 0, 0] = 2.0  # two classes, alike
+    channels = np.array([0, 1, 2])
+    plain = gated_probs(logits, channels)
+    weighed = gated_probs(logits, channels, weights=np.array([1.0, 0.25], np.float32))
+    assert weighed[0, 0, 0] == pytest.approx(plain[0, 0, 0], abs=1e-6)  # background keeps its probability
+    assert weighed[1, 0, 0] / weighed[2, 0, 0] == pytest.approx(4.0, rel=1e-5)
+
+
+def test_reweighed_class_scores_keep_their_foreground() -> None:
+    scores = np.array([[[0.4, 1.0]], [[0.3, 0.0]], [[0.3, 0.0]]], np.float32)
+    weighed = reweighed(scores, np.array([0.5, 1.0], np.float32))
+    np.testing.assert_allclose(weighed[:, 0, 0], [0.4, 0.2, 0.4], atol=1e-6)
+    np.testing.assert_allclose(weighed[:, 0, 1], [1, 0, 0], atol=1e-6)
+
+
+def test_only_classes_that_the_tags_do_not_name_are_weighed() -> None:
+    probs = np.array([0.5, 0.1, 0.0], np.float32)
+    everything, none = np.ones(3, bool), np.zeros(3, bool)
+    np.testing.assert_allclose(class_weights(probs, 2.0, present=None, unknown=everything), [0.25, 0.01, 1e-6], 1e-5)
+    named = np.array([True, False, False])
+    assert (class_weights(probs, 2.0, present=named, unknown=none) == 1).all()
+    np.testing.assert_allclose(class_weights(probs, 1.0, present=named, unknown=~named), [1, 0.1, 1e-3], 1e-5)
+    assert (class_weights(probs, 0.0, present=None, unknown=everything) == 1).all()

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 
+import pytest
 import torch
 
 from tag2mask.training.losses import image_level_loss, pixel_loss, tag_loss
@@ -81,3 +82,27 @@ def test_background_weight_does_not_apply_to_images_without_tags() -> None:
     tags = torch.tensor([[1], [0]], dtype=torch.int8)
     nll = -logits.log_softmax(dim=1)[:, 0, 0, 0]
     torch.testing.assert_close(pixel_loss(logits, masks, tags, background_weight=0.25), (0.25 * nll[0] + nll[1]) / 1.25)
+
+
+def test_balanced_classes_count_alike_however_few_pixels_they_have() -> None:
+    masks = torch.ones(1, 4, 4, dtype=torch.int64)
+    masks[0, 0, 0] = 2  # one pixel of the second class, eleven of the first, four of background
+    masks[0, 3] = 0
+    logits = torch.zeros(1, 3, 4, 4)
+    logits[:, 1] = 3.0
+    tags = torch.ones(1, 2, dtype=torch.int64)
+    costs = torch.nn.functional.cross_entropy(logits, masks, reduction="none")
+    by_class = [costs[masks == number].mean() for number in range(3)]
+    plain = pixel_loss(logits, masks, tags)
+    assert plain.item() == pytest.approx(costs.mean().item())
+    balanced = pixel_loss(logits, masks, tags, class_balance=1.0)
+    expected = (4 * by_class[0] + 6 * by_class[1] + 6 * by_class[2]) / 16  # twelve pixels of foreground, six a class
+    assert balanced.item() == pytest.approx(expected.item(), rel=1e-5)
+    half = pixel_loss(logits, masks, tags, class_balance=0.5)
+    assert plain < half < balanced
+
+
+def test_balanced_classes_ignore_what_is_ignored() -> None:
+    masks = torch.full((1, 4, 4), 255)
+    logits = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
+    assert pixel_loss(logits, masks, torch.ones(1, 2, dtype=torch.int64), class_balance=1.0) == 0

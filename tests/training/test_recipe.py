@@ -146,7 +146,7 @@ def test_what_closes_the_choice(config: Config | str | None, options: dict[str, 
 def test_presets_are_what_they_say() -> None:
     assert resolve("objects", None).config == Config()
     assert resolve("surfaces", None).config.model.contrast_stages == (0, 1)
-    with pytest.raises(ConfigError, match="objects, surfaces"):
+    with pytest.raises(ConfigError, match="frozen, objects, surfaces"):
         resolve("textures", None)
 
 

@@ -13,7 +13,7 @@ from tag2mask.cli.common import app, parse_settings, refuse
 @app.command()
 def config(
     config: Annotated[
-        Path | None, typer.Option("--config", help="YAML file of settings, or a preset: objects, surfaces.")
+        Path | None, typer.Option("--config", help="YAML file of settings, or a preset: objects, surfaces, frozen.")
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="A setting, e.g. --set data.image_size=256. Repeatable.")

@@ -16,7 +16,7 @@ from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError
 
 PRESETS = Path(__file__).parent / "presets"
-"""Configurations that come with the package, by name: `objects` (the defaults), `surfaces` (textures, defects)."""
+"""Configurations that come with the package, by name: `objects` (the defaults), `surfaces`, `frozen`."""
 
 _FREE = ("backbone_args", "logger_args")
 """Options that hold names which are not ours."""

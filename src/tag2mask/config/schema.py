@@ -162,6 +162,11 @@ class TrainingConfig(Section):
     background_weight: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
         0.65, description="weight of background in the pixel loss on pseudo masks, against 1 of objects"
     )
+    class_balance: Fraction = Field(
+        0.0,
+        description="exponent of the weights of classes in the pixel loss by their pixels; 0: every foreground pixel "
+        "counts alike, 1: every class does",
+    )
     pixel_loss: NonNegative = Field(1.0, description="weight of the pixel loss; the tag loss has 1")
     fallback_loss: NonNegative = Field(
         0.1, description="weight of the image-level loss where a pseudo mask has no foreground"
@@ -192,6 +197,11 @@ class PredictionConfig(Section):
     """From class scores to a mask."""
 
     gate: Fraction = Field(0.05, description="classes whose tag probability is below this get no pixel; 0: off")
+    tag_weight: NonNegative = Field(
+        0.0,
+        description="power of a class's tag probability by which its share of the foreground counts, where the tags do "
+        "not name it; 0: every class that passes the gate counts alike",
+    )
     image_size: int | None = Field(
         None,
         ge=0,

@@ -60,6 +60,8 @@ def _row(name: str, default: str, schema: Mapping[str, Any], info: FieldInfo) ->
 
 
 def _range(schema: Mapping[str, Any]) -> str:
+    if "$ref" in schema:
+        return "mapping"
     if "anyOf" in schema:
         return " or ".join(_range(one) for one in schema["anyOf"])
     if "enum" in schema:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tag2mask.config.schema import Config, PredictionConfig
 from tag2mask.method.class_scores import class_scores
-from tag2mask.method.gate import allowed_classes, gated_probs, gated_probs_at
+from tag2mask.method.gate import allowed_classes, class_weights, gated_probs, gated_probs_at, reweighed
 from tag2mask.method.output import Array, NetworkOutput
 from tag2mask.method.resize import average_maps, resize_maps, resize_window
 from tag2mask.method.uncertainty import Uncertainty, between_views, disagreement, tag_uncertainty
@@ -34,6 +34,7 @@ class Evidence:
         tag_probs: (C,) of the tag classifier, in [0, 1].
         uncertainty: of the mask to come.
         plain_gate: as `paper.plain_gate`.
+        weights: (K,) of the allowed classes, by what the tag classifier says; None: all count alike.
     """
 
     channels: NDArray[np.intp]
@@ -43,16 +44,17 @@ class Evidence:
     tag_probs: Array
     uncertainty: Uncertainty
     plain_gate: bool = False
+    weights: Array | None = None
 
     def probs(self, size: tuple[int, int]) -> Array:
         """Probabilities (K + 1, *size) of background and the allowed classes."""
-        probs = gated_probs_at(self.pixel_logits, self.channels, size, plain=self.plain_gate)
+        probs = gated_probs_at(self.pixel_logits, self.channels, size, plain=self.plain_gate, weights=self.weights)
         return probs if self.scores is None else self._mixed(probs, resize_maps(self.scores, size))
 
     def probs_window(self, size: tuple[int, int], rows: slice, columns: slice) -> Array:
         """A window (K + 1, rows, columns) of `probs(size)`, computed without the rest of it."""
         logits = resize_window(self.pixel_logits, size, rows, columns)
-        probs = gated_probs(logits, self.channels, plain=self.plain_gate)
+        probs = gated_probs(logits, self.channels, plain=self.plain_gate, weights=self.weights)
         return probs if self.scores is None else self._mixed(probs, resize_window(self.scores, size, rows, columns))
 
     def _mixed(self, probs: Array, scores: Array) -> Array:
@@ -86,16 +88,21 @@ def combine(
     coarse = (seen[0] // COARSE_STRIDE, seen[1] // COARSE_STRIDE)
     logits = [resize_maps(view.pixel_logits, coarse) for view in views]
     plain = config.paper.plain_gate
+    weights = None
+    if settings.tag_weight:
+        weights = class_weights(tag_probs, settings.tag_weight, present=present, unknown=unknown)[allowed]
     scores = None
     if settings.prior_weight and config.training.supervision == "tags" and views[0].has_class_maps:
         size = scores_grid(seen, config.masks.stride, len(tag_probs))
         scores = _mean(class_scores(view, allowed, size, config.masks, config.paper).scores for view in views)
-    per_view = [gated_probs(one, channels, plain=plain) for one in logits]
+        if weights is not None:
+            scores = reweighed(scores, weights)
+    per_view = [gated_probs(one, channels, plain=plain, weights=weights) for one in logits]
     between_heads = 0.0 if scores is None else disagreement(np.mean(per_view, axis=0), average_maps(scores, coarse))
     contradiction = tag_uncertainty(tag_probs, present, unknown)
     uncertainty = Uncertainty(between_heads, between_views(per_view), contradiction)
     mean_logits: Array = np.mean(logits, axis=0)
-    return Evidence(channels, mean_logits, scores, settings.prior_weight, tag_probs, uncertainty, plain)
+    return Evidence(channels, mean_logits, scores, settings.prior_weight, tag_probs, uncertainty, plain, weights)
 
 
 def _mean(arrays: Iterable[Array]) -> Array:

@@ -212,10 +212,15 @@ class DecoderTraining(MaskTraining):
         tags, masks = batch["tags"], batch["mask"].long()
         logits = self.network.segmentation(batch["maps"])
         if training.supervision == "masks":
-            loss = pixel_loss(logits, masks, tags)
+            loss = pixel_loss(logits, masks, tags, class_balance=training.class_balance)
         else:
             loss = pixel_loss(
-                logits, masks, tags, background_weight=training.background_weight, corrected=batch["corrected"]
+                logits,
+                masks,
+                tags,
+                background_weight=training.background_weight,
+                class_balance=training.class_balance,
+                corrected=batch["corrected"],
             )
             unseen = (masks == IGNORE_INDEX).flatten(1).all(dim=1) & (tags == Tag.PRESENT).any(dim=1)
             self._log("no_foreground", unseen.float().mean())

@@ -43,6 +43,7 @@ def pixel_loss(
     tags: Tensor,
     *,
     background_weight: float = 1.0,
+    class_balance: float = 0.0,
     corrected: Tensor | None = None,
 ) -> Tensor:
     """Pixel-wise softmax cross-entropy against pseudo masks, without ignored pixels and unknown classes.
@@ -56,6 +57,8 @@ def pixel_loss(
         masks: int64 (B, H, W), class indices; 255 is ignored.
         tags: int (B, C), `Tag` values.
         background_weight: weight of a background pixel; a foreground pixel has weight 1.
+        class_balance: exponent in [0, 1] of the weights of foreground classes by their pixels in the batch: 0, every
+            foreground pixel counts alike; 1, every class that occurs does.
         corrected: bool (B,), whether a person has corrected the mask; None means no mask is corrected.
 
     Returns:
@@ -70,7 +73,22 @@ def pixel_loss(
         if corrected is not None:
             unreliable &= ~corrected[:, None, None]
         weights = torch.where(unreliable, background_weight, weights)
+    if class_balance:
+        weights = weights * _class_weights(masks, logits.shape[1], class_balance)
     return (loss * weights).sum() / weights.sum().clamp_min(1e-3)
+
+
+def _class_weights(masks: Tensor, channels: int, exponent: float) -> Tensor:
+    """Weight (B, H, W) of each pixel by its class: (mean pixels of a class / pixels of its class) ** exponent.
+
+    The mean weight of foreground pixels is 1; background and ignored pixels have 1.
+    """
+    foreground = (masks > 0) & (masks != IGNORE_INDEX)
+    counts = torch.bincount(masks[foreground], minlength=channels).float()
+    factors = torch.where(counts > 0, counts.clamp_min(1) ** -exponent, torch.zeros_like(counts))
+    factors = factors * counts.sum() / (factors * counts).sum().clamp_min(1e-12)
+    factors[0] = 1
+    return torch.where(foreground, factors[masks.clamp_max(channels - 1)], torch.ones_like(factors[:1]))
 
 
 def image_level_loss(logits: Tensor, tags: Tensor) -> Tensor:

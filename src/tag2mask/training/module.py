@@ -99,7 +99,8 @@ class JointTraining(MaskTraining):
         """Loss of the pixels that the segmentation head can see."""
         training, tags = self.config.training, batch["tags"]
         if training.supervision == "masks":
-            pixels = pixel_loss(logits, batch["mask"].long().masked_fill(hidden, IGNORE_INDEX), tags)
+            targets = batch["mask"].long().masked_fill(hidden, IGNORE_INDEX)
+            pixels = pixel_loss(logits, targets, tags, class_balance=training.class_balance)
             self._log("pixel_loss", pixels)
             return training.pixel_loss * pixels
         masks = self._masks_of_step(images, batch) if self.config.paper.every_step else batch["mask"].long()
@@ -109,7 +110,12 @@ class JointTraining(MaskTraining):
         unseen = F.interpolate(hidden[:, None].float(), masks.shape[-2:], mode="nearest-exact")[:, 0] > 0
         targets = masks.masked_fill(unseen | ~trained[:, None, None], IGNORE_INDEX)
         pixels = pixel_loss(
-            logits, targets, tags, background_weight=training.background_weight, corrected=batch["corrected"]
+            logits,
+            targets,
+            tags,
+            background_weight=training.background_weight,
+            class_balance=training.class_balance,
+            corrected=batch["corrected"],
         )
         image_level = image_level_loss(logits[~trained], tags[~trained])
         share = 1 - trained.float().mean()

@@ -52,8 +52,8 @@ def train(
         dataset: images with tags; see `Dataset.load`.
         out: folder of the run.
         config: configuration, its YAML file, or the name of a preset; None: the defaults. Unless a `Config`, a preset
-            (`objects`, `surfaces`) or `model.contrast_stages` chooses the class maps, it is measured on the dataset
-            which ones fit.
+            (`objects`, `surfaces`, `frozen`) or `model.contrast_stages` chooses the class maps, it is measured on the
+            dataset which ones fit.
         options: single settings by dotted name on top of `config`, e.g. `{"training.epochs": 20}`.
         callbacks: Lightning callbacks beside our own.
         resume: continue an interrupted run in `out`, or train a run further (with a larger `training.epochs`).
