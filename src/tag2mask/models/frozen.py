@@ -22,6 +22,9 @@ from tag2mask.models.network import Recognition, Scores
 _STAGES = 2
 """Last stages of each backbone whose features are joined."""
 
+_PRECISION = 1000
+"""Parts of 1 to which the scale of a companion is exact."""
+
 _BALANCING = 3
 """Rounds in which columns and rows of the attention are divided by their sums in turn (Sinkhorn and Knopp, 1967)."""
 
@@ -200,8 +203,10 @@ def _as_seen_by(backbone: Backbone, images: Tensor, given: Preprocessing, scale:
 
         images = (images * vector(given.std) + vector(given.mean) - vector(own.mean)) / vector(own.std)
     if scale != 1:
-        multiple = backbone.input_multiple
-        size = [max(multiple, round(side * scale / multiple) * multiple) for side in images.shape[-2:]]
+        # In whole numbers, which an exported graph has for sizes that vary; rounded up to what the network takes. ONNX
+        # divides towards zero, so no number is negative.
+        parts, whole = round(scale * _PRECISION), _PRECISION * backbone.input_multiple
+        size = [(side * parts + whole - 1) // whole * backbone.input_multiple for side in images.shape[-2:]]
         images = F.interpolate(images, size, mode="bilinear", align_corners=False, antialias=scale < 1)
     return images
 

@@ -9,6 +9,7 @@ import logging
 import shutil
 import signal
 import sys
+import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
@@ -134,6 +135,7 @@ def _train(
     shown: bool,
 ) -> None:
     """Train in a run's folder that was checked; see `fit`."""
+    began = time.monotonic()
     epochs = choose_epochs(config, len(dataset.records))
     if devices.total > 1:
         torch.set_num_threads(usable_cores(devices.count))
@@ -162,7 +164,7 @@ def _train(
         return
     with _quiet_lightning():
         loggers = make_loggers(config, run.root)
-        own = _callbacks(run, dataset, config, files, epochs=epochs, loggers=loggers, shown=shown)
+        own = _callbacks(run, dataset, config, files, epochs=epochs, began=began, loggers=loggers, shown=shown)
         trainer = lightning.Trainer(
             **devices.trainer_options(device),
             **_trainer_options(config, run.root, device, shown=shown),
@@ -198,11 +200,12 @@ def _callbacks(
     files: PseudoMaskFiles,
     *,
     epochs: int,
+    began: float,
     loggers: Sequence[Logger],
     shown: bool,
 ) -> list[Callback]:
     """Our callbacks, in the order in which they act."""
-    masks = PseudoMasks(files, progress=shown) if config.training.supervision == "tags" else None
+    masks = PseudoMasks(files, began=began, progress=shown) if config.training.supervision == "tags" else None
     record = EpochRecord(run.metrics, epochs=epochs, images=len(dataset.records), pseudo_masks=masks)
     checkpoint = ModelCheckpoint(
         run.checkpoints, filename=run.last_checkpoint.stem, save_top_k=1, enable_version_counter=False

@@ -28,14 +28,16 @@ class PseudoMasks(Callback):
         threshold: as measured, or None.
     """
 
-    def __init__(self, files: PseudoMaskFiles, *, progress: bool = False):
+    def __init__(self, files: PseudoMaskFiles, *, began: float | None = None, progress: bool = False):
         """Prepare.
 
         Args:
             files: writes the masks.
+            began: time by the monotonic clock when the training began, for the log; None: now.
             progress: show a progress bar.
         """
         self.files = files
+        self.began = time.monotonic() if began is None else began
         self.progress = progress
         self.seconds = 0.0
         self.threshold: float | None = None
@@ -103,6 +105,8 @@ class PseudoMasks(Callback):
         trainer.strategy.barrier()
         if trainer.is_global_zero:
             seconds = time.monotonic() - started
+            if epoch == module.warmup_epochs:
+                _log.info("first pseudo masks after %.0f s, in %s", time.monotonic() - self.began, self.files.folder)
             _log.info("pseudo masks written in %.0f s; without foreground: %.1f%%", seconds, 100 * empty)
 
 
