@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from lightning.pytorch.callbacks import Callback
 
     from tag2mask.models.checkpoint import RunFolder
+    from tag2mask.training.recipe import Recipe
 
 _log = logging.getLogger(__name__)
 
@@ -115,8 +116,7 @@ def train(
     )
     segmenter = Segmenter.from_pretrained(run.root, device=device)
     if first:
-        if recipe is not None:
-            write_text(run.recipe, json.dumps(recipe.to_dict(), ensure_ascii=False, indent=1) + "\n")
+        _write_recipe(run, recipe)
         if make_masks:
             overwrite = not resume or has_stale_masks(run, segmenter.fingerprint())
             _write_masks(segmenter, dataset, run, overwrite=overwrite, strict=strict, progress=progress)
@@ -124,6 +124,11 @@ def train(
         if make_masks and make_report:
             _write_report(run, device)
     return segmenter
+
+
+def _write_recipe(run: RunFolder, recipe: Recipe | None) -> None:
+    if recipe is not None:
+        write_text(run.recipe, json.dumps(recipe.to_dict(), ensure_ascii=False, indent=1) + "\n")
 
 
 def _write_report(run: RunFolder, device: str) -> None:
