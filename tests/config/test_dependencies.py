@@ -17,6 +17,23 @@ DECLARED = [
     for needed, condition in declared_needs(info.json_schema_extra).items()
 ]
 OTHERS: dict[str, Any] = {
+    "data.crop_size": 128,
+    "data.scale": [1.0, 1.1],
+    "data.colour_jitter": 0.1,
+    "data.workers": 1,
+    "model.frozen": True,
+    "model.companions": [{"backbone": "deit_tiny_patch16_224"}],
+    "model.feature_channels": 64,
+    "model.freeze_norm": False,
+    "model.freeze_stages": 1,
+    "model.tag_dropout": 0.1,
+    "training.warmup": 0.5,
+    "training.probe": False,
+    "training.fallback_loss": 0.3,
+    "paper.hide_image_probability": 0.5,
+    "paper.shared_stages": 2,
+    "paper.cam_channels": 16,
+    "paper.every_step": True,
     "masks.soft_prior": 0.1,
     "masks.soft_threshold": 0.4,
     "masks.soft_factor": 1.5,
@@ -42,6 +59,7 @@ UNMET: dict[str, list[Any]] = {
     "paper.hide_image_probability": [0.0],
     "masks.soft_threshold": [0.3],
     "model.contrast_stages": [[0, 1]],
+    "model.frozen": [True, False],
     "training.loggers": [[], ["tensorboard"]],
 }
 """Values of every needed option, among them those that do not meet a condition."""

@@ -29,6 +29,7 @@ from tag2mask.config.options import (
 
 _SOFT = one_of("soft")
 _WHOLE_IMAGES = needs({"paper.every_step": one_of(False)})
+_NEW_VIEWS = needs({"paper.every_step": one_of(False), "model.frozen": one_of(False)})
 _HIDDEN = needs({"paper.hide_image_probability": above(0)})
 _OWN_THRESHOLD = {"model.contrast_stages": "masks.soft_factor makes such masks larger or smaller"}
 
@@ -47,7 +48,13 @@ class DataConfig(Section):
     colour_jitter: Fraction = Field(
         0.3, description="strength of random brightness, contrast and saturation", json_schema_extra=TRAINED
     )
-    workers: int | None = Field(None, ge=0, le=256, description="loader processes; empty: chosen by the machine")
+    workers: int | None = Field(
+        None,
+        ge=0,
+        le=256,
+        description="loader processes; empty: chosen by the machine",
+        json_schema_extra=TRAINED,
+    )
     cache: str | None = Field(
         None,
         min_length=1,
@@ -118,9 +125,9 @@ class MaskConfig(Section):
         4, ge=1, description="epochs between updates of the pseudo masks", json_schema_extra=_WHOLE_IMAGES
     )
     scales: tuple[Positive, ...] = Field(
-        (1.25,), min_length=1, description="scales whose class scores are averaged", json_schema_extra=_WHOLE_IMAGES
+        (1.25,), min_length=1, description="scales whose class scores are averaged", json_schema_extra=_NEW_VIEWS
     )
-    flip: bool = Field(False, description="average with the horizontal flip", json_schema_extra=_WHOLE_IMAGES)
+    flip: bool = Field(False, description="average with the horizontal flip", json_schema_extra=_NEW_VIEWS)
     crf: CrfConfig = CrfConfig(bilateral_weight=4.0, bilateral_xy=60.0, bilateral_rgb=5.0)
 
     @field_validator("refresh", mode="before")
@@ -149,11 +156,13 @@ class TrainingConfig(Section):
         0.07,
         description="share of the epochs with the tag loss alone; without `probe`, or with `contrast_stages`, at least "
         "one epoch, and longer is better",
+        json_schema_extra=TRAINED,
     )
     probe: bool = Field(
         True,
         description="start the tag classifier from a logistic regression on the pretrained features, not at random; "
         "not done with `paper.cam_channels` or `model.weights: none`",
+        json_schema_extra=TRAINED,
     )
     batch_size: int = Field(16, ge=1, le=65_536, description="images of a step")
     learning_rate: Positive = Field(3e-4, description="of the backbone, at its peak")
@@ -169,7 +178,9 @@ class TrainingConfig(Section):
     )
     pixel_loss: NonNegative = Field(1.0, description="weight of the pixel loss; the tag loss has 1")
     fallback_loss: NonNegative = Field(
-        0.1, description="weight of the image-level loss where a pseudo mask has no foreground"
+        0.1,
+        description="weight of the image-level loss where a pseudo mask has no foreground",
+        json_schema_extra=TRAINED,
     )
     average: Annotated[float, Field(ge=0.0, lt=1.0)] = Field(
         0.98, description="decay of the EMA teacher, which makes the pseudo masks and is kept as the result; 0: off"
@@ -233,6 +244,7 @@ class PaperConfig(Section):
         0.0,
         description="hide-and-seek (Singh and Lee, ICCV 2017): chance that cells of an image are hidden; "
         "0 is off, 1 the paper's",
+        json_schema_extra=TRAINED,
     )
     hide_grid: int = Field(4, ge=1, le=64, description="hide-and-seek: cells per side", json_schema_extra=_HIDDEN)
     hide_probability: Fraction = Field(
@@ -249,9 +261,14 @@ class PaperConfig(Section):
         le=16,
         description="first stages that both streams share; the segmentation stream then has later ones of its own, "
         "as in the paper; empty: one backbone for both",
+        json_schema_extra=TRAINED,
     )
     cam_channels: int = Field(
-        0, ge=0, le=8192, description="channels of a 3x3 convolution before the tag classifier; 0: none"
+        0,
+        ge=0,
+        le=8192,
+        description="channels of a 3x3 convolution before the tag classifier; 0: none",
+        json_schema_extra=TRAINED,
     )
     background: Literal["soft", "prior", "prior_hard", "cams_hard", "cams"] = Field(
         "soft",
@@ -284,6 +301,7 @@ class PaperConfig(Section):
     every_step: bool = Field(
         False,
         description="pseudo masks at every step, from its crops; else every `masks.refresh` epochs, from whole images",
+        json_schema_extra=TRAINED,
     )
     plain_gate: bool = Field(
         False,
