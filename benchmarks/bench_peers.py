@@ -8,7 +8,8 @@ Fits the tag classifier on the pretrained backbone to the tags of `train` (--fit
 0.05 to 0.95 that scores best on these very images, which favours them; with pydensecrf (labels with probability 0.7, as
 in IRNet, arXiv:1904.05044) at the best of three around it. Ours measures its threshold from the tags. A row: mIoU at
 the images' size, and seconds an image, decoding included; fitting, and measuring our threshold, come once and do not
-count. `--run` adds a trained network, tags given too.
+count. `--run` adds a trained network, tags given too. `--first` takes our first masks from a run that `tag2mask train
+--first-masks` left, e.g. of frozen backbones, in place of those of the peers' own network.
 
 Needs `pip install pydensecrf2 grad-cam torchcam`; what is not there is left out, and said. Last line: `ours 56.3 best
 peer 41.0`, of the dataset where they are nearest; the exit status is 1 where less than 10 lie between.
@@ -71,14 +72,14 @@ class Row:
 
 def main() -> int:
     args = _arguments()
-    runs = dict(text.split("=", 1) for text in args.run or [])
+    runs, firsts = (dict(text.split("=", 1) for text in given or []) for given in (args.run, args.first))
     results = []
     for name in args.names:
         folder = args.bench / name
         if not folder.is_dir():
             print(f"skipped: {folder} is not here; give --bench")
             continue
-        results.append(compare(folder, args, runs.get(name)))
+        results.append(compare(folder, args, runs.get(name), firsts.get(name)))
         print(_verdict(*results[-1]) + "\n", flush=True)
     if not results:
         return 0
@@ -103,11 +104,12 @@ def _arguments() -> argparse.Namespace:
         "--peer", action="append", help="methods whose name holds this; repeatable; default: quick ones"
     )
     parser.add_argument("--set", action="append", help="any setting of ours, name=value; repeatable")
+    parser.add_argument("--first", action="append", help="dataset=RUN of `tag2mask train --first-masks`; repeatable")
     parser.add_argument("--run", action="append", help="dataset=RUN, a trained network; repeatable")
     return parser.parse_args()
 
 
-def compare(folder: Path, args: argparse.Namespace, run: str | None) -> tuple[float, float]:
+def compare(folder: Path, args: argparse.Namespace, run: str | None, first: str | None) -> tuple[float, float]:
     """Print the rows of a dataset; mIoU of our first masks and of the best peer, in percent."""
     config = Config().override(
         {"model.weights": args.weights, "model.backbone": args.backbone, **parse_settings(args.set or [])}
@@ -130,10 +132,13 @@ def compare(folder: Path, args: argparse.Namespace, run: str | None) -> tuple[fl
         f"images in {spent:.0f} s, masks of {len(scored)}\n{'':<52}{'mIoU':>6}{'an image':>11}",
         flush=True,
     )
-    rows = [first_masks(backend, train, scored, crf=crf) for crf in (False, True)]
+    if first is None:
+        rows = [first_masks(backend, train, scored, crf=crf) for crf in (False, True)]
+    else:
+        rows = [network_of(first, scored, "first masks")]
     _show(*rows)
     if run is not None:
-        _show(trained_network(run, scored))
+        _show(network_of(run, scored, "network"))
     best = [max(_peer_rows(*one, network, config, scored), key=lambda row: row.miou) for one in peers(args.peer)]
     if not best:
         raise SystemExit("neither grad-cam nor torchcam can be imported: pip install grad-cam torchcam")
@@ -162,13 +167,13 @@ def first_masks(backend: TorchBackend, train: Dataset, scored: Dataset, *, crf: 
     return Row(name, miou, spent / len(scored), cut if isinstance(cut, float) else None)
 
 
-def trained_network(run: str, scored: Dataset) -> Row:
-    """The masks of a trained network, tags given."""
+def network_of(run: str, scored: Dataset, what: str) -> Row:
+    """The masks of a run, trained or stopped at its first masks, tags given."""
     segmenter = Segmenter.from_pretrained(run, device="cpu")
     started = time.perf_counter()
     masks = [one.mask for one in segmenter.predict_many((record.path, record) for record in scored.records)]
     spent = time.perf_counter() - started
-    return Row(f"tag2mask, network of {run}", _score(iter(masks), scored), spent / len(scored))
+    return Row(f"tag2mask, {what} of {run}", _score(iter(masks), scored), spent / len(scored))
 
 
 def _peer_rows(
