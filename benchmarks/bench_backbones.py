@@ -277,6 +277,8 @@ def page(known: Result) -> str:
         "|---|---|---|---|---|---|---|---|",
         *rows,
     ]
+    if reasons := failures(known):
+        lines += ["", "Where it says no:", "", *reasons]
     if sample:
         lines += [
             "",
@@ -317,9 +319,27 @@ def row(name: str, one: Result) -> str:
     size = one["fixed_size"]
     takes = f"{size[0]} x {size[1]}" if size else f"multiples of {one['input_multiple']}"
     onnx = one.get("onnx", "")
-    shown = f"{onnx:.0e}" if isinstance(onnx, float) else str(onnx)
+    shown = f"{onnx:.0e}" if isinstance(onnx, float) else _word(onnx)
     cells = [f"`{name}`", one["family"], f"{one['parameters'] / 1e6:.1f}", one["stride"], takes]
-    return "| " + " | ".join(str(cell) for cell in (*cells, one["trains"], one.get("predicts", ""), shown)) + " |"
+    return (
+        "| "
+        + " | ".join(str(cell) for cell in (*cells, _word(one["trains"]), _word(one.get("predicts", "")), shown))
+        + " |"
+    )
+
+
+def _word(found: str) -> str:
+    return found if found in ("", "yes") else "no"
+
+
+def failures(known: Result) -> list[str]:
+    """What did not work, a line a step."""
+    return [
+        f"- `{name}`, {step}: {one[step]}"
+        for name, one in known["backbones"].items()
+        for step in ("forward", "trains", "predicts", "onnx")
+        if isinstance(one.get(step), str) and one[step] != "yes"
+    ]
 
 
 def last_line(known: Result) -> str:
