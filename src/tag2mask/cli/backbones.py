@@ -94,7 +94,7 @@ def _table(entries: dict[str, Entry]) -> None:
 
     table = Table(box=SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("family, name", no_wrap=True)
-    for heading in ("params", "stride", "input", "trains", "predicts", "ONNX"):
+    for heading in ("M", "stride", "input", "trains", "masks", "ONNX"):
         table.add_column(heading, justify="right", no_wrap=True)
     family = ""
     for name, entry in entries.items():
@@ -103,8 +103,8 @@ def _table(entries: dict[str, Entry]) -> None:
             table.add_row(f"[bold]{plain(family)}[/]")
         table.add_row(f" {plain(name)}", *_cells(entry))
     out_console.print(table, soft_wrap=False)
-    say("params in millions; input: sides are multiples (x), or the only size; ONNX:")
-    say("largest difference of a logit from PyTorch")
+    say("M: parameters in millions; input: sides are multiples (x), or the only size;")
+    say("masks: it predicts; ONNX: largest difference of a logit from PyTorch")
 
 
 def _cells(entry: Entry) -> list[str]:
