@@ -73,12 +73,22 @@ def test_only_the_heads_learn_and_the_backbones_stay_in_evaluation() -> None:
     assert trained.segmentation.training
 
 
-def test_class_maps_and_bias_make_the_tag_logits() -> None:
-    built = network()
-    torch.nn.init.normal_(built.recognition.classifier.weight)
-    recognition, _ = built.both(images())
-    pooled = recognition.cams.mean(dim=(2, 3)) + built.recognition.classifier.bias
-    assert torch.allclose(pooled, recognition.tag_logits, atol=1e-4)
+def test_tags_are_told_from_the_last_stage_and_the_convolution_before_the_classifier() -> None:
+    plain = network()
+    assert plain.backbone.head is None and plain.pooled_channels == plain.backbone.channels[-1]
+    together = network(**{"model.companions": [VIT]})
+    assert together.pooled_channels == plain.pooled_channels + 48
+    with_head = network(**{"model.backbone": "test_efficientnet"})
+    assert with_head.backbone.head is not None
+    stage, head = with_head.backbone.channels[-2:]
+    assert with_head.pooled_channels == stage + head
+    assert with_head.groups == list(with_head.backbone.channels[-3:-1])
+    torch.nn.init.normal_(with_head.recognition.tags.weight)
+    features = with_head.features(images())
+    assert features.pooled.shape == (2, stage + head)
+    recognition, _ = with_head.heads(features)
+    expected = features.pooled @ with_head.recognition.tags.weight.T
+    assert torch.allclose(recognition.tag_logits, expected, atol=1e-4)
 
 
 def test_another_decoder_shares_everything_else() -> None:

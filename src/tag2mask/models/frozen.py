@@ -35,30 +35,36 @@ class FrozenFeatures(NamedTuple):
     Attributes:
         maps: (B, D, h, w) joined and projected features.
         energy: (B, h, w), at least 0: how much the backbone responds, whatever the class; the foreground prior.
+        pooled: (B, P), the means over the image of each backbone's last stage, and of the convolution before its
+            classifier where it has one.
         affinity: (B, h', w', h' * w') between patches, from the attention of the vision transformers; or None.
     """
 
     maps: Tensor
     energy: Tensor
+    pooled: Tensor
     affinity: Tensor | None
 
 
 class LinearTagHead(nn.Module):
-    """Average pooling and a linear tag classifier on the projected features.
+    """Two linear classifiers of the tags: one says which classes an image shows, the other where.
 
-    The class activation map of a class is the features weighted by the classifier's weights of it (Zhou et al.,
-    CVPR 2016, arXiv:1512.04150).
+    The features that tell classes apart best are not those whose class activation maps cover objects best. `tags`
+    takes the pooled features of all backbones, `classifier` the projected ones; the class activation map of a class is
+    these weighted by the weights of it (Zhou et al., CVPR 2016, arXiv:1512.04150).
     """
 
-    def __init__(self, channels: int, num_classes: int):
+    def __init__(self, channels: int, pooled: int, num_classes: int):
         super().__init__()
         self.classifier = nn.Linear(channels, num_classes)
-        nn.init.zeros_(self.classifier.weight)
-        nn.init.zeros_(self.classifier.bias)
+        self.tags = nn.Linear(pooled, num_classes)
+        for layer in (self.classifier, self.tags):
+            nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
 
     def forward(self, features: FrozenFeatures) -> Recognition:
         """Classify the features of B images."""
-        tag_logits = self.classifier(features.maps.mean(dim=(2, 3)))
+        tag_logits = self.tags(features.pooled)
         cams = F.conv2d(features.maps, self.classifier.weight[:, :, None, None])
         return Recognition(tag_logits, cams, [features.energy[:, None]], affinity=features.affinity)
 
@@ -71,7 +77,9 @@ class FrozenSegmenter(nn.Module):
         backbone: the first backbone, whose grid and preprocessing are the network's.
         companions: the further backbones.
         project: 1x1 convolution (D, all channels), the principal components.
-        recognition: tag classifier on the projected features.
+        groups: channels of each stage that is joined.
+        pooled_channels: P of the pooled features.
+        recognition: the tag classifiers.
         segmentation: light decoder on them.
         contrast: None; there is no contrast head.
     """
@@ -88,11 +96,13 @@ class FrozenSegmenter(nn.Module):
             _frozen_backbone(one.backbone, DEFAULT_STRIDE, dict(one.backbone_args)) for one in model.companions
         )
         self.scales = tuple(one.scale for one in model.companions)
-        joined = sum(sum(one.channels[-_STAGES:]) for one in self.backbones)
+        self.groups = [count for one in self.backbones for count in _stages(one)]
+        joined = sum(self.groups)
         self.channels = min(model.feature_channels, joined)
+        self.pooled_channels = sum(_pooled_channels(one) for one in self.backbones)
         self.project = nn.Conv2d(joined, self.channels, 1)
         self.project.requires_grad_(False)
-        self.recognition = LinearTagHead(self.channels, num_classes)
+        self.recognition = LinearTagHead(self.channels, self.pooled_channels, num_classes)
         self.segmentation = LightDecoder(
             self.channels, num_classes, channels=model.head_channels, dropout=model.head_dropout
         )
@@ -110,15 +120,19 @@ class FrozenSegmenter(nn.Module):
         return self
 
     @torch.no_grad()
-    def joined(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Features before the projection (B, all channels, h, w), energy and affinity of normalised images."""
+    def joined(self, images: Tensor) -> FrozenFeatures:
+        """Features of normalised images, the maps (B, all channels, h, w) as they are before the projection."""
         maps: list[Tensor] = []
+        pooled: list[Tensor] = []
         energy: Tensor | None = None
         affinities: list[Tensor] = []
         for backbone, scale in zip(self.backbones, (1.0, *self.scales), strict=True):
             seen = _as_seen_by(backbone, images, self.backbone.preprocessing, scale)
             attention = backbone.attention(seen, blocks=_later_blocks(backbone))
             features = backbone(seen) if attention is None else attention.features
+            pooled += [one.float().mean(dim=(2, 3)) for one in features[len(backbone.channels) - _lasts(backbone) :]]
+            if backbone.head is not None:
+                features = features[:-1]
             maps += features[-_STAGES:]
             if energy is None:
                 energy = features[-1].float().abs().sum(dim=1) if attention is None else _looked_at(attention)
@@ -126,13 +140,14 @@ class FrozenSegmenter(nn.Module):
                 affinities.append(_balanced(attention))
         assert energy is not None
         grid = maps[_STAGES - 1].shape[-2:]
-        return torch.cat([_on_grid(one.float(), grid) for one in maps], dim=1), energy, _mean_affinity(affinities)
+        joined = torch.cat([_on_grid(one.float(), grid) for one in maps], dim=1)
+        return FrozenFeatures(joined, energy, torch.cat(pooled, dim=1), _mean_affinity(affinities))
 
     @torch.no_grad()
     def features(self, images: Tensor) -> FrozenFeatures:
         """The features of normalised images (B, 3, H, W)."""
-        joined, energy, affinity = self.joined(images)
-        return FrozenFeatures(self.projected(joined), energy, affinity)
+        joined = self.joined(images)
+        return joined._replace(maps=self.projected(joined.maps))
 
     def projected(self, joined: Tensor) -> Tensor:
         """Joined features (B, all channels, h, w) on their principal components, (B, D, h, w)."""
@@ -187,10 +202,25 @@ class FrozenSegmenter(nn.Module):
 
 
 def _frozen_backbone(name: str, output_stride: int, args: dict[str, object]) -> Backbone:
-    backbone = Backbone(name, output_stride=output_stride, freeze_norm=True, args=args)
+    backbone = Backbone(name, output_stride=output_stride, freeze_norm=True, args=args, with_head=True)
     backbone.requires_grad_(False)
     backbone.eval()
     return backbone
+
+
+def _lasts(backbone: Backbone) -> int:
+    """How many of its last features are pooled: the last stage, and the convolution before the classifier."""
+    return 1 if backbone.head is None else 2
+
+
+def _pooled_channels(backbone: Backbone) -> int:
+    return sum(backbone.channels[-_lasts(backbone) :])
+
+
+def _stages(backbone: Backbone) -> tuple[int, ...]:
+    """Channels of the last stages, without the convolution before the classifier."""
+    stages = backbone.channels if backbone.head is None else backbone.channels[:-1]
+    return stages[-_STAGES:]
 
 
 def _as_seen_by(backbone: Backbone, images: Tensor, given: Preprocessing, scale: float) -> Tensor:

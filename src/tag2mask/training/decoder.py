@@ -143,18 +143,24 @@ def write_known_masks(dataset: Dataset, files: PseudoMaskFiles, store: FeatureSt
 
 
 def start_tag_classifier(network: FrozenSegmenter, store: FeatureStore, tags: NDArray[np.int8]) -> None:
-    """Set the tag classifier to a logistic regression on the averaged features of all images.
+    """Set the tag classifiers to logistic regressions on the features of all images.
 
-    It is fitted in the space before the projection, whose channels count alike, and not to principal components, the
-    weakest of which would count as much as the strongest.
+    That of the class maps is fitted in the space before the projection, whose channels count alike, and not to
+    principal components, the weakest of which would count as much as the strongest.
     """
-    pooled = torch.stack([store.features(index).maps.mean(dim=(0, 2, 3)) for index in range(len(tags))])
+    known = torch.from_numpy(tags)
+    averaged = torch.stack([store.maps(index).mean(dim=(1, 2)) for index in range(len(tags))])
     back = torch.linalg.pinv(network.project.weight.detach().float().cpu().flatten(1))
-    weight, bias = fit_classifier(pooled @ back.T, torch.from_numpy(tags))
-    classifier = network.recognition.classifier
+    weight, bias = fit_classifier(averaged @ back.T, known)
+    pooled = torch.stack([store.pooled(index) for index in range(len(tags))])
+    fitted = (
+        (network.recognition.classifier, weight @ back, bias),
+        (network.recognition.tags, *fit_classifier(pooled, known)),
+    )
     with torch.no_grad():
-        classifier.weight.copy_(weight @ back)
-        classifier.bias.copy_(bias)
+        for layer, weights, biases in fitted:
+            layer.weight.copy_(weights)
+            layer.bias.copy_(biases)
 
 
 class DecoderTraining(MaskTraining):

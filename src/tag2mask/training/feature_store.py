@@ -37,7 +37,7 @@ from tag2mask.models.inputs import network_input
 from tag2mask.models.precision import autocast
 from tag2mask.training.projection import fit_projection
 
-_VERSION = 1
+_VERSION = 2
 _SAMPLE = 100  # images that the projection is fitted to
 _AHEAD = 4  # images decoded in advance
 _MARK = 64  # images after which it is noted which are done
@@ -74,12 +74,13 @@ class FeatureStore:
         shapes: of each image.
     """
 
-    def __init__(self, folder: Path, shapes: Sequence[Shapes], *, channels: int):
+    def __init__(self, folder: Path, shapes: Sequence[Shapes], *, channels: int, pooled: int):
         self.folder, self.channels = folder, channels
         self.shapes = list(shapes)
         areas = {
             "maps": [channels * math.prod(one.grid) for one in shapes],
             "energy": [math.prod(one.grid) for one in shapes],
+            "pooled": [pooled] * len(shapes),
             "affinity": [math.prod(one.patches) ** 2 for one in shapes],
             "small": [3 * math.prod(one.small) for one in shapes],
         }
@@ -98,7 +99,11 @@ class FeatureStore:
         affinity = None
         if count := math.prod(shape.patches):
             affinity = _tensor(self._part("affinity", index).reshape(1, *shape.patches, count), device)
-        return FrozenFeatures(self.maps(index).to(device)[None], energy, affinity)
+        return FrozenFeatures(self.maps(index).to(device)[None], energy, self.pooled(index).to(device)[None], affinity)
+
+    def pooled(self, index: int) -> Tensor:
+        """The pooled features (P,) of one image, float32."""
+        return _tensor(self._part("pooled", index), "cpu")
 
     def maps(self, index: int) -> Tensor:
         """The projected features (D, h, w) of one image, float32."""
@@ -169,7 +174,7 @@ def feature_store(
     """
     network.to(device).eval()
     shapes = _shapes(network, records, config, device)
-    store = FeatureStore(folder, shapes, channels=network.channels)
+    store = FeatureStore(folder, shapes, channels=network.channels, pooled=network.pooled_channels)
     key = _key(network, records, config)
     done = _done(folder, key, len(records))
     if done is None:
@@ -249,14 +254,14 @@ def _fit(
             image = read(records[position].path)
             images = _input(network, resize_image(image, store.shapes[position].seen), device)
             with autocast(config.training.precision, device):
-                joined, energy, affinity = network.joined(images)
+                joined = network.joined(images)
             small = resize_image(image, store.shapes[position].small, exact=True)
-            found[position] = FrozenFeatures(joined.half().cpu(), energy, affinity), small
+            found[position] = joined._replace(maps=joined.maps.half().cpu()), small
             advance()
     samples = torch.cat([one.maps.float().flatten(2)[0].T for one, _ in found.values()])
-    groups = [channels for one in network.backbones for channels in one.channels[-2:]]
-    weight, bias, share = fit_projection(samples, groups, network.channels)
-    _log.info("%d of %d principal components keep %.1f%% of the variance", len(weight), sum(groups), 100 * share)
+    weight, bias, share = fit_projection(samples, network.groups, network.channels)
+    count = sum(network.groups)
+    _log.info("%d of %d principal components keep %.1f%% of the variance", len(weight), count, 100 * share)
     state = {"weight": weight[:, :, None, None].contiguous(), "bias": bias}
     network.project.load_state_dict(state)
     for position, (features, small) in found.items():
