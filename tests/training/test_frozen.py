@@ -171,6 +171,7 @@ def test_an_interrupted_computation_goes_on(
 ) -> None:
     monkeypatch.setattr(stores, "_MARK", 2)
     monkeypatch.setattr(stores, "_SAMPLE", 2)
+    monkeypatch.setattr(stores, "_BATCH", 1)
     network, config = network_and_config()
     few = dataset.subset(range(6)).records
 

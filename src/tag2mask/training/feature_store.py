@@ -39,7 +39,8 @@ from tag2mask.training.projection import fit_projection
 
 _VERSION = 2
 _SAMPLE = 100  # images that the projection is fitted to
-_AHEAD = 4  # images decoded in advance
+_AHEAD = 2  # batches decoded in advance
+_BATCH = 4  # images that go through the backbones at once
 _MARK = 64  # images after which it is noted which are done
 
 Reader = Callable[[Path], NDArray[np.uint8]]
@@ -212,21 +213,45 @@ def _compute(
     *,
     progress: bool,
 ) -> None:
-    """Compute and keep what is missing."""
-    missing = np.flatnonzero(~done).tolist()
-    with ThreadPoolExecutor(2) as pool, progress_bar("features", len(missing), shown=progress) as advance:
-        ahead = iter([(index, records[index].path) for index in missing])
-        pending = deque((index, pool.submit(read, path)) for index, path in islice(ahead, _AHEAD))
-        for count in range(1, len(missing) + 1):
-            index, future = pending.popleft()
-            image = future.result()
-            pending.extend((following, pool.submit(read, path)) for following, path in islice(ahead, 1))
-            found = _run(network, resize_image(image, store.shapes[index].seen), config, device)
-            store.write(index, found, resize_image(image, store.shapes[index].small, exact=True))
-            done[index] = True
-            if count % _MARK == 0 or count == len(missing):
+    """Compute and keep what is missing, several images of one size at once."""
+    batches = _batches(np.flatnonzero(~done).tolist(), [one.seen for one in store.shapes])
+    noted = int(done.sum())
+    with (
+        ThreadPoolExecutor(2) as pool,
+        progress_bar("features", int((~done).sum()), shown=progress) as advance,
+    ):
+        ahead = iter([(batch, [records[index].path for index in batch]) for batch in batches])
+        pending = deque((batch, [pool.submit(read, path) for path in paths]) for batch, paths in islice(ahead, _AHEAD))
+        while pending:
+            batch, futures = pending.popleft()
+            images = [future.result() for future in futures]
+            pending.extend(
+                (next_one, [pool.submit(read, path) for path in paths]) for next_one, paths in islice(ahead, 1)
+            )
+            seen = [resize_image(image, store.shapes[index].seen) for index, image in zip(batch, images, strict=True)]
+            found = _run(network, np.stack(seen), config, device)
+            for number, (index, image) in enumerate(zip(batch, images, strict=True)):
+                store.write(index, _of_image(found, number), resize_image(image, store.shapes[index].small, exact=True))
+                done[index] = True
+                advance()
+            if done.sum() - noted >= _MARK or not pending:
                 _note(store.folder, done)
-            advance()
+                noted = int(done.sum())
+
+
+def _batches(indices: Sequence[int], sizes: Sequence[Size]) -> list[list[int]]:
+    """The indices in groups of one size, at most `_BATCH` each."""
+    by_size: dict[Size, list[int]] = {}
+    for index in indices:
+        by_size.setdefault(sizes[index], []).append(index)
+    return [group[start : start + _BATCH] for group in by_size.values() for start in range(0, len(group), _BATCH)]
+
+
+def _of_image(features: FrozenFeatures, number: int) -> FrozenFeatures:
+    """The features of one image of a batch."""
+    one = slice(number, number + 1)
+    affinity = None if features.affinity is None else features.affinity[one]
+    return FrozenFeatures(features.maps[one], features.energy[one], features.pooled[one], affinity)
 
 
 def _note(folder: Path, done: NDArray[np.bool_]) -> None:
@@ -252,7 +277,7 @@ def _fit(
     with progress_bar("images for the principal components", len(positions), shown=progress) as advance:
         for position in positions:
             image = read(records[position].path)
-            images = _input(network, resize_image(image, store.shapes[position].seen), device)
+            images = _input(network, resize_image(image, store.shapes[position].seen)[None], device)
             with autocast(config.training.precision, device):
                 joined = network.joined(images)
             small = resize_image(image, store.shapes[position].small, exact=True)
@@ -273,15 +298,15 @@ def _fit(
         temporary.write_bytes(serialise(state))
 
 
-def _run(network: FrozenSegmenter, image: NDArray[np.uint8], config: Config, device: torch.device) -> FrozenFeatures:
-    """Features of one image (H, W, 3)."""
+def _run(network: FrozenSegmenter, images: NDArray[np.uint8], config: Config, device: torch.device) -> FrozenFeatures:
+    """Features of images (B, H, W, 3)."""
     with torch.no_grad(), autocast(config.training.precision, device):
-        return network.features(_input(network, image, device))
+        return network.features(_input(network, images, device))
 
 
-def _input(network: FrozenSegmenter, image: NDArray[np.uint8], device: torch.device) -> Tensor:
-    """An image (H, W, 3) as a batch of one that the network takes."""
-    pixels = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None]
+def _input(network: FrozenSegmenter, images: NDArray[np.uint8], device: torch.device) -> Tensor:
+    """Images (B, H, W, 3) as the network takes them."""
+    pixels = torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2)
     return network_input(pixels.to(device), network.backbone.preprocessing)
 
 
@@ -299,7 +324,7 @@ def _shapes(
         shape = image_size(record.path)
         seen = _seen(network, shape, config)
         if seen not in tried:
-            found = _run(network, np.zeros((*seen, 3), np.uint8), config, device)
+            found = _run(network, np.zeros((1, *seen, 3), np.uint8), config, device)
             patches = (0, 0) if found.affinity is None else (found.affinity.shape[1], found.affinity.shape[2])
             tried[seen] = (found.maps.shape[2], found.maps.shape[3]), patches
         small = scaled_size(shape, config.data.image_size / config.masks.stride)
