@@ -118,6 +118,6 @@ def test_a_resumed_run_is_not_probed_again(
     dataset: Dataset, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = load_file(fit(dataset, config(weights), tmp_path / "run").weights)
-    monkeypatch.setattr("tag2mask.training.fit.start_classifier", None)
+    monkeypatch.setattr("tag2mask.training.prepare.start_classifier", None)
     again = load_file(fit(dataset, config(weights), tmp_path / "run", resume=True).weights)
     assert all(torch.equal(first[name], again[name]) for name in first)

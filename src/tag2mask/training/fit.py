@@ -223,6 +223,9 @@ def _keep_first_masks(module: MaskTraining, files: PseudoMaskFiles, run: RunFold
         if threshold is not None:
             module.set_threshold(threshold)
     save_model(run, module.teacher, module.classes, module.config.override({"prediction.prior_weight": 1.0}))
+    _log.info("stopped at the first masks; `resume=True` trains on from here")
+    if run.features.is_dir():
+        _log.info("%s stays for that; remove it if you do not train on", run.features)
 
 
 def _run(trainer: lightning.Trainer, module: MaskTraining, loader: DataLoader[Any], last: str | None) -> None:
