@@ -36,6 +36,7 @@ from tag2mask.models.packaged_weights import packaged
 from tag2mask.models.precision import resolve_precision
 from tag2mask.training.base import MaskTraining
 from tag2mask.training.callbacks.epoch_record import EpochRecord
+from tag2mask.training.callbacks.interruption import StopIfInterrupted, remembered_interruption
 from tag2mask.training.callbacks.mask_pictures import MaskPictures
 from tag2mask.training.callbacks.pseudo_masks import PseudoMasks
 from tag2mask.training.loggers import make_loggers
@@ -98,7 +99,9 @@ def fit(
         if first_masks:
             _check_first_masks(config)
         shown = progress and sys.stdout.isatty()
-        _train(dataset, config, run, given, resume, device, devices, callbacks, first_masks=first_masks, shown=shown)
+        with remembered_interruption() as interrupted:
+            every = (StopIfInterrupted(interrupted), *callbacks)
+            _train(dataset, config, run, given, resume, device, devices, every, first_masks=first_masks, shown=shown)
     return run
 
 
