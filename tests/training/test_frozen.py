@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,10 +19,16 @@ from tag2mask.demo import BACKBONE, demo_weights, write_dataset
 from tag2mask.images.decode import read_image
 from tag2mask.images.resize import resize_image
 from tag2mask.inference.backends.torch import TorchBackend
-from tag2mask.masks import read_mask
+from tag2mask.masks import read_mask, write_mask
 from tag2mask.models import FrozenSegmenter, build_network
 from tag2mask.training import feature_store as stores
-from tag2mask.training.decoder import FeatureBatch, collate, start_tag_classifier
+from tag2mask.training.decoder import (
+    FeatureBatch,
+    StoredMaskFiles,
+    collate,
+    start_tag_classifier,
+    write_known_masks,
+)
 from tag2mask.training.feature_store import FeatureStore, feature_store
 from tests.models.test_frozen import VIT
 
@@ -109,6 +116,26 @@ def test_first_masks_need_no_training_and_training_goes_on_from_them(
     assert (out / "metrics.jsonl").is_file() and after.fingerprint() != before
 
 
+def test_first_masks_are_refused_after_training_has_begun(run: Path, dataset: Dataset) -> None:
+    with pytest.raises(ConfigError, match="12 epochs of this run were trained"):
+        train(dataset, run, options=OPTIONS, first_masks=True, resume=True, progress=False)
+
+
+def test_ground_truth_of_another_size_is_refused(dataset: Dataset, scenes: Path, tmp_path: Path) -> None:
+    part = scenes / "train"
+    few = Dataset.load(part / "images", part / "tags.csv", classes=scenes / "classes.txt").subset(range(8))
+    masks = {}
+    for record in few.records:
+        mask = read_mask(part / "masks" / f"{Path(record.name).stem}.png")
+        masks[record.name] = tmp_path / f"{Path(record.name).stem}.png"
+        write_mask(masks[record.name], mask[::2, ::2].copy())
+    wrong = [replace(record, gt_mask=masks[record.name]) for record in few.records]
+    _, store = store_of(few, tmp_path / "features")
+    files = StoredMaskFiles(few, tmp_path / "masks", store)
+    with pytest.raises(DataError, match="its image"):
+        write_known_masks(replace(few, records=tuple(wrong)), files, store, ground_truth=True)
+
+
 def test_first_masks_are_refused_where_nothing_makes_them(dataset: Dataset, tmp_path: Path) -> None:
     random = {**OPTIONS, "model.weights": "none"}
     with pytest.raises(ConfigError, match="first masks need a tag classifier"):
@@ -158,7 +185,7 @@ def test_features_are_computed_once_and_again_only_for_other_images_or_networks(
         patched.setattr(stores, "_compute", lambda *_, **__: pytest.fail("computed again"))
         _, again = store_of(few, tmp_path)
     assert "features of 6 images are there" in caplog.text
-    assert again.bytes == sum(path.stat().st_size for path in tmp_path.glob("*.bin") if path.name != "affinity.bin")
+    assert again.bytes == sum(path.stat().st_size for path in tmp_path.rglob("*.bin") if path.name != "affinity.bin")
     store_of(dataset.subset(range(1, 7)), tmp_path)
     assert "computing the features of 6 images" in caplog.text
     caplog.clear()

@@ -73,7 +73,8 @@ class ModelConfig(Section):
         (),
         max_length=4,
         description="further frozen backbones, each with `backbone`, `weights`, `backbone_args` and `scale`, whose "
-        "features join those of `backbone`; the attention of the vision transformers among them spreads the evidence",
+        "features join those of `backbone`; the attention of the vision transformers among them spreads "
+        "the evidence (of those on the grid of the first)",
         json_schema_extra=_FROZEN,
     )
     feature_channels: int = Field(

@@ -160,11 +160,6 @@ class FrozenSegmenter(nn.Module):
         recognition: Recognition = self.recognition(self.features(images))
         return recognition
 
-    def segment(self, images: Tensor) -> Tensor:
-        """Run the decoder on normalised images (B, 3, H, W); (B, C + 1, h, w) logits."""
-        logits: Tensor = self.segmentation(self.features(images).maps)
-        return logits
-
     def both(
         self, images: Tensor, ignored: Tensor | None = None, *, median: Tensor | None = None
     ) -> tuple[Recognition, Tensor]:

@@ -17,8 +17,8 @@ from torch.utils import data as torch_data
 
 from tag2mask.config.schema import Config
 from tag2mask.core.constants import IGNORE_INDEX, Tag
-from tag2mask.core.errors import DataError
 from tag2mask.data import Dataset
+from tag2mask.images.decode import image_size
 from tag2mask.inference.backends import Backend
 from tag2mask.inference.backends.torch import TorchBackend, to_outputs
 from tag2mask.masks import read_mask, write_mask
@@ -32,6 +32,7 @@ from tag2mask.training.feature_store import FeatureStore
 from tag2mask.training.losses import pixel_loss
 from tag2mask.training.probe import fit_classifier
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
+from tag2mask.training.samples import read_ground_truth
 
 TARGET_SCALE = 4
 """Side of the target of the pixel loss / side of the grid of features."""
@@ -128,15 +129,12 @@ def write_known_masks(dataset: Dataset, files: PseudoMaskFiles, store: FeatureSt
         DataError: an image has no ground truth, or a mask of another size.
     """
     for index, record in enumerate(dataset.records):
-        source = record.gt_mask if ground_truth else record.corrected
-        if source is None:
-            if ground_truth:
-                raise DataError(
-                    f"{record.name}: no ground truth to train the fully supervised upper bound on; load the dataset "
-                    "with `masks`"
-                )
+        if ground_truth:
+            mask = read_ground_truth(record, dataset.classes, image_size(record.path))
+        elif record.corrected is not None:
+            mask, _ = interpret_mask(record.corrected, dataset.classes)
+        else:
             continue
-        mask, _ = interpret_mask(source, dataset.classes)
         size = store.shapes[index].small
         small = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST)
         write_mask(files.path(index), np.asarray(small, dtype=np.uint8))

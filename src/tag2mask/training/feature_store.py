@@ -165,7 +165,7 @@ def feature_store(
         network: with pretrained backbones; its projection is set to that of the features.
         records: the images.
         config: sizes and precision.
-        folder: for these features; those of other images or backbones in it are replaced.
+        folder: these features lie in a folder of their own in it, named by what they depend on.
         read: from a file to an image (H, W, 3) uint8.
         device: where the backbones run.
         progress: show a progress bar.
@@ -175,8 +175,9 @@ def feature_store(
     """
     network.to(device).eval()
     shapes = _shapes(network, records, config, device)
-    store = FeatureStore(folder, shapes, channels=network.channels, pooled=network.pooled_channels)
     key = _key(network, records, config)
+    folder = folder / key[:16]
+    store = FeatureStore(folder, shapes, channels=network.channels, pooled=network.pooled_channels)
     done = _done(folder, key, len(records))
     if done is None:
         for path in folder.glob("*"):

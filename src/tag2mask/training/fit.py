@@ -94,10 +94,10 @@ def fit(
     with run_folder(out) if first else nullcontext():
         if first:
             check_folder(run, dataset, config, resume=resume)
+        if first_masks:
+            _check_first_masks(config, run)
         if resume and _has_ended(run, config, images=len(dataset.records)):
             return run
-        if first_masks:
-            _check_first_masks(config)
         shown = progress and sys.stdout.isatty()
         with remembered_interruption() as interrupted:
             every = (StopIfInterrupted(interrupted), *callbacks)
@@ -105,8 +105,13 @@ def fit(
     return run
 
 
-def _check_first_masks(config: Config) -> None:
-    """Refuse first masks where nothing that makes them is known before training."""
+def _check_first_masks(config: Config, run: RunFolder) -> None:
+    """Refuse first masks where nothing that makes them is known before training, or training has begun."""
+    if done := epochs_done(run):
+        raise ConfigError(
+            f"{run.root}: {done} epochs of this run were trained, so its first masks are gone; continue it without "
+            "`first_masks`, or choose another `out`"
+        )
     if config.training.supervision != "tags" or config.model.contrast_stages or not is_probed(config):
         raise ConfigError(
             "first masks need a tag classifier that is fitted to pretrained features: train from tags, with pretrained "

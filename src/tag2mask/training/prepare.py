@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -122,8 +121,6 @@ def prepare_frozen(
     folder = run.features if config.data.cache is None else Path(config.data.cache) / "features"
     store = feature_store(network, dataset.records, config, folder, read=read_image, device=device, progress=progress)
     if fresh:
-        if config.data.cache is None:
-            shutil.rmtree(run.training_masks, ignore_errors=True)
         start_tag_classifier(network, store, dataset.tags())
     files = StoredMaskFiles(dataset, run.training_masks, store)
     write_known_masks(dataset, files, store, ground_truth=config.training.supervision == "masks")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TypedDict
 
@@ -15,6 +15,7 @@ from torch.utils.data import DataLoader, Sampler
 
 from tag2mask.core.errors import DataError
 from tag2mask.core.machine import usable_cores
+from tag2mask.core.record import ImageRecord
 from tag2mask.data import Dataset
 from tag2mask.images.decode import image_size, read_image
 from tag2mask.masks import read_mask
@@ -36,6 +37,25 @@ class Batch(TypedDict):
     corrected: Tensor
     tags: Tensor
     index: Tensor
+
+
+def read_ground_truth(record: ImageRecord, classes: Sequence[str], size: tuple[int, int]) -> NDArray[np.uint8]:
+    """The ground truth (H, W) uint8 of an image of this size.
+
+    Raises:
+        DataError: there is none, or it has another size.
+    """
+    if record.gt_mask is None:
+        raise DataError(
+            f"{record.name}: no ground truth to train the fully supervised upper bound on; load the dataset "
+            "with `masks`"
+        )
+    mask, _ = interpret_mask(record.gt_mask, tuple(classes))
+    if mask.shape != size:
+        raise DataError(
+            f"{record.gt_mask}: the mask is {mask.shape[0]} x {mask.shape[1]}, its image {size[0]} x {size[1]}"
+        )
+    return mask
 
 
 class TrainDataset(torch_data.Dataset[Batch]):
@@ -72,17 +92,8 @@ class TrainDataset(torch_data.Dataset[Batch]):
         image = self.read(record.path)
         mask = None
         if self.with_gt_masks:
-            if record.gt_mask is None:
-                raise DataError(
-                    f"{record.name}: no ground truth to train the fully supervised upper bound on; load the dataset "
-                    "with `masks`"
-                )
-            mask, _ = interpret_mask(record.gt_mask, self.classes)
-            size = image.shape[:2] if self.read is read_image else image_size(record.path)
-            if mask.shape != size:
-                raise DataError(
-                    f"{record.gt_mask}: the mask is {mask.shape[0]} x {mask.shape[1]}, its image {size[0]} x {size[1]}"
-                )
+            size = (image.shape[0], image.shape[1]) if self.read is read_image else image_size(record.path)
+            mask = read_ground_truth(record, self.classes, size)
         elif record.corrected is not None:
             mask, _ = interpret_mask(record.corrected, self.classes)
         elif self.pseudo_masks is not None and (path := self.pseudo_masks(index)).is_file():
