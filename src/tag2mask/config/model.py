@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from tag2mask.config.options import EMPTY, Dropout, Positive, Section, needs, one_of
+from tag2mask.config.options import Dropout, Positive, Section, needs, one_of
 
 _FILE_ARGUMENTS = ("checkpoint_path", "cache_dir")
 """Besides `pretrained*`, the arguments of `timm.create_model` that make it read files of its own choice."""
@@ -67,7 +67,6 @@ class ModelConfig(Section):
         False,
         description="the backbone is not trained: the features of every image are computed once and kept, and a light "
         "decoder learns from them",
-        json_schema_extra=needs({"model.contrast_stages": EMPTY}),
     )
     companions: tuple[CompanionConfig, ...] = Field(
         (),

@@ -133,15 +133,15 @@ def _without_edge(maps: Tensor) -> Tensor:
     return maps if min(maps.shape[-2:]) <= 4 * EDGE else replicate_edge(maps)
 
 
-def replicate_edge(maps: Tensor) -> Tensor:
-    """Maps (B, C, h, w) whose `EDGE` outermost pixels on each side repeat the pixels next to them.
+def replicate_edge(maps: Tensor, edge: int = EDGE) -> Tensor:
+    """Maps (B, C, h, w) whose `edge` outermost pixels on each side repeat the pixels next to them.
 
     Without `torch.nn.functional.pad`, which some versions of PyTorch cannot export to ONNX for sizes that vary.
     """
-    rows = maps[..., EDGE:-EDGE, :]
-    rows = torch.cat([*[rows[..., :1, :]] * EDGE, rows, *[rows[..., -1:, :]] * EDGE], dim=-2)
-    inner = rows[..., EDGE:-EDGE]
-    return torch.cat([*[inner[..., :1]] * EDGE, inner, *[inner[..., -1:]] * EDGE], dim=-1)
+    rows = maps[..., edge:-edge, :]
+    rows = torch.cat([*[rows[..., :1, :]] * edge, rows, *[rows[..., -1:, :]] * edge], dim=-2)
+    inner = rows[..., edge:-edge]
+    return torch.cat([*[inner[..., :1]] * edge, inner, *[inner[..., -1:]] * edge], dim=-1)
 
 
 def _touched(ignored: Tensor, size: tuple[int, int]) -> Tensor:

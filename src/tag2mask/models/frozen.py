@@ -16,8 +16,10 @@ from torch.nn import functional as F
 from tag2mask.config.schema import Config
 from tag2mask.models.backbone import Attention, Backbone, Preprocessing, load_backbone_weights
 from tag2mask.models.backbones.plan import DEFAULT_STRIDE
-from tag2mask.models.decoder import LightDecoder
+from tag2mask.models.contrast import contrast_stages
+from tag2mask.models.decoder import light_decoder
 from tag2mask.models.network import Recognition, Scores
+from tag2mask.models.surface import Differences, SurfaceContrast
 
 _STAGES = 2
 """Last stages of each backbone whose features are joined."""
@@ -38,12 +40,16 @@ class FrozenFeatures(NamedTuple):
         pooled: (B, P), the means over the image of each backbone's last stage, and of the convolution before its
             classifier where it has one.
         affinity: (B, h', w', h' * w') between patches, from the attention of the vision transformers; or None.
+        differences: (B, S, h'', w'') of shallow features from the background, on a fine grid; or None.
+        contrast_prior: (B, h'', w'') in [0, 2]: how much a pixel stands out; or None.
     """
 
     maps: Tensor
     energy: Tensor
     pooled: Tensor
     affinity: Tensor | None
+    differences: Tensor | None = None
+    contrast_prior: Tensor | None = None
 
 
 class LinearTagHead(nn.Module):
@@ -80,7 +86,8 @@ class FrozenSegmenter(nn.Module):
         groups: channels of each stage that is joined.
         pooled_channels: P of the pooled features.
         recognition: the tag classifiers.
-        segmentation: light decoder on them.
+        surface: what stands out from a surface (`model.contrast_stages`), or None.
+        segmentation: light decoder on features, and on what stands out where the network has `surface`.
         contrast: None; there is no contrast head.
     """
 
@@ -103,8 +110,16 @@ class FrozenSegmenter(nn.Module):
         self.project = nn.Conv2d(joined, self.channels, 1)
         self.project.requires_grad_(False)
         self.recognition = LinearTagHead(self.channels, self.pooled_channels, num_classes)
-        self.segmentation = LightDecoder(
-            self.channels, num_classes, channels=model.head_channels, dropout=model.head_dropout
+        stages = contrast_stages(model.contrast_stages, len(self.backbone.channels))
+        self.surface: SurfaceContrast | None = None
+        if stages:
+            self.surface = SurfaceContrast(stages, self.backbone.channels, self.backbone.strides, num_classes)
+        self.segmentation = light_decoder(
+            self.channels,
+            num_classes,
+            fine=0 if self.surface is None else self.surface.channels,
+            channels=model.head_channels,
+            dropout=model.head_dropout,
         )
 
     @property
@@ -126,10 +141,13 @@ class FrozenSegmenter(nn.Module):
         pooled: list[Tensor] = []
         energy: Tensor | None = None
         affinities: list[Tensor] = []
+        differences: Differences | None = None
         for backbone, scale in zip(self.backbones, (1.0, *self.scales), strict=True):
             seen = _as_seen_by(backbone, images, self.backbone.preprocessing, scale)
             attention = backbone.attention(seen, blocks=_later_blocks(backbone))
             features = backbone(seen) if attention is None else attention.features
+            if self.surface is not None and differences is None:
+                differences = self.surface.joined(features)
             pooled += [one.float().mean(dim=(2, 3)) for one in features[len(backbone.channels) - _lasts(backbone) :]]
             if backbone.head is not None:
                 features = features[:-1]
@@ -141,24 +159,27 @@ class FrozenSegmenter(nn.Module):
         assert energy is not None
         grid = maps[_STAGES - 1].shape[-2:]
         joined = torch.cat([_on_grid(one.float(), grid) for one in maps], dim=1)
-        return FrozenFeatures(joined, energy, torch.cat(pooled, dim=1), _mean_affinity(affinities))
+        found = FrozenFeatures(joined, energy, torch.cat(pooled, dim=1), _mean_affinity(affinities))
+        if differences is None:
+            return found
+        return found._replace(differences=differences.maps, contrast_prior=differences.prior)
 
     @torch.no_grad()
     def features(self, images: Tensor) -> FrozenFeatures:
         """The features of normalised images (B, 3, H, W)."""
-        joined = self.joined(images)
-        return joined._replace(maps=self.projected(joined.maps))
+        return self.projected(self.joined(images))
 
-    def projected(self, joined: Tensor) -> Tensor:
-        """Joined features (B, all channels, h, w) on their principal components, (B, D, h, w)."""
-        with torch.autocast(joined.device.type, enabled=False):
-            maps: Tensor = self.project(joined)
-        return maps
+    def projected(self, joined: FrozenFeatures) -> FrozenFeatures:
+        """Joined features and differences on their principal components, (B, D, h, w) and (B, S, h', w')."""
+        with torch.autocast(joined.maps.device.type, enabled=False):
+            found = joined._replace(maps=self.project(joined.maps))
+            if self.surface is not None and joined.differences is not None:
+                found = found._replace(differences=self.surface.project(joined.differences))
+        return found
 
     def recognise(self, images: Tensor, ignored: Tensor | None = None) -> Recognition:
         """Run the tag classifier on normalised images (B, 3, H, W)."""
-        recognition: Recognition = self.recognition(self.features(images))
-        return recognition
+        return self.both(images)[0]
 
     def both(
         self, images: Tensor, ignored: Tensor | None = None, *, median: Tensor | None = None
@@ -168,7 +189,11 @@ class FrozenSegmenter(nn.Module):
 
     def heads(self, features: FrozenFeatures) -> tuple[Recognition, Tensor]:
         """Run both on features that were computed before."""
-        return self.recognition(features), self.segmentation(features.maps)
+        recognition: Recognition = self.recognition(features)
+        if self.surface is not None and features.differences is not None and features.contrast_prior is not None:
+            contrast = self.surface(Differences(features.differences, features.contrast_prior))
+            recognition = recognition._replace(contrast=contrast)
+        return recognition, self.segmentation(features.maps, features.differences)
 
     def shallow(self, images: Tensor) -> Tensor | None:
         """None: there is no contrast head."""

@@ -28,7 +28,7 @@ from tag2mask.models.build import SegmentationNetwork
 from tag2mask.models.frozen import FrozenSegmenter
 from tag2mask.models.precision import autocast
 from tag2mask.training.base import Averaging, MaskTraining
-from tag2mask.training.feature_store import FeatureStore
+from tag2mask.training.feature_files import FeatureStore
 from tag2mask.training.losses import pixel_loss
 from tag2mask.training.probe import fit_classifier
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
@@ -37,15 +37,21 @@ from tag2mask.training.samples import read_ground_truth
 TARGET_SCALE = 4
 """Side of the target of the pixel loss / side of the grid of features."""
 
+FINE_TARGET_SCALE = 2
+"""The same, where there are fine features, whose grid it then is."""
+
 
 class FeatureBatch(TypedDict):
     """B training samples.
 
-    maps: (B, D, h, w) float32, zeros beyond the image; mask: (B, 4 h, 4 w) uint8, classes, 255 beyond the image;
-    corrected: (B,) bool, whether a person has corrected the mask; tags: (B, C) int8 `Tag` values; index: (B,) int64.
+    maps: (B, D, h, w) float32, zeros beyond the image; fine: (B, S, h', w') float32 likewise, or None; mask: (B, H, W)
+    uint8, `TARGET_SCALE` times the grid of `maps` or `FINE_TARGET_SCALE` times that of `fine`, classes, 255 beyond the
+    image; corrected: (B,) bool, whether a person has corrected the mask; tags: (B, C) int8 `Tag` values; index: (B,)
+    int64.
     """
 
     maps: Tensor
+    fine: Tensor | None
     mask: Tensor
     corrected: Tensor
     tags: Tensor
@@ -69,13 +75,15 @@ class FeatureSamples(torch_data.Dataset[FeatureBatch]):
     def __getitem__(self, key: int) -> FeatureBatch:
         index = key % len(self)
         flipped = self.flip and bool(np.random.default_rng((self.seed, key)).integers(2))
-        maps = self.store.maps(index)
-        size = (TARGET_SCALE * maps.shape[1], TARGET_SCALE * maps.shape[2])
+        maps, fine = self.store.maps(index), self.store.differences(index)
+        scale, grid = (TARGET_SCALE, maps) if fine is None else (FINE_TARGET_SCALE, fine)
+        size = (scale * grid.shape[1], scale * grid.shape[2])
         path = self.files.path(index)
         mask = read_mask(path) if path.is_file() else np.full(size, IGNORE_INDEX, np.uint8)
         target = np.asarray(cv2.resize(mask, size[::-1], interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
         return {
             "maps": maps.flip(2) if flipped else maps,
+            "fine": fine.flip(2) if flipped and fine is not None else fine,
             "mask": torch.from_numpy(target[:, ::-1].copy() if flipped else target),
             "corrected": torch.tensor(self.corrected[index]),
             "tags": torch.from_numpy(self.tags[index]),
@@ -85,21 +93,23 @@ class FeatureSamples(torch_data.Dataset[FeatureBatch]):
 
 def collate(samples: Sequence[FeatureBatch]) -> FeatureBatch:
     """Join samples of different sizes: what is beyond an image is zeros and ignored."""
-    height = max(one["maps"].shape[1] for one in samples)
-    width = max(one["maps"].shape[2] for one in samples)
-
-    def padded(values: Tensor, scale: int, value: float) -> Tensor:
-        below, right = scale * height - values.shape[-2], scale * width - values.shape[-1]
-        return F.pad(values, (0, right, 0, below), value=value)
-
-    maps = torch.stack([padded(one["maps"], 1, 0) for one in samples])
+    fine = [one["fine"] for one in samples if one["fine"] is not None]
     return {
-        "maps": maps.contiguous(memory_format=torch.channels_last),
-        "mask": torch.stack([padded(one["mask"], TARGET_SCALE, IGNORE_INDEX) for one in samples]),
+        "maps": _padded([one["maps"] for one in samples], 0).contiguous(memory_format=torch.channels_last),
+        "fine": _padded(fine, 0).contiguous(memory_format=torch.channels_last) if fine else None,
+        "mask": _padded([one["mask"] for one in samples], IGNORE_INDEX),
         "corrected": torch.stack([one["corrected"] for one in samples]),
         "tags": torch.stack([one["tags"] for one in samples]),
         "index": torch.stack([one["index"] for one in samples]),
     }
+
+
+def _padded(parts: Sequence[Tensor], value: float) -> Tensor:
+    """Arrays (..., h, w) of different sizes as one, padded below and to the right."""
+    height, width = (max(one.shape[axis] for one in parts) for axis in (-2, -1))
+    return torch.stack(
+        [F.pad(one, (0, width - one.shape[-1], 0, height - one.shape[-2]), value=value) for one in parts]
+    )
 
 
 class StoredMaskFiles(PseudoMaskFiles):
@@ -179,6 +189,8 @@ class DecoderTraining(MaskTraining):
         super().__init__(network, config, classes=classes, names=names, epochs=epochs, steps_per_epoch=steps_per_epoch)
         self.warmup_epochs = 0
         network.recognition.requires_grad_(False)
+        if network.surface is not None:
+            network.surface.requires_grad_(False)
         self.strict_loading = False  # the backbones are not in the checkpoints
 
     @property
@@ -214,7 +226,7 @@ class DecoderTraining(MaskTraining):
         training = self.config.training
         torch.manual_seed((training.seed << 32) + self.global_step)
         tags, masks = batch["tags"], batch["mask"].long()
-        logits = self.network.segmentation(batch["maps"])
+        logits = self.network.segmentation(batch["maps"], batch["fine"])
         if training.supervision == "masks":
             loss = pixel_loss(logits, masks, tags, class_balance=training.class_balance)
         else:

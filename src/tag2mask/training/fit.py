@@ -112,10 +112,12 @@ def _check_first_masks(config: Config, run: RunFolder) -> None:
             f"{run.root}: {done} epochs of this run were trained, so its first masks are gone; continue it without "
             "`first_masks`, or choose another `out`"
         )
-    if config.training.supervision != "tags" or config.model.contrast_stages or not is_probed(config):
+    trained_contrast = bool(config.model.contrast_stages) and not config.model.frozen
+    if config.training.supervision != "tags" or trained_contrast or not is_probed(config):
         raise ConfigError(
             "first masks need a tag classifier that is fitted to pretrained features: train from tags, with pretrained "
-            "weights, without model.contrast_stages and paper.cam_channels; or train without `first_masks`"
+            "weights, without paper.cam_channels, and with model.frozen=true where there are model.contrast_stages; or "
+            "train without `first_masks`"
         )
 
 
