@@ -13,7 +13,7 @@ export PYTHONWARNINGS ?= default
 # Tests start many processes; each would compile every library that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-all tools browser screenshots check generated lowest format wheel-test bench-crf bench-check bench-animals bench-animals-joint bench-steel bench-peers bench-onnx bench-serve bench-slow-clients fuzz clean
+.PHONY: help setup demo test test-all tools browser screenshots check generated lowest format wheel-test bench-crf bench-check bench-animals bench-animals-joint bench-steel bench-steel-joint bench-peers bench-onnx bench-serve bench-slow-clients fuzz clean
 
 help:
 	@echo "make demo | test | test-all | fuzz | check | lowest | format | bench-check | bench-crf | bench-animals | bench-steel | bench-peers | bench-onnx | bench-serve | bench-slow-clients | clean"
@@ -117,6 +117,10 @@ bench-animals-joint: $(STAMP)
 	$(BIN)/python benchmarks/bench_dataset.py voc_animals --bench $(BENCH) --weights $(WEIGHTS)/resnet18.safetensors --limit 800
 
 bench-steel: $(STAMP)
+	$(BIN)/python benchmarks/bench_dataset.py steel_defects --bench $(BENCH) --weights $(WEIGHTS)/resnet18.safetensors \
+	  --config frozen-surfaces --no-pseudo --no-cam
+
+bench-steel-joint: $(STAMP)
 	$(BIN)/python benchmarks/bench_dataset.py steel_defects --bench $(BENCH) --weights $(WEIGHTS)/resnet18.safetensors --config surfaces
 
 # They use the network that `make bench-animals` trains; RUN= names another.

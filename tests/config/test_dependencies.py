@@ -21,7 +21,6 @@ OTHERS: dict[str, Any] = {
     "data.scale": [1.0, 1.1],
     "data.colour_jitter": 0.1,
     "data.workers": 1,
-    "model.frozen": True,
     "model.companions": [{"backbone": "deit_tiny_patch16_224"}],
     "model.feature_channels": 64,
     "model.freeze_norm": False,

@@ -102,7 +102,5 @@ def test_another_decoder_shares_everything_else() -> None:
 def test_companions_need_a_frozen_backbone() -> None:
     with pytest.raises(ConfigError, match=r"model.companions has no effect with model.frozen=false"):
         Config().override({"model.companions": [VIT]})
-    with pytest.raises(ConfigError, match=r"model.contrast_stages"):
-        Config().override({"model.frozen": True, "model.contrast_stages": [0]})
     with pytest.raises(ConfigError, match="may not have pretrained_cfg"):
         Config().override({"model.frozen": True, "model.companions": [VIT | {"backbone_args": {"pretrained_cfg": 1}}]})

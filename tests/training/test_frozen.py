@@ -29,7 +29,8 @@ from tag2mask.training.decoder import (
     start_tag_classifier,
     write_known_masks,
 )
-from tag2mask.training.feature_store import FeatureStore, feature_store
+from tag2mask.training.feature_files import FeatureStore
+from tag2mask.training.feature_store import feature_store
 from tests.models.test_frozen import VIT
 
 OPTIONS = {
@@ -232,6 +233,7 @@ def test_samples_of_other_sizes_are_filled_with_what_is_ignored() -> None:
     def sample(height: int, width: int) -> FeatureBatch:
         return {
             "maps": torch.ones(3, height, width),
+            "fine": None,
             "mask": torch.ones(4 * height, 4 * width, dtype=torch.uint8),
             "corrected": torch.tensor(False),
             "tags": torch.zeros(2, dtype=torch.int8),

@@ -37,8 +37,8 @@ class FrozenFeatures(NamedTuple):
     Attributes:
         maps: (B, D, h, w) joined and projected features.
         energy: (B, h, w), at least 0: how much the backbone responds, whatever the class; the foreground prior.
-        pooled: (B, P), the means over the image of each backbone's last stage, and of the convolution before its
-            classifier where it has one.
+        pooled: (B, P), the means over the image of each backbone's last stage, of the convolution before its
+            classifier where it has one, and of what differs from the background.
         affinity: (B, h', w', h' * w') between patches, from the attention of the vision transformers; or None.
         differences: (B, S, h'', w'') of shallow features from the background, on a fine grid; or None.
         contrast_prior: (B, h'', w'') in [0, 2]: how much a pixel stands out; or None.
@@ -109,11 +109,12 @@ class FrozenSegmenter(nn.Module):
         self.pooled_channels = sum(_pooled_channels(one) for one in self.backbones)
         self.project = nn.Conv2d(joined, self.channels, 1)
         self.project.requires_grad_(False)
-        self.recognition = LinearTagHead(self.channels, self.pooled_channels, num_classes)
         stages = contrast_stages(model.contrast_stages, len(self.backbone.channels))
         self.surface: SurfaceContrast | None = None
         if stages:
             self.surface = SurfaceContrast(stages, self.backbone.channels, self.backbone.strides, num_classes)
+            self.pooled_channels += 2 * sum(self.surface.groups)
+        self.recognition = LinearTagHead(self.channels, self.pooled_channels, num_classes)
         self.segmentation = light_decoder(
             self.channels,
             num_classes,
@@ -159,6 +160,8 @@ class FrozenSegmenter(nn.Module):
         assert energy is not None
         grid = maps[_STAGES - 1].shape[-2:]
         joined = torch.cat([_on_grid(one.float(), grid) for one in maps], dim=1)
+        if differences is not None:
+            pooled += differences.pooled()
         found = FrozenFeatures(joined, energy, torch.cat(pooled, dim=1), _mean_affinity(affinities))
         if differences is None:
             return found

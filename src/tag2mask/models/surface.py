@@ -39,6 +39,11 @@ class Differences(NamedTuple):
     maps: Tensor
     prior: Tensor
 
+    def pooled(self) -> list[Tensor]:
+        """Means over the image of the differences above and of those below 0, (B, D) each, weighted by the prior."""
+        weights = self.prior / self.prior.sum(dim=(1, 2), keepdim=True).clamp_min(_TINY)
+        return [torch.einsum("bdhw,bhw->bd", part.clamp_min(0), weights) for part in (self.maps, -self.maps)]
+
 
 class SurfaceContrast(nn.Module):
     """Says for each pixel which class its difference from the background speaks for.

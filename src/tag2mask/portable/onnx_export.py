@@ -146,6 +146,8 @@ class _Graph(nn.Module):
         if self.prior_layers is None:
             return outputs
         outputs["energy_0"] = recognition.features[-1]
+        if recognition.contrast is not None:
+            outputs |= {"contrast_logits": recognition.contrast.logits, "contrast_prior": recognition.contrast.prior}
         return outputs if recognition.affinity is None else outputs | {AFFINITY: recognition.affinity}
 
     def _contrast(self, features: Sequence[Tensor], given: Tensor) -> dict[str, Tensor]:

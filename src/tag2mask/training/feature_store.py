@@ -34,7 +34,7 @@ from tag2mask.models.precision import autocast
 from tag2mask.training.feature_files import FeatureStore, Shapes, Size
 from tag2mask.training.projection import fit_projection
 
-_VERSION = 2
+_VERSION = 3
 _SAMPLE = 100  # images that the projection is fitted to
 _PIXELS = 500  # of each of these images whose differences from the background count
 _AHEAD = 2  # batches decoded in advance

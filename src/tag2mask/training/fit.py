@@ -232,7 +232,10 @@ def _keep_first_masks(module: MaskTraining, files: PseudoMaskFiles, run: RunFold
         threshold = files.threshold(TorchBackend(module.teacher, module.classes, module.config, device=module.device))
         if threshold is not None:
             module.set_threshold(threshold)
-    save_model(run, module.teacher, module.classes, module.config.override({"prediction.prior_weight": 1.0}))
+    # As pseudo masks are made: what a decoder needs no CRF for, class maps do.
+    alone = module.config.override({"prediction.prior_weight": 1.0}).model_dump()
+    alone["prediction"]["crf"] = alone["masks"]["crf"]
+    save_model(run, module.teacher, module.classes, Config.model_validate(alone))
     _log.info("stopped at the first masks; `resume=True` trains on from here")
     if run.features.is_dir():
         _log.info("%s stays for that; remove it if you do not train on", run.features)

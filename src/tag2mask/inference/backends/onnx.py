@@ -36,7 +36,8 @@ class OnnxBackend:
         self._digest = digest
         self._names = [output.name for output in session.get_outputs()]
         self._takes_median = MEDIAN in {one.name for one in session.get_inputs()}
-        self.has_contrast = "contrast_prior" in self._names
+        self._gives_contrast = "contrast_prior" in self._names
+        self.has_contrast = self._gives_contrast and not self.config.model.frozen
         self.own_bytes = _LIBRARIES + 3 * size
 
     @classmethod
@@ -79,8 +80,8 @@ class OnnxBackend:
                 outputs["pixel_logits"][k],
                 outputs["cams"][k] if "cams" in outputs else None,
                 tuple(energy[k, 0] for energy in energies),
-                outputs["contrast_logits"][k] if self.has_contrast else None,
-                outputs["contrast_prior"][k] if self.has_contrast else None,
+                outputs["contrast_logits"][k] if self._gives_contrast else None,
+                outputs["contrast_prior"][k] if self._gives_contrast else None,
                 Affinity.whole(outputs[AFFINITY][k]) if AFFINITY in outputs else None,
             )
             for k in range(len(images))
