@@ -34,8 +34,9 @@ def main() -> None:
     parser.add_argument("--weights", required=True, help="safetensors file of resnet18, or 'hub'")
     parser.add_argument("--bench", type=Path, help="folder of datasets with train, val and classes.txt")
     parser.add_argument("--name", action="append", help="of a dataset; repeatable; default: all")
-    parser.add_argument("--train", action="store_true", help="train both kinds and score them")
-    parser.add_argument("--samples", type=int, default=2400, help="images seen in training")
+    parser.add_argument("--train", action="store_true", help="train the kinds and score them")
+    parser.add_argument("--kind", action="append", help="preset that --train trains; repeatable; default: both")
+    parser.add_argument("--samples", type=int, default=2400, help="images seen in training, of presets that train all")
     parser.add_argument("--limit", type=int, help="train on so many images")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("runs/recipe"))
@@ -44,13 +45,15 @@ def main() -> None:
     for name in args.name or names:
         folder = _folder(name, args.out, args.bench)
         dataset = _split(folder, "train", args.limit)
-        objects, surfaces = (_config(recipe, name, args.weights) for recipe in ("objects", "surfaces"))
         started = time.monotonic()
-        recipe = measure_recipe(dataset, surfaces)
+        recipe = measure_recipe(dataset, _config("surfaces", name, args.weights))
         text = f"{name:<16} {recipe.name:<9} {recipe.reason}; {time.monotonic() - started:.0f} s"
         if args.train:
-            for kind, config in (("objects", objects), ("surfaces", surfaces)):
-                settings = {"training.seed": args.seed, "training.samples": args.samples}
+            for kind in args.kind or ("objects", "surfaces"):
+                config = _config(kind, name, args.weights)
+                settings = {"training.seed": args.seed}
+                if not config.model.frozen:
+                    settings["training.samples"] = args.samples
                 run = args.out / "runs" / f"{name}-{kind}-{args.seed}"
                 text += f"; {kind} {_score(dataset, folder, run, config.override(settings)):.1f}"
         print(text, flush=True)

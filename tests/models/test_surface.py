@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tag2mask.core.errors import ConfigError
 from tag2mask.models.surface import SurfaceContrast, background_plane
 from tests.models.test_frozen import VIT, images, network
 
@@ -48,10 +47,11 @@ def test_uneven_lighting_does_not_stand_out_but_a_spot_does() -> None:
     assert prior[11:13, 11:13].min() > 20 * prior[20:, 20:].max()
 
 
-def test_a_backbone_whose_first_stage_is_coarse_is_refused() -> None:
+def test_a_backbone_whose_first_stage_is_coarse_is_said(caplog: pytest.LogCaptureFixture) -> None:
     options = {"model.backbone": VIT["backbone"], "model.backbone_args": VIT["backbone_args"]}
-    with pytest.raises(ConfigError, match=r"model\.contrast_stages: the finest of these stages has stride 16"):
-        network(**options, **{"model.output_stride": 16, "model.contrast_stages": [0]})
+    coarse = network(**options, **{"model.output_stride": 16, "model.contrast_stages": [0, 1]})
+    assert "the finest stage of model.contrast_stages has stride 16" in caplog.text
+    assert coarse.both(images())[1].shape == (2, 4, 4, 6)
 
 
 def test_pixels_are_decoded_on_the_grid_of_the_differences() -> None:

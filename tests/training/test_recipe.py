@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -114,6 +115,14 @@ def test_nothing_given_leaves_the_choice_open() -> None:
     assert settings.surfaces is not None
     assert settings.surfaces.model.contrast_stages == (0, 1)
     assert settings.surfaces.training.epochs == 3
+    assert settings.frozen is not None and settings.frozen.model.frozen
+    assert settings.frozen.training.epochs == 3
+
+
+def test_what_does_not_go_with_a_frozen_backbone_trains_the_whole_network() -> None:
+    settings = resolve(None, {"training.warmup": 0.3})
+    assert settings.surfaces is not None and not settings.surfaces.model.frozen
+    assert settings.frozen is None and "training.warmup has no effect" in settings.trained
 
 
 def test_a_file_of_settings_lies_on_top_of_the_preset(tmp_path: Path) -> None:
@@ -146,12 +155,17 @@ def test_what_closes_the_choice(config: Config | str | None, options: dict[str, 
 def test_presets_are_what_they_say() -> None:
     assert resolve("objects", None).config == Config()
     assert resolve("surfaces", None).config.model.contrast_stages == (0, 1)
-    with pytest.raises(ConfigError, match="frozen, objects, surfaces"):
+    with pytest.raises(ConfigError, match="frozen, frozen-surfaces, objects, surfaces"):
         resolve("textures", None)
 
 
 def open_settings() -> Settings:
-    return Settings(Config(), "given\n", candidate())
+    return Settings(Config(), "given\n", candidate(), frozen=frozen_candidate())
+
+
+def frozen_candidate() -> Config:
+    given = {"data": {"image_size": 128}, "model": {"backbone": BACKBONE, "weights": str(demo_weights())}}
+    return on_preset("frozen-surfaces", given)
 
 
 def test_the_choice_is_said_with_the_way_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -165,7 +179,7 @@ def test_the_choice_is_said_with_the_way_out(tmp_path: Path, caplog: pytest.LogC
             device=torch.device("cpu"),
             progress=False,
         )
-    assert settings.config.model.contrast_stages == (0, 1)
+    assert settings.config.model.frozen and settings.config.model.contrast_stages == (0, 1, 2)
     assert "# class maps of surfaces" in settings.text
     assert "`config='objects'` chooses the others" in caplog.text
     assert isinstance(recipe, Recipe)
@@ -174,10 +188,35 @@ def test_the_choice_is_said_with_the_way_out(tmp_path: Path, caplog: pytest.LogC
 
 def test_a_run_that_goes_on_keeps_its_class_maps(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    for stored, stages in ((candidate(), (0, 1)), (Config(), ())):
+    for stored, stages in ((candidate(), (0, 1)), (frozen_candidate(), (0, 1, 2)), (Config(), ())):
         run.config.write_text(yaml.safe_dump(stored.model_dump(mode="json")))
         settings, recipe = choose_class_maps(
             open_settings(), Dataset(Path(), (), ()), run, resume=True, device=torch.device("cpu"), progress=False
         )
         assert settings.config.model.contrast_stages == stages
         assert recipe is None
+
+
+@pytest.mark.parametrize(("several", "free", "why"), [(True, 10**15, "one device"), (False, 10**6, "GiB are free")])
+def test_where_features_cannot_be_kept_the_whole_network_is_trained(
+    several: bool,
+    free: int,
+    why: str,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dataset = surfaces(tmp_path / "a", 30, clean=True)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
+    with caplog.at_level(logging.INFO, logger="tag2mask"):
+        settings, _ = choose_class_maps(
+            open_settings(),
+            dataset,
+            RunFolder(tmp_path / "run"),
+            resume=False,
+            device=torch.device("cpu"),
+            progress=False,
+            several_devices=several,
+        )
+    assert settings.config == candidate()
+    assert "the whole network is trained, not a light decoder" in caplog.text and why in caplog.text

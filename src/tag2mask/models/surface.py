@@ -7,6 +7,7 @@ plane stands out.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -14,14 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tag2mask.core.errors import ConfigError
 from tag2mask.models.contrast import EDGE, Contrast, replicate_edge
 
 STRIDE = 4
-"""Image size / size of the grid of the differences."""
+"""Image size / size of the grid of the differences, where the backbone has a stage as fine."""
 
 COMPONENTS = 96
 """Channels of the differences after the projection, at most."""
+
+_log = logging.getLogger(__name__)
 
 _HIDDEN = 64
 _ROUNDS = 4  # of the robust fit
@@ -53,24 +55,24 @@ class SurfaceContrast(nn.Module):
 
     Attributes:
         groups: channels of each stage.
+        stride: image size / size of the grid of the differences.
         channels: D of the projected differences.
         project: 1x1 convolution (D, all channels), the principal components of the differences.
         classifier: two 1x1 convolutions, from the projected differences to C logits.
     """
 
     def __init__(self, stages: Sequence[int], channels: Sequence[int], strides: Sequence[int], num_classes: int):
-        """Build it for some stages of a backbone, given all its channels and strides.
-
-        Raises:
-            ConfigError: no stage is as fine as the grid of the differences.
-        """
+        """Build it for some stages of a backbone, given all its channels and strides."""
         super().__init__()
         self.stages = tuple(stages)
         self.strides = tuple(strides[stage] for stage in stages)
-        if min(self.strides) > STRIDE:
-            raise ConfigError(
-                f"model.contrast_stages: the finest of these stages has stride {min(self.strides)}, too coarse "
-                f"for what is small or thin; choose a backbone whose first stages have stride {STRIDE} or less"
+        self.stride = max(STRIDE, min(self.strides))
+        if self.stride > STRIDE:
+            _log.warning(
+                "the finest stage of model.contrast_stages has stride %d, too coarse for what is small or thin; a "
+                "backbone whose first stages have stride %d or less sees it",
+                self.stride,
+                STRIDE,
             )
         self.groups = [channels[stage] for stage in stages]
         self.channels = min(COMPONENTS, sum(self.groups))
@@ -87,7 +89,7 @@ class SurfaceContrast(nn.Module):
         with torch.autocast(features[0].device.type, enabled=False):
             for stage, stride in zip(self.stages, self.strides, strict=True):
                 feature = features[stage].float()
-                while stride < STRIDE:
+                while stride < self.stride:
                     feature, stride = F.avg_pool2d(feature, 2, ceil_mode=True), 2 * stride
                 feature = _without_edge(feature, stride)
                 background = background_plane(feature)

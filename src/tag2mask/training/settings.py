@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike
@@ -23,7 +24,9 @@ from tag2mask.training.schedule import choose_epochs
 _log = logging.getLogger(__name__)
 
 _DECIDES = "model.contrast_stages"
-_OTHER = {"objects": "surfaces", "surfaces": "objects"}
+_OTHER = {"objects": "frozen-surfaces", "surfaces": "objects"}
+_FEATURE_BYTES = 16
+"""Of the kept features of surfaces, at most, for each pixel of an image as the network sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +38,17 @@ class Settings:
         text: YAML of what was given, kept beside the run.
         surfaces: the same on top of the preset `surfaces`; None where the choice of class maps is not open.
         closed: why it is not, where that is worth saying; a `Config` says it itself.
+        frozen: the same on top of the preset `frozen-surfaces`, which is better and faster; None where what was given
+            does not go with it.
+        trained: why it does not.
     """
 
     config: Config
     text: str
     surfaces: Config | None = None
     closed: str = ""
+    frozen: Config | None = None
+    trained: str = ""
 
 
 def resolve(config: Config | str | PathLike[str] | None, options: Mapping[str, Any] | None) -> Settings:
@@ -77,13 +85,26 @@ def resolve(config: Config | str | PathLike[str] | None, options: Mapping[str, A
         surfaces = on_preset("surfaces", tree, source=source).override(options)
     except ConfigError as error:
         return Settings(chosen, text, closed=f"what was given does not go with those of surfaces ({error})")
-    return Settings(chosen, text, surfaces)
+    try:
+        frozen = on_preset("frozen-surfaces", tree, source=source).override(options)
+    except ConfigError as error:
+        return Settings(chosen, text, surfaces, trained=str(error))
+    return Settings(chosen, text, surfaces, frozen=frozen)
 
 
 def choose_class_maps(
-    settings: Settings, dataset: Dataset, run: RunFolder, *, resume: bool, device: torch.device, progress: bool
+    settings: Settings,
+    dataset: Dataset,
+    run: RunFolder,
+    *,
+    resume: bool,
+    device: torch.device,
+    progress: bool,
+    several_devices: bool = False,
 ) -> tuple[Settings, Recipe | None]:
     """Measure which class maps fit, where that is open, and say so; a run that goes on keeps its own.
+
+    Surfaces get a frozen backbone unless what was given, several devices or the room on the disk forbid it.
 
     Returns:
         Settings with `config` chosen, and why; None where nothing was measured.
@@ -93,12 +114,36 @@ def choose_class_maps(
             _log.info("class maps of %s, not measured: %s", _name(settings.config), settings.closed)
         return settings, None
     if resume and run.config.is_file():
-        stages = (load_yaml(run.config).get("model") or {}).get("contrast_stages")
-        return _with(settings, "surfaces" if stages else "objects", ""), None
+        kept = load_yaml(run.config).get("model") or {}
+        if not kept.get("contrast_stages"):
+            return _with(settings, settings.config, ""), None
+        return _with(settings, settings.frozen if kept.get("frozen") else settings.surfaces, ""), None
     recipe = measure_recipe(dataset, settings.surfaces, device=device, progress=progress)
     said = f"class maps of {recipe.name}: {recipe.reason}"
     _log.info("%s; `config='%s'` chooses the others", said, _OTHER[recipe.name])
-    return _with(settings, recipe.name, f"# {said}\n"), recipe
+    config: Config | None = settings.config
+    if recipe.name == "surfaces":
+        config, why = settings.frozen, settings.trained
+        if several_devices:
+            config, why = None, "a light decoder trains on one device"
+        elif config is not None and (missing := _missing_room(config, dataset, run)):
+            config, why = None, missing
+        if config is None:
+            config = settings.surfaces
+            _log.info("the whole network is trained, not a light decoder on frozen features (%s)", why)
+    return _with(settings, config, f"# {said}\n"), recipe
+
+
+def _missing_room(config: Config, dataset: Dataset, run: RunFolder) -> str:
+    """Why features cannot be kept, where they would take more than half of the room that is left; else empty."""
+    needed = _FEATURE_BYTES * config.data.image_size**2 * len(dataset)
+    folder = (run.root if config.data.cache is None else Path(config.data.cache)).absolute()
+    while not folder.is_dir() and folder != folder.parent:
+        folder = folder.parent
+    free = shutil.disk_usage(folder).free
+    if 2 * needed <= free:
+        return ""
+    return f"features would take {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
 
 
 def described(dataset: Dataset, config: Config) -> str:
@@ -106,9 +151,9 @@ def described(dataset: Dataset, config: Config) -> str:
     return f"{len(dataset)} images, {len(dataset.classes)} classes, {choose_epochs(config, len(dataset))} epochs"
 
 
-def _with(settings: Settings, name: str, said: str) -> Settings:
-    config = settings.surfaces if name == "surfaces" else settings.config
-    assert config is not None
+def _with(settings: Settings, config: Config | None, said: str) -> Settings:
+    if config is None:  # of a run that goes on with what it did not begin with: `check_folder` says so
+        config = settings.config
     return Settings(config, settings.text + said)
 
 

@@ -87,18 +87,20 @@ def train(
     from tag2mask.models.checkpoint import RunFolder
     from tag2mask.training.fit import fit
     from tag2mask.training.ranks import Devices, rank_here
-    from tag2mask.training.run_folder import check_folder, has_begun, has_stale_masks
+    from tag2mask.training.run_folder import check_folder, has_begun
     from tag2mask.training.settings import choose_class_maps, described, resolve
     from tag2mask.training.verdict import conclude, warn_before
 
     settings, run = resolve(config, options), RunFolder(Path(out))
     dataset = prepare_for_training(dataset, strict=strict)
-    where, first = choose_device(device), rank_here() == 0
+    where, placed, first = choose_device(device), Devices(devices, nodes, strategy), rank_here() == 0
     shown = progress and first
     refuse_uncreatable(run.root)
     if first and not resume and has_begun(run):  # refused before any image is looked at
         check_folder(run, dataset, settings.config, resume=resume)
-    settings, recipe = choose_class_maps(settings, dataset, run, resume=resume, device=where, progress=shown)
+    settings, recipe = choose_class_maps(
+        settings, dataset, run, resume=resume, device=where, progress=shown, several_devices=placed.total > 1
+    )
     if first:
         _log.info("%s on %s", described(dataset, settings.config), where)
         check = warn_before(dataset, settings.config, progress=progress)
@@ -109,7 +111,7 @@ def train(
         given=settings.text,
         resume=resume,
         device=where,
-        devices=Devices(devices, nodes, strategy),
+        devices=placed,
         callbacks=callbacks,
         first_masks=first_masks,
         progress=shown,
@@ -118,8 +120,7 @@ def train(
     if first:
         _write_recipe(run, recipe)
         if make_masks:
-            overwrite = not resume or has_stale_masks(run, segmenter.fingerprint())
-            _write_masks(segmenter, dataset, run, overwrite=overwrite, strict=strict, progress=progress)
+            _write_masks(segmenter, dataset, run, resume=resume, strict=strict, progress=progress)
         conclude(run, segmenter, dataset, check, progress=progress)
         if make_masks and make_report:
             _write_report(run, device)
@@ -138,9 +139,12 @@ def _write_report(run: RunFolder, device: str) -> None:
 
 
 def _write_masks(
-    segmenter: Segmenter, dataset: Dataset, run: RunFolder, *, overwrite: bool, strict: bool, progress: bool
+    segmenter: Segmenter, dataset: Dataset, run: RunFolder, *, resume: bool, strict: bool, progress: bool
 ) -> None:
     """Write masks of the training images: predicted with their tags, or as people corrected them."""
+    from tag2mask.training.run_folder import has_stale_masks
+
+    overwrite = not resume or has_stale_masks(run, segmenter.fingerprint())
     predicted = [record for record in dataset.records if record.corrected is None]
     options = FolderOptions(run.masks, overwrite=overwrite, strict=strict, progress=progress)
     outcome = write_masks(segmenter, predicted, options)

@@ -254,7 +254,7 @@ def _mask_findings(numbers: RunNumbers) -> Iterator[RunFinding]:
             yield RunFinding(
                 light, "masks-without-foreground",
                 f"{numbers.empty} of {total} masks of tagged images are background alone",
-                "look at the report; if the classes are thin, faint or textures, train with the preset surfaces",
+                "look at the report; if the classes are thin, faint or textures, train with the preset frozen-surfaces",
             )  # fmt: skip
         light = _above(numbers.one_class / total, WHOLE)
         if light is not None:

@@ -118,7 +118,7 @@ def _again(verdict: Verdict, run: RunFolder, dataset: Dataset, config: Config, t
         "try the preset for objects before a background"
         if contrast
         else "try the preset for textures, defects and other things without an outline",
-        config="objects" if contrast else "surfaces",
+        config="objects" if contrast else "frozen-surfaces",
         backbone=config.model.backbone,
         weights=config.model.weights,
     )
