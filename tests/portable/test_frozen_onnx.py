@@ -42,6 +42,7 @@ def test_both_backends_give_the_same_outputs_at_any_size(
             assert (ours.contrast_logits is None) == (theirs.contrast_logits is None) == (not stages)
             if ours.contrast_logits is not None and theirs.contrast_logits is not None:
                 np.testing.assert_allclose(ours.contrast_logits, theirs.contrast_logits, atol=1e-4)
+                assert ours.contrast_prior is not None and theirs.contrast_prior is not None
                 np.testing.assert_allclose(ours.contrast_prior, theirs.contrast_prior, atol=1e-4)
             assert (ours.affinity is None) == (theirs.affinity is None) == (not companions)
             if ours.affinity is not None and theirs.affinity is not None:

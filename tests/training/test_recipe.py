@@ -216,7 +216,7 @@ def test_where_features_cannot_be_kept_the_whole_network_is_trained(
             resume=False,
             device=torch.device("cpu"),
             progress=False,
-            several_devices=several,
+            several=several,
         )
     assert settings.config == candidate()
     assert "the whole network is trained, not a light decoder" in caplog.text and why in caplog.text

@@ -100,11 +100,11 @@ def choose_class_maps(
     resume: bool,
     device: torch.device,
     progress: bool,
-    several_devices: bool = False,
+    several: bool = False,
 ) -> tuple[Settings, Recipe | None]:
     """Measure which class maps fit, where that is open, and say so; a run that goes on keeps its own.
 
-    Surfaces get a frozen backbone unless what was given, several devices or the room on the disk forbid it.
+    Surfaces get a frozen backbone unless what was given, several devices (`several`) or the room on the disk forbid it.
 
     Returns:
         Settings with `config` chosen, and why; None where nothing was measured.
@@ -124,7 +124,7 @@ def choose_class_maps(
     config: Config | None = settings.config
     if recipe.name == "surfaces":
         config, why = settings.frozen, settings.trained
-        if several_devices:
+        if several:
             config, why = None, "a light decoder trains on one device"
         elif config is not None and (missing := _missing_room(config, dataset, run)):
             config, why = None, missing

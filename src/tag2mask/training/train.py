@@ -94,12 +94,11 @@ def train(
     settings, run = resolve(config, options), RunFolder(Path(out))
     dataset = prepare_for_training(dataset, strict=strict)
     where, placed, first = choose_device(device), Devices(devices, nodes, strategy), rank_here() == 0
-    shown = progress and first
     refuse_uncreatable(run.root)
     if first and not resume and has_begun(run):  # refused before any image is looked at
         check_folder(run, dataset, settings.config, resume=resume)
     settings, recipe = choose_class_maps(
-        settings, dataset, run, resume=resume, device=where, progress=shown, several_devices=placed.total > 1
+        settings, dataset, run, resume=resume, device=where, progress=first and progress, several=placed.total > 1
     )
     if first:
         _log.info("%s on %s", described(dataset, settings.config), where)
@@ -114,7 +113,7 @@ def train(
         devices=placed,
         callbacks=callbacks,
         first_masks=first_masks,
-        progress=shown,
+        progress=first and progress,
     )
     segmenter = Segmenter.from_pretrained(run.root, device=device)
     if first:
