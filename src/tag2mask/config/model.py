@@ -49,7 +49,8 @@ class ModelConfig(Section):
     backbone: str = Field(
         "resnet18",
         min_length=1,
-        description=f"a timm model with `features_only`; left out with `weights: package`: {DEFAULT_PACKAGED_BACKBONE}",
+        description="a timm model (docs/backbones.md says which); left out with `weights: package`: "
+        f"{DEFAULT_PACKAGED_BACKBONE}",
     )
     weights: str = Field(
         "hub",
