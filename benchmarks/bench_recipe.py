@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("--weights", required=True, help="safetensors file of resnet18, or 'hub'")
     parser.add_argument("--bench", type=Path, help="folder of datasets with train, val and classes.txt")
     parser.add_argument("--name", action="append", help="of a dataset; repeatable; default: all")
+    parser.add_argument("--frozen-weights", help="of the backbone of --kind frozen")
+    parser.add_argument("--companion-weights", help="of its companion")
     parser.add_argument("--train", action="store_true", help="train the kinds and score them")
     parser.add_argument("--kind", action="append", help="preset that --train trains; repeatable; default: both")
     parser.add_argument("--samples", type=int, default=2400, help="images seen in training, of presets that train all")
@@ -51,9 +53,12 @@ def main() -> None:
         if args.train:
             for kind in args.kind or ("objects", "surfaces"):
                 config = _config(kind, name, args.weights)
-                settings = {"training.seed": args.seed}
+                settings: dict[str, object] = {"training.seed": args.seed}
                 if not config.model.frozen:
                     settings["training.samples"] = args.samples
+                for companion in config.model.companions:
+                    weights = companion.model_dump() | {"weights": args.companion_weights or "hub"}
+                    settings |= {"model.weights": args.frozen_weights or "hub", "model.companions": [weights]}
                 run = args.out / "runs" / f"{name}-{kind}-{args.seed}"
                 text += f"; {kind} {_score(dataset, folder, run, config.override(settings)):.1f}"
         print(text, flush=True)
