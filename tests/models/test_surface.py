@@ -61,3 +61,10 @@ def test_pixels_are_decoded_on_the_grid_of_the_differences() -> None:
     assert contrast is not None
     assert contrast.logits.shape == (2, 3, 16, 24)
     assert contrast.prior.shape == (2, 16, 24) and (contrast.prior >= 0).all()
+
+
+def test_a_strip_of_an_image_is_seen_whole() -> None:
+    strip = torch.rand(1, 3, 16, 256, generator=torch.Generator().manual_seed(2))
+    contrast = network(**{"model.contrast_stages": [0, 1, 2]}).both(strip)[0].contrast
+    assert contrast is not None
+    assert contrast.prior.shape == (1, 4, 64) and contrast.prior.isfinite().all()

@@ -151,4 +151,6 @@ def _weighted_plane(features: Tensor, weights: Tensor, rows: Tensor, columns: Te
 def _without_edge(maps: Tensor, stride: int) -> Tensor:
     """The outermost pixels replaced by their neighbours: padding makes them stand out in every image."""
     edge = {STRIDE: EDGE, 2 * STRIDE: EDGE // 2}.get(stride, 0)
-    return replicate_edge(maps, edge) if edge else maps
+    if not edge or min(maps.shape[-2], maps.shape[-1]) <= 2 * edge:  # nothing would be left
+        return maps
+    return replicate_edge(maps, edge)
