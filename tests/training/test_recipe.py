@@ -168,17 +168,22 @@ def frozen_candidate() -> Config:
     return on_preset("frozen-surfaces", given)
 
 
+def chosen(dataset: Dataset, run: Path, *, several: bool = False) -> tuple[Settings, Recipe | None]:
+    return choose_class_maps(
+        open_settings(),
+        dataset,
+        RunFolder(run),
+        resume=False,
+        device=torch.device("cpu"),
+        progress=False,
+        several=several,
+    )
+
+
 def test_the_choice_is_said_with_the_way_out(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     dataset = surfaces(tmp_path / "a", 30, clean=True)
     with caplog.at_level(logging.INFO, logger="tag2mask"):
-        settings, recipe = choose_class_maps(
-            open_settings(),
-            dataset,
-            RunFolder(tmp_path / "run"),
-            resume=False,
-            device=torch.device("cpu"),
-            progress=False,
-        )
+        settings, recipe = chosen(dataset, tmp_path / "run")
     assert settings.config.model.frozen and settings.config.model.contrast_stages == (0, 1, 2)
     assert "# class maps of surfaces" in settings.text
     assert "`config='objects'` chooses the others" in caplog.text
@@ -197,7 +202,7 @@ def test_a_run_that_goes_on_keeps_its_class_maps(tmp_path: Path) -> None:
         assert recipe is None
 
 
-@pytest.mark.parametrize(("several", "free", "why"), [(True, 10**15, "one device"), (False, 10**6, "GiB are free")])
+@pytest.mark.parametrize(("several", "free", "why"), [(True, 10**15, "one device"), (False, 10**6, "GiB that are free")])
 def test_where_features_cannot_be_kept_the_whole_network_is_trained(
     several: bool,
     free: int,
@@ -209,14 +214,6 @@ def test_where_features_cannot_be_kept_the_whole_network_is_trained(
     dataset = surfaces(tmp_path / "a", 30, clean=True)
     monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=free))
     with caplog.at_level(logging.INFO, logger="tag2mask"):
-        settings, _ = choose_class_maps(
-            open_settings(),
-            dataset,
-            RunFolder(tmp_path / "run"),
-            resume=False,
-            device=torch.device("cpu"),
-            progress=False,
-            several=several,
-        )
+        settings, _ = chosen(dataset, tmp_path / "run", several=several)
     assert settings.config == candidate()
     assert "the whole network is trained, not a light decoder" in caplog.text and why in caplog.text

@@ -25,7 +25,7 @@ _log = logging.getLogger(__name__)
 
 _DECIDES = "model.contrast_stages"
 _OTHER = {"objects": "frozen-surfaces", "surfaces": "objects"}
-_FEATURE_BYTES = 16
+_FEATURE_BYTES = 18
 """Of the kept features of surfaces, at most, for each pixel of an image as the network sees it."""
 
 
@@ -38,9 +38,9 @@ class Settings:
         text: YAML of what was given, kept beside the run.
         surfaces: the same on top of the preset `surfaces`; None where the choice of class maps is not open.
         closed: why it is not, where that is worth saying; a `Config` says it itself.
-        frozen: the same on top of the preset `frozen-surfaces`, which is better and faster; None where what was given
-            does not go with it.
-        trained: why it does not.
+        frozen: the same on top of the preset `frozen-surfaces`, which is preferred; None where what was given does not
+            go with it.
+        trained: why it does not, so that the whole network is trained.
     """
 
     config: Config
@@ -143,7 +143,7 @@ def _missing_room(config: Config, dataset: Dataset, run: RunFolder) -> str:
     free = shutil.disk_usage(folder).free
     if 2 * needed <= free:
         return ""
-    return f"features would take {needed / 2**30:.1f} GiB, and {free / 2**30:.1f} GiB are free"
+    return f"features would take up to {needed / 2**30:.1f} GiB, more than half of the {free / 2**30:.1f} GiB that are free"
 
 
 def described(dataset: Dataset, config: Config) -> str:
