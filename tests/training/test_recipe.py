@@ -202,7 +202,7 @@ def test_a_run_that_goes_on_keeps_its_class_maps(tmp_path: Path) -> None:
         assert recipe is None
 
 
-@pytest.mark.parametrize(("several", "free", "why"), [(True, 10**15, "one device"), (False, 10**6, "GiB that are free")])
+@pytest.mark.parametrize(("several", "free", "why"), [(True, 10**15, "one device"), (False, 10**6, "that are free")])
 def test_where_features_cannot_be_kept_the_whole_network_is_trained(
     several: bool,
     free: int,

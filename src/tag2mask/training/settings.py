@@ -143,7 +143,7 @@ def _missing_room(config: Config, dataset: Dataset, run: RunFolder) -> str:
     free = shutil.disk_usage(folder).free
     if 2 * needed <= free:
         return ""
-    return f"features would take up to {needed / 2**30:.1f} GiB, more than half of the {free / 2**30:.1f} GiB that are free"
+    return f"features would take up to {needed / 2**30:.1f} GiB, over half of the {free / 2**30:.1f} GiB that are free"
 
 
 def described(dataset: Dataset, config: Config) -> str:
