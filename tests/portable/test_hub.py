@@ -125,6 +125,24 @@ def test_settings_that_would_read_other_files_are_refused(trained: Path) -> None
     assert _without_paths(tree)["config"]["model"]["weights"] == "none"
 
 
+def test_no_path_of_this_machine_is_pushed(trained: Path) -> None:
+    tree = load_yaml(trained / "model.yaml")
+    home = "/home/somebody"
+    tree["config"]["data"]["cache"] = f"{home}/cache"
+    tree["config"]["model"] |= {
+        "weights": f"{home}/weights",
+        "companions": [
+            {"backbone": "a", "weights": f"{home}/a.safetensors"},
+            {"backbone": "b", "weights": "hub"},
+            {"backbone": "c", "weights": None},
+        ],
+    }
+    pushed = _without_paths(tree)
+    assert home not in yaml.safe_dump(pushed)
+    assert [one["weights"] for one in pushed["config"]["model"]["companions"]] == ["none", "hub", None]
+    assert home in yaml.safe_dump(tree)
+
+
 def test_the_model_card(trained: Path) -> None:
     config = Segmenter.from_pretrained(trained).config
     tags = {"a.jpg": ["disc"], "b.jpg": ["disc", "square"]}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -11,6 +13,9 @@ from tag2mask.config.options import Dropout, Positive, Section, needs, one_of
 
 _FILE_ARGUMENTS = ("checkpoint_path", "cache_dir")
 """Besides `pretrained*`, the arguments of `timm.create_model` that make it read files of its own choice."""
+
+SOURCES = ("hub", "package", "none")
+"""Values of `model.weights` that name no file and no folder; a folder of such a name is './hub'."""
 
 DEFAULT_PACKAGED_BACKBONE = "tf_efficientnet_lite2"
 """The backbone where `model.weights` is 'package' and none is named: there is no package for resnet18."""
@@ -32,15 +37,32 @@ def reads_no_files(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def named_weights(value: Any) -> Any:
+    """Weights as they are stored: paths as text, without the slash that a shell puts after the name of a folder."""
+    text = os.fspath(value) if isinstance(value, os.PathLike) else value
+    if text in SOURCES and text is not value:
+        return os.path.join(".", text)
+    if not isinstance(text, str):
+        return text
+    shorter = text.rstrip("/" + os.sep)
+    return shorter if shorter and shorter not in SOURCES else text
+
+
 class CompanionConfig(Section):
     """A further frozen backbone, whose features join those of `model.backbone`."""
 
     backbone: str = Field(min_length=1, description="a timm model")
-    weights: str = Field("hub", min_length=1, description="as `model.weights`")
+    weights: str | None = Field(
+        None,
+        min_length=1,
+        description="as `model.weights`; empty: the folder that `model.weights` names, 'none' where it is 'none', else "
+        "'hub'",
+    )
     backbone_args: dict[str, Any] = Field(default_factory=dict, description="as `model.backbone_args`")
     scale: Positive = Field(1.0, description="size at which it sees the image / size at which `model.backbone` does")
 
     _reads_no_files = field_validator("backbone_args")(reads_no_files)
+    _named_weights = field_validator("weights", mode="before")(named_weights)
 
 
 class ModelConfig(Section):
@@ -55,8 +77,8 @@ class ModelConfig(Section):
     weights: str = Field(
         "hub",
         min_length=1,
-        description="'hub', 'package' (from the extra `tag2mask[weights]`, without a hub), 'none' (random), or a "
-        "safetensors file",
+        description="'hub', 'package' (from the extra `tag2mask[weights]`, without a hub), 'none' (random), a "
+        "safetensors file, or a folder that holds `<timm name>.safetensors` of each backbone",
     )
     backbone_args: dict[str, Any] = Field(
         default_factory=dict, description="further arguments of `timm.create_model`, e.g. `pad_type: same`"
@@ -72,9 +94,10 @@ class ModelConfig(Section):
     companions: tuple[CompanionConfig, ...] = Field(
         (),
         max_length=4,
-        description="further frozen backbones, each with `backbone`, `weights`, `backbone_args` and `scale`, whose "
-        "features join those of `backbone`; the attention of the vision transformers among them spreads "
-        "the evidence (of those on the grid of the first)",
+        description="further frozen backbones, each with `backbone`, `weights` (empty: the folder that `model.weights` "
+        "names, 'none' where it is 'none', else 'hub'), `backbone_args` and `scale`, whose features join those of "
+        "`backbone`; the attention of the vision transformers among them spreads the evidence (of those on the grid of "
+        "the first)",
         json_schema_extra=_FROZEN,
     )
     feature_channels: int = Field(
@@ -108,3 +131,14 @@ class ModelConfig(Section):
         return tree
 
     _reads_no_files = field_validator("backbone_args")(reads_no_files)
+    _named_weights = field_validator("weights", mode="before")(named_weights)
+
+    def backbone_weights(self) -> tuple[tuple[str, str], ...]:
+        """The timm name of each backbone and where its weights come from, `backbone` first, then its companions.
+
+        What a companion leaves out is the folder that `weights` names, 'none' where that is 'none', else 'hub'.
+        """
+        shared = self.weights == "none" or (self.weights not in SOURCES and Path(self.weights).is_dir())
+        default = self.weights if shared else "hub"
+        companions = ((one.backbone, one.weights or default) for one in self.companions)
+        return ((self.backbone, self.weights), *companions)

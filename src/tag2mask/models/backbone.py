@@ -13,9 +13,17 @@ from tag2mask.models.backbones.adapt import fit, head_layers, last_norm, normed,
 from tag2mask.models.backbones.attention import Attention, attention_layers, recorded, split_tokens
 from tag2mask.models.backbones.plan import plan_network
 from tag2mask.models.backbones.reached import reached_parameters
-from tag2mask.models.backbones.weights import load_backbone_weights, read_safetensors
+from tag2mask.models.backbones.weights import load_backbone_weights, log_origins, read_safetensors, require_weights
 
-__all__ = ["Attention", "Backbone", "Preprocessing", "load_backbone_weights", "read_safetensors"]
+__all__ = [
+    "Attention",
+    "Backbone",
+    "Preprocessing",
+    "load_backbone_weights",
+    "log_origins",
+    "read_safetensors",
+    "require_weights",
+]
 
 _NORMS = (nn.modules.batchnorm._BatchNorm,)
 

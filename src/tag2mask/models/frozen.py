@@ -219,9 +219,9 @@ class FrozenSegmenter(nn.Module):
         Raises:
             WeightsError: they cannot be loaded.
         """
-        weights = (config.model.weights, *(one.weights for one in config.model.companions))
-        for backbone, source in zip(self.backbones, weights, strict=True):
-            load_backbone_weights(backbone, source)
+        sources = [weights for _, weights in config.model.backbone_weights()]
+        for number, (backbone, weights) in enumerate(zip(self.backbones, sources, strict=True)):
+            load_backbone_weights(backbone, weights, companion=number > 0)
 
 
 def _frozen_backbone(name: str, output_stride: int, args: dict[str, object]) -> Backbone:

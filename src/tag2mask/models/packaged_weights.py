@@ -108,12 +108,12 @@ def packaged_instead(backbone: str) -> list[str]:
     return [f"model.backbone={DEFAULT_PACKAGED_BACKBONE}", "model.weights=package"]
 
 
-def packaged_state(backbone: str) -> dict[str, Tensor]:
-    """Read the weights of a backbone from its package, under timm's names.
+def require_package(backbone: str) -> tuple[PackagedWeights, Path]:
+    """The package with the weights of a backbone, and the file in it.
 
     Raises:
         ConfigError: no package has weights of this backbone.
-        WeightsError: the package is not installed, or its file is damaged.
+        WeightsError: the package is not installed.
     """
     package = packaged(backbone)
     path = package.path()
@@ -122,6 +122,17 @@ def packaged_state(backbone: str) -> dict[str, Tensor]:
             f"`model.weights=package`: the package with the weights of '{backbone}' is not installed; {INSTALL}, "
             f"or {package.distribution} alone"
         )
+    return package, path
+
+
+def packaged_state(backbone: str) -> dict[str, Tensor]:
+    """Read the weights of a backbone from its package, under timm's names.
+
+    Raises:
+        ConfigError: no package has weights of this backbone.
+        WeightsError: the package is not installed, or its file is damaged.
+    """
+    package, path = require_package(backbone)
     try:
         content = path.read_bytes()
     except OSError as error:

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from tag2mask.config.load import load_yaml, parse_stored_config
+from tag2mask.config.model import SOURCES
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.extras import require
 from tag2mask.models.checkpoint import RunFolder
@@ -154,11 +155,17 @@ def _explained(hub: Any, name: str) -> Iterator[None]:
 
 
 def _without_paths(tree: dict[str, Any]) -> dict[str, Any]:
-    """The content of model.yaml without the path of the weights that training began from."""
-    model = dict(tree["config"]["model"])
-    if model.get("weights") not in ("hub", "package", "none"):
-        model["weights"] = "none"
-    return {**tree, "config": {**tree["config"], "model": model}}
+    """The content of model.yaml without paths: of the weights that training began from, and of its cache."""
+    config = dict(tree["config"])
+    model = {"weights": "none", **config["model"]}
+    for part in (model, *(companions := [dict(one) for one in model.get("companions", ())])):
+        if part.get("weights") not in (*SOURCES, None):
+            part["weights"] = "none"
+    if companions:
+        model["companions"] = companions
+    if "cache" in config.get("data", {}):
+        config["data"] = {**config["data"], "cache": None}
+    return {**tree, "config": {**config, "model": model}}
 
 
 def _check_settings(tree: Mapping[str, Any], name: str) -> None:

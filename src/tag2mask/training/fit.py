@@ -30,9 +30,9 @@ from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.machine import usable_cores
 from tag2mask.data import Dataset
 from tag2mask.inference.backends.torch import TorchBackend
+from tag2mask.models.backbone import log_origins
 from tag2mask.models.build import build_network
 from tag2mask.models.checkpoint import RunFolder, save_model
-from tag2mask.models.packaged_weights import packaged
 from tag2mask.models.precision import resolve_precision
 from tag2mask.training.base import MaskTraining
 from tag2mask.training.callbacks.epoch_record import EpochRecord
@@ -152,8 +152,7 @@ def _train(
     lightning.seed_everything(config.training.seed, verbose=False)
     network = build_network(config, len(dataset.classes))  # before anything is written: it may be refused
     if rank_here() == 0:
-        if config.model.weights == "package":
-            _log.info("backbone %s, weights of %s", config.model.backbone, packaged(config.model.backbone).origin())
+        log_origins(config.model)
         describe_run(run, dataset, config, given=given)
     last = str(run.last_checkpoint) if resume and run.last_checkpoint.is_file() else None
     prepare = prepare_frozen if config.model.frozen else prepare_joint

@@ -173,7 +173,7 @@ def _check_same(run: RunFolder, dataset: Dataset, config: Config) -> None:
 
 def _check_settings(run: RunFolder, config: Config, *, images: int) -> None:
     stored = _stored_config(run)
-    differing = _differences(stored.model_dump(mode="json"), config.model_dump(mode="json"))
+    differing = _differences(_comparable(stored), _comparable(config))
     fixed = [text for name, text in differing.items() if name not in CHANGEABLE]
     if fixed:
         raise ConfigError(
@@ -191,6 +191,14 @@ def _check_settings(run: RunFolder, config: Config, *, images: int) -> None:
 
 def _stored_config(run: RunFolder) -> Config:
     return parse_stored_config(load_yaml(run.config), source=str(run.config))
+
+
+def _comparable(config: Config) -> dict[str, Any]:
+    """Settings by section, the weights of companions named also where they are left out."""
+    tree = config.model_dump(mode="json")
+    for companion, (_, weights) in zip(tree["model"]["companions"], config.model.backbone_weights()[1:], strict=True):
+        companion["weights"] = weights
+    return tree
 
 
 def _differences(before: dict[str, Any], now: dict[str, Any], prefix: str = "") -> dict[str, str]:

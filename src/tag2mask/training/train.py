@@ -84,6 +84,7 @@ def train(
     """
     require("train", "training")
     from tag2mask.inference.backends.torch import choose_device
+    from tag2mask.models.backbone import require_weights
     from tag2mask.models.checkpoint import RunFolder
     from tag2mask.training.fit import fit
     from tag2mask.training.ranks import Devices, rank_here
@@ -92,6 +93,8 @@ def train(
     from tag2mask.training.verdict import conclude, warn_before
 
     settings, run = resolve(config, options), RunFolder(Path(out))
+    if settings.surfaces is None and not has_begun(run):  # else the measurement reads them at once
+        require_weights(settings.config.model)
     dataset = prepare_for_training(dataset, strict=strict)
     where, placed, first = choose_device(device), Devices(devices, nodes, strategy), rank_here() == 0
     refuse_uncreatable(run.root)

@@ -201,7 +201,7 @@ def _findings(numbers: RunNumbers, classes: dict[str, ClassVerdict]) -> Iterator
         yield RunFinding(
             "amber", "random-weights",
             "the network started from random weights, and some hundred images do not teach it to see",
-            "train again from pretrained weights: leave `model.weights` at hub, or give a file",
+            "train again from pretrained weights: leave `model.weights` at hub, or give a file or folder",
         )  # fmt: skip
     if numbers.from_tags:
         yield from _recognition_findings(numbers)

@@ -1,7 +1,8 @@
-"""Pretrained weights of a backbone: from the hub, a package, or a safetensors file."""
+"""Pretrained weights of a backbone: from the hub, a package, a safetensors file, or a folder of such files."""
 
 from __future__ import annotations
 
+import logging
 import sys
 import warnings
 from pathlib import Path
@@ -13,9 +14,11 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from tag2mask.config.model import SOURCES, ModelConfig
 from tag2mask.core.errors import WeightsError
 from tag2mask.models.backbones.probe import tried_on
-from tag2mask.models.packaged_weights import INSTALL, packaged_instead, packaged_state
+from tag2mask.models.backbones.weights_folder import doubt, find_weights, on_the_hub
+from tag2mask.models.packaged_weights import INSTALL, packaged, packaged_instead, packaged_state, require_package
 
 if TYPE_CHECKING:
     from tag2mask.models.backbone import Backbone
@@ -23,15 +26,19 @@ if TYPE_CHECKING:
 State = dict[str, Tensor]
 
 
-def load_backbone_weights(backbone: Backbone, weights: str) -> None:
+_log = logging.getLogger(__name__)
+
+
+def load_backbone_weights(backbone: Backbone, weights: str, *, companion: bool = False) -> None:
     """Load pretrained weights in place.
 
     Args:
         backbone: the network to fill.
         weights: 'hub' (timm downloads them), 'package' (in an installed Python package, see
-            `tag2mask.models.packaged_weights`), 'none' (stay random), or a safetensors file whose keys are timm's; a
-            classifier is left out, half precision is widened, position embeddings of another grid are resampled as
-            timm does.
+            `tag2mask.models.packaged_weights`), 'none' (stay random), a safetensors file whose keys are timm's, or a
+            folder of such files (`find_weights` says which of them); a classifier is left out, half precision is
+            widened, position embeddings of another grid are resampled as timm does.
+        companion: it is one of `model.companions`, for messages.
 
     Raises:
         ConfigError: no package has weights of this backbone.
@@ -39,12 +46,14 @@ def load_backbone_weights(backbone: Backbone, weights: str) -> None:
     """
     if weights == "none":
         return
+    source = weights
     if weights == "hub":
-        state = _hub_state(backbone.name)
+        state = _hub_state(backbone.name, companion=companion)
     elif weights == "package":
         state = packaged_state(backbone.name)
     else:
-        state = read_safetensors(Path(weights))
+        path = _file(Path(weights), backbone.name, companion=companion)
+        source, state = str(path), read_safetensors(path)
     own = backbone.state_dict()
     found = _matched(own, state)
     if (trouble := _trouble(own, found)) and (converted := _converted(backbone, state)) is not None:
@@ -52,13 +61,46 @@ def load_backbone_weights(backbone: Backbone, weights: str) -> None:
         trouble = _trouble(own, found)
     if trouble:
         raise WeightsError(
-            f"{weights}: these weights are not those of '{backbone.name}': {trouble}; "
+            f"{source}: these weights are not those of '{backbone.name}': {trouble}; "
             "give the file that belongs to this backbone, or the backbone that belongs to this file"
         )
     broken = next((key for key, tensor in found.items() if not torch.isfinite(tensor.float()).all()), None)
     if broken is not None:
-        raise WeightsError(f"{weights}: '{_timm_key(broken)}' holds NaN or infinite values; the file is damaged")
+        raise WeightsError(f"{source}: '{_timm_key(broken)}' holds NaN or infinite values; the file is damaged")
     backbone.load_state_dict(found, strict=False)
+
+
+def require_weights(model: ModelConfig) -> None:
+    """Check that the files of all backbones' weights are there, before any work; what the hub has is not known.
+
+    Raises:
+        ConfigError: no package has weights of a backbone.
+        WeightsError: there is no such file, in a folder no file of a backbone, or no such package is installed.
+    """
+    for number, (name, weights) in enumerate(model.backbone_weights()):
+        if weights in ("hub", "none") or not timm.is_model(name):  # an unknown name is refused where it is built
+            continue
+        if weights == "package":
+            require_package(name)
+        else:
+            _check_file(_file(Path(weights), name, companion=number > 0))
+
+
+def log_origins(model: ModelConfig) -> None:
+    """Log where the weights of each backbone come from, where that is a package or a folder."""
+    for name, weights in model.backbone_weights():
+        if weights == "package":
+            _log.info("backbone %s, weights of %s", name, packaged(name).origin())
+        elif weights not in SOURCES and Path(weights).is_dir():
+            path = find_weights(Path(weights), name)
+            _log.info("backbone %s, weights of %s", name, path)
+            if said := doubt(path, name):
+                _log.warning("%s: %s", path, said)
+
+
+def _file(path: Path, name: str, *, companion: bool) -> Path:
+    """The file of a backbone's weights: the path, or in it where it is a folder."""
+    return find_weights(path, name, companion=companion) if path.is_dir() else path
 
 
 def read_safetensors(path: Path) -> State:
@@ -67,11 +109,7 @@ def read_safetensors(path: Path) -> State:
     Raises:
         WeightsError: no such file, or it is damaged or of another format.
     """
-    if not path.is_file():
-        raise WeightsError(
-            f"{path}: no such weights file; give a safetensors file, 'hub' or 'none', or 'package' for weights from "
-            "the Python index"
-        )
+    _check_file(path)
     try:
         return load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
@@ -79,6 +117,14 @@ def read_safetensors(path: Path) -> State:
             f"{path}: cannot read this as safetensors ({error}); the file is damaged or of another format "
             "(pickled checkpoints are not accepted)"
         ) from None
+
+
+def _check_file(path: Path) -> None:
+    if not path.is_file():
+        raise WeightsError(
+            f"{path}: no such weights file or folder; give a safetensors file, 'hub' or 'none', 'package' for weights "
+            "from the Python index, or a folder that holds a safetensors file named as each backbone"
+        )
 
 
 def _timm_key(key: str) -> str:
@@ -133,17 +179,30 @@ def _converted(backbone: Backbone, state: State) -> State | None:
     return {key: one for key, one in converted.items() if isinstance(one, Tensor)}
 
 
-def _hub_state(name: str) -> State:
+def _hub_state(name: str, *, companion: bool) -> State:
     try:
         return dict(timm.create_model(name, pretrained=True).state_dict())
     except Exception as error:  # timm and the hub raise many kinds; all mean the same to the user
         reason = f"{type(error).__name__}: {error}".strip().partition("\n")[0]
+        known = on_the_hub(name)
+        known_as = f" (on the hub: {known})" if known else ""
+        several = f"a folder with a safetensors file of each backbone, this one as {name}.safetensors{known_as}"
         settings = " ".join(f"`{setting}`" for setting in packaged_instead(name))
-        config = timm.get_pretrained_cfg(name)
-        known_as = f" (on the hub: model.safetensors of {config.hf_hub_id})" if config and config.hf_hub_id else ""
+        ways = (
+            (
+                f"{several}: `model.weights=FOLDER`",
+                "the first backbone without this companion: `model.companions=[]`",
+            )
+            if companion
+            else (
+                f"a safetensors file of them{known_as}: `model.weights=FILE`",
+                f"ImageNet weights from the Python index: {INSTALL}, then {settings}",
+            )
+        )
+        numbered = "".join(f"\n{number}. {way}" for number, way in enumerate((*ways, _MIRROR), 1))
         raise WeightsError(
-            f"cannot get the pretrained weights of '{name}' from the hub ({reason}); choose one of:\n"
-            f"1. a safetensors file of them{known_as}: `model.weights=FILE`\n"
-            f"2. ImageNet weights from the Python index: {INSTALL}, then {settings}\n"
-            "3. a mirror of the hub: set the environment variable HF_ENDPOINT to its address"
+            f"cannot get the pretrained weights of '{name}' from the hub ({reason}); choose one of:{numbered}"
         ) from error
+
+
+_MIRROR = "a mirror of the hub: set the environment variable HF_ENDPOINT to its address"
