@@ -41,7 +41,7 @@ def named_weights(value: Any) -> Any:
     """Weights as they are stored: paths as text, without the slash that a shell puts after the name of a folder."""
     text = os.fspath(value) if isinstance(value, os.PathLike) else value
     if text in SOURCES and text is not value:
-        return os.path.join(".", text)
+        return f".{os.sep}{text}"
     if not isinstance(text, str):
         return text
     shorter = text.rstrip("/" + os.sep)
