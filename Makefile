@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 WHEEL_VENV := .wheel-venv
 TOOLS_VENV := .tools-venv
 LOWEST_VENV := .lowest-venv
+# Of the benchmarks: datasets, and a folder with <timm name>.safetensors of each backbone.
 BENCH ?= ../shared/bench
 WEIGHTS ?= ../shared/weights
 
@@ -110,18 +111,17 @@ bench-crf: $(STAMP)
 
 bench-animals: $(STAMP)
 	$(BIN)/python benchmarks/bench_dataset.py voc_animals --bench $(BENCH) --limit 800 --config frozen --no-pseudo --no-cam \
-	  --weights $(WEIGHTS)/tf_efficientnet_lite2.safetensors --companion-weights $(WEIGHTS)/deit_tiny_patch16_224.safetensors
+	  --weights $(WEIGHTS)
 
 # The whole network trained, as in the paper.
 bench-animals-joint: $(STAMP)
-	$(BIN)/python benchmarks/bench_dataset.py voc_animals --bench $(BENCH) --weights $(WEIGHTS)/resnet18.safetensors --limit 800
+	$(BIN)/python benchmarks/bench_dataset.py voc_animals --bench $(BENCH) --weights $(WEIGHTS) --limit 800
 
 bench-steel: $(STAMP)
-	$(BIN)/python benchmarks/bench_dataset.py steel_defects --bench $(BENCH) --weights $(WEIGHTS)/resnet18.safetensors \
-	  --config frozen-surfaces --no-pseudo --no-cam
+	$(BIN)/python benchmarks/bench_dataset.py steel_defects --bench $(BENCH) --weights $(WEIGHTS) --config frozen-surfaces --no-pseudo --no-cam
 
 bench-steel-joint: $(STAMP)
-	$(BIN)/python benchmarks/bench_dataset.py steel_defects --bench $(BENCH) --weights $(WEIGHTS)/resnet18.safetensors --config surfaces
+	$(BIN)/python benchmarks/bench_dataset.py steel_defects --bench $(BENCH) --weights $(WEIGHTS) --config surfaces
 
 # They use the network that `make bench-animals` trains; RUN= names another.
 RUN ?= runs/bench-voc_animals-800-seed0/tags
@@ -145,7 +145,7 @@ bench-peers: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pydensecrf2 scikit-learn ttach
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps grad-cam torchcam
 	$(BIN)/python benchmarks/bench_peers.py voc_animals steel_defects --bench $(BENCH) --backbone $(BACKBONE) \
-	  --weights $(WEIGHTS)/$(BACKBONE).safetensors \
+	  --weights $(WEIGHTS) \
 	  $(foreach pair,$(PEER_RUNS),$(if $(wildcard $(lastword $(subst =, ,$(pair)))/model.safetensors),--run $(pair)))
 
 # The README's pictures of report and page.

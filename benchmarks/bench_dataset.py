@@ -1,6 +1,6 @@
 """Train on the tags of a benchmark dataset and compare the result with the fully supervised upper bound ("ceiling").
 
-    python benchmarks/bench_dataset.py voc_animals --bench DIR --weights FILE [--limit 800] [--seed 0]
+    python benchmarks/bench_dataset.py voc_animals --bench DIR --weights FOLDER [--limit 800] [--seed 0]
 
 The folder holds `train` and `val` with `images`, `masks` and `tags.csv`, `classes.txt`, and an independent `score.py`.
 Training sees images and tags; the ground truth of `train` scores the pseudo masks and trains the ceiling: the same
@@ -44,9 +44,6 @@ def main() -> int:
     started = time.monotonic()
     config = load_config(args.config) if args.config else Config()
     settings = {"model.weights": str(args.weights), "training.seed": args.seed, **parse_settings(args.set or [])}
-    if args.companion_weights:
-        [companion] = config.model.companions
-        settings["model.companions"] = [companion.model_dump() | {"weights": args.companion_weights}]
     config = config.override(settings)
     out: Path = args.out or Path("runs") / f"bench-{args.name}-{args.limit or 'all'}-seed{args.seed}"
     shutil.rmtree(out / "ceiling" if args.ceiling_only else out, ignore_errors=True)
@@ -87,8 +84,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", help="folder of the dataset inside --bench")
     parser.add_argument("--bench", type=Path, required=True)
-    parser.add_argument("--weights", required=True, help="safetensors file, 'hub', 'package' or 'none'")
-    parser.add_argument("--companion-weights", help="of the companion of --config frozen")
+    parser.add_argument(
+        "--weights",
+        required=True,
+        help="folder with a file of each backbone, safetensors file, 'hub', 'package' or 'none'",
+    )
     parser.add_argument("--limit", type=int, help="train on the first so many images after a shuffle with seed 0")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--config", help="YAML file or preset")

@@ -1,6 +1,6 @@
 """Score the very first masks: of a pretrained network whose tag classifier is fitted, and nothing trained yet.
 
-    python benchmarks/bench_first_masks.py BENCH/voc_animals --weights FILE [--size 160 --size 320]
+    python benchmarks/bench_first_masks.py BENCH/voc_animals --weights FOLDER [--size 160 --size 320]
     python benchmarks/bench_first_masks.py demo
 
 Fits the classifier to tags of `train` (the first --limit images after a shuffle with seed 0) and makes masks
@@ -38,7 +38,7 @@ DEFAULT = [
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("dataset", help="folder with train, val and classes.txt, or 'demo'")
-    parser.add_argument("--weights", default="hub", help="safetensors file or 'hub'")
+    parser.add_argument("--weights", default="hub", help="folder with a file of the backbone, file, or 'hub'")
     parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--size", type=int, action="append", help="data.image_size; repeatable; default 160 and 320")
     parser.add_argument("--limit", type=int, default=400)

@@ -1,6 +1,6 @@
 """Our first masks and our network beside the class maps of `grad-cam` and `torchcam`, of the same fitted classifier.
 
-    python benchmarks/bench_peers.py voc_animals steel_defects --bench DIR --weights FILE [--backbone NAME]
+    python benchmarks/bench_peers.py voc_animals steel_defects --bench DIR --weights FOLDER [--backbone NAME]
         [--limit 200] [--run voc_animals=RUN]
 
 Fits the tag classifier on the pretrained backbone to the tags of `train` (--fit images), then makes masks of the first
@@ -96,7 +96,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="+", help="folders of datasets inside --bench, each with train and classes.txt")
     parser.add_argument("--bench", type=Path, required=True)
-    parser.add_argument("--weights", required=True, help="safetensors file, 'hub' or 'package'")
+    parser.add_argument("--weights", required=True, help="folder with a file of the backbone, file, 'hub' or 'package'")
     parser.add_argument("--backbone", default="resnet18")
     parser.add_argument("--fit", type=int, default=800, help="fit the classifier to so many images of train")
     parser.add_argument("--limit", type=int, default=200, help="score the first so many of them")

@@ -1,6 +1,6 @@
 """Which class maps `train` chooses on its own, and which ones are better.
 
-    python benchmarks/bench_recipe.py --weights FILE [--bench DIR] [--name tissue]... [--train] [--out runs/recipe]
+    python benchmarks/bench_recipe.py --weights FOLDER [--bench DIR] [--name tissue]... [--train] [--out runs/recipe]
 
 Measures the choice on made collections (`made_collections.py`), the demo's scenes and, with --bench, its datasets.
 With --train both kinds are trained, and their masks of `val` are scored, predicted without tags; the choice is right
@@ -31,11 +31,11 @@ _BENCHES = ("voc_animals", "steel_defects")
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--weights", required=True, help="safetensors file of resnet18, or 'hub'")
+    parser.add_argument(
+        "--weights", required=True, help="folder with a file of each backbone, file of resnet18, or 'hub'"
+    )
     parser.add_argument("--bench", type=Path, help="folder of datasets with train, val and classes.txt")
     parser.add_argument("--name", action="append", help="of a dataset; repeatable; default: all")
-    parser.add_argument("--frozen-weights", help="of the backbone of --kind frozen")
-    parser.add_argument("--companion-weights", help="of its companion")
     parser.add_argument("--train", action="store_true", help="train the kinds and score them")
     parser.add_argument("--kind", action="append", help="preset that --train trains; repeatable; default: both")
     parser.add_argument("--samples", type=int, default=2400, help="images seen in training, of presets that train all")
@@ -56,9 +56,6 @@ def main() -> None:
                 settings: dict[str, object] = {"training.seed": args.seed}
                 if not config.model.frozen:
                     settings["training.samples"] = args.samples
-                for companion in config.model.companions:
-                    weights = companion.model_dump() | {"weights": args.companion_weights or "hub"}
-                    settings |= {"model.weights": args.frozen_weights or "hub", "model.companions": [weights]}
                 run = args.out / "runs" / f"{name}-{kind}-{args.seed}"
                 text += f"; {kind} {_score(dataset, folder, run, config.override(settings)):.1f}"
         print(text, flush=True)
@@ -81,8 +78,8 @@ def _split(folder: Path, split: str, limit: int | None = None) -> Dataset:
 
 
 def _config(recipe: str, name: str, weights: str) -> Config:
-    """Settings of a kind of class maps: the demo has a network and sizes of its own."""
-    if name == "demo":
+    """Settings of a kind of class maps: the demo has a network and sizes of its own, but for `frozen`."""
+    if name == "demo" and recipe != "frozen":
         size = {"image_size": 160, "crop_size": 128, "workers": 0}
         model = {"backbone": BACKBONE, "weights": str(demo_weights())}
         return demo_config() if recipe == "objects" else on_preset(recipe, {"data": size, "model": model})
