@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import logging
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from tag2mask import Dataset, Segmenter, evaluate, train
 from tag2mask.config import Config
@@ -21,7 +19,6 @@ from tag2mask.images.resize import resize_image
 from tag2mask.inference.backends.torch import TorchBackend
 from tag2mask.masks import read_mask, write_mask
 from tag2mask.models import FrozenSegmenter, build_network
-from tag2mask.training import feature_store as stores
 from tag2mask.training.decoder import (
     FeatureBatch,
     StoredMaskFiles,
@@ -174,54 +171,6 @@ def test_kept_features_are_those_that_the_network_computes(dataset: Dataset, tmp
     assert logits[0].detach().numpy() == pytest.approx(direct.pixel_logits, abs=0.05)
     assert direct.affinity is not None and recognition.affinity is not None
     assert recognition.affinity[0].numpy() == pytest.approx(direct.affinity.blocks[0].matrix, abs=1e-3)
-
-
-def test_features_are_computed_once_and_again_only_for_other_images_or_networks(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    few = dataset.subset(range(6))
-    store_of(few, tmp_path)
-    caplog.set_level(logging.INFO)
-    with monkeypatch.context() as patched:
-        patched.setattr(stores, "_compute", lambda *_, **__: pytest.fail("computed again"))
-        _, again = store_of(few, tmp_path)
-    assert "features of 6 images are there" in caplog.text
-    assert again.bytes == sum(path.stat().st_size for path in tmp_path.rglob("*.bin") if path.name != "affinity.bin")
-    store_of(dataset.subset(range(1, 7)), tmp_path)
-    assert "computing the features of 6 images" in caplog.text
-    caplog.clear()
-    store_of(dataset.subset(range(1, 7)), tmp_path, **{"data.image_size": 96})
-    assert "computing the features of 6 images" in caplog.text
-
-
-def test_an_interrupted_computation_goes_on(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(stores, "_MARK", 2)
-    monkeypatch.setattr(stores, "_SAMPLE", 2)
-    monkeypatch.setattr(stores, "_BATCH", 1)
-    network, config = network_and_config()
-    few = dataset.subset(range(6)).records
-
-    def failing(path: Path) -> NDArray[np.uint8]:
-        if path == few[4].path:  # 0 and 5 are in the projection's sample; 1 and 2 are noted, 3 is not
-            raise DataError("gone")
-        return read_image(path)
-
-    with pytest.raises(DataError, match="gone"):
-        feature_store(network, few, config, tmp_path, read=failing, device=CPU)
-    caplog.set_level(logging.INFO)
-    store = feature_store(network, few, config, tmp_path, read=read_image, device=CPU)
-    assert "computing the features of 2 images" in caplog.text
-    assert all(store.maps(index).abs().sum() > 0 for index in range(6))
-
-
-def test_too_little_room_is_said_before_anything_is_computed(
-    dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 10}))
-    with pytest.raises(DataError, match=r"the features of 48 images take .* GiB are free; name a folder"):
-        store_of(dataset, tmp_path)
 
 
 def test_several_devices_are_refused(dataset: Dataset, tmp_path: Path) -> None:

@@ -31,17 +31,21 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, *, remedy: str = "or choose another `out`") -> Iterator[None]:
     """Hold a folder, which is created, while the context lasts; a new one that stays empty goes again.
 
     Where the file system knows no locks (some network drives), a warning says so and nothing is held.
+
+    Args:
+        folder: the folder.
+        remedy: what one can do other than wait, for the message.
 
     Raises:
         DataError: another process, or another call in this one, holds it; the message names the owner.
     """
     is_new = not folder.exists()
     path = make_folder(folder) / LOCK
-    handle = _acquired(path)
+    handle = _acquired(path, remedy)
     try:
         yield
     finally:
@@ -53,7 +57,7 @@ def locked(folder: Path) -> Iterator[None]:
                 folder.rmdir()
 
 
-def _acquired(path: Path) -> int | None:
+def _acquired(path: Path, remedy: str) -> int | None:
     """A handle that holds the lock; None where the file system has none."""
     while True:
         try:
@@ -73,7 +77,7 @@ def _acquired(path: Path) -> int | None:
             os.close(handle)
             raise DataError(
                 f"{printable(path.parent)}: {owner or 'another process'} is writing to this folder; wait until it has "
-                "ended, or choose another `out`"
+                f"ended, {remedy}"
             ) from None
         except OSError as error:
             os.close(handle)

@@ -1,11 +1,10 @@
-"""Files of the frozen features of a dataset's images: one flat file for each kind of array, memory-mapped."""
+"""Files of the frozen features of images: one flat file for each kind of array, appended to, read by memory mapping."""
 
 from __future__ import annotations
 
 import math
-import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +12,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tag2mask.core.errors import DataError
-from tag2mask.core.files import make_folder
-from tag2mask.models.frozen import FrozenFeatures
+from tag2mask.models.frozen import FrozenFeatures, FrozenSegmenter
 
 Size = tuple[int, int]
+Half = NDArray[np.float16]
+
+KINDS = ("maps", "energy", "pooled", "affinity", "differences", "contrast_prior", "small")
+"""Kinds of arrays; `KIND.bin` holds those of all images, one after the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,48 @@ class Shapes:
     fine: Size
     small: Size
 
+    @classmethod
+    def of(cls, features: FrozenFeatures, seen: Size, small: Size) -> Shapes:
+        """Those of the features of one image, a batch of one, that the backbone saw at the size `seen`."""
+        patches = (0, 0) if features.affinity is None else _grid(features.affinity, first=1)
+        fine = (0, 0) if features.contrast_prior is None else _grid(features.contrast_prior, first=1)
+        return cls(seen, _grid(features.maps, first=2), patches, fine, small)
+
+    def to_list(self) -> list[Size]:
+        """As JSON has it."""
+        return list(astuple(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Channels of what is kept of every image.
+
+    Attributes:
+        channels: D of the projected features.
+        pooled: P of the pooled ones.
+        fine_channels: S of the projected differences from the background; 0 without them.
+    """
+
+    channels: int
+    pooled: int
+    fine_channels: int
+
+    @classmethod
+    def of(cls, network: FrozenSegmenter) -> Layout:
+        """What a network's features have."""
+        fine = 0 if network.surface is None else network.surface.channels
+        return cls(network.channels, network.pooled_channels, fine)
+
+    def lengths(self, shapes: Shapes) -> list[int]:
+        """How many numbers of each of `KINDS` an image has."""
+        grid, fine = math.prod(shapes.grid), math.prod(shapes.fine)
+        affinity, small = math.prod(shapes.patches) ** 2, 3 * math.prod(shapes.small)
+        return [self.channels * grid, grid, self.pooled, affinity, self.fine_channels * fine, fine, small]
+
+    def bytes(self, shapes: Shapes) -> int:
+        """Bytes that an image takes on disk."""
+        return sum(length * kind_type(kind).itemsize for kind, length in zip(KINDS, self.lengths(shapes), strict=True))
+
 
 class FeatureStore:
     """Features of the images of a dataset, by position.
@@ -49,25 +92,33 @@ class FeatureStore:
         shapes: of each image.
     """
 
-    def __init__(self, folder: Path, shapes: Sequence[Shapes], *, channels: int, pooled: int, fine_channels: int = 0):
-        self.folder, self.channels, self.fine_channels = folder, channels, fine_channels
+    def __init__(self, folder: Path, layout: Layout, shapes: Sequence[Shapes], starts: NDArray[np.int64]):
+        """Open the files.
+
+        Args:
+            folder: that holds them.
+            layout: channels.
+            shapes: of each image.
+            starts: (N, len(KINDS)), where the arrays of each image start, counted in numbers.
+        """
+        self.folder, self.layout = folder, layout
+        self.channels, self.fine_channels = layout.channels, layout.fine_channels
         self.shapes = list(shapes)
-        areas = {
-            "maps": [channels * math.prod(one.grid) for one in shapes],
-            "energy": [math.prod(one.grid) for one in shapes],
-            "pooled": [pooled] * len(shapes),
-            "affinity": [math.prod(one.patches) ** 2 for one in shapes],
-            "differences": [fine_channels * math.prod(one.fine) for one in shapes],
-            "contrast_prior": [math.prod(one.fine) for one in shapes],
-            "small": [3 * math.prod(one.small) for one in shapes],
-        }
-        self._offsets = {name: np.concatenate([[0], np.cumsum(sizes)]) for name, sizes in areas.items()}
+        self._starts = starts
+        self._ends = starts + np.array([layout.lengths(one) for one in shapes], np.int64).reshape(-1, len(KINDS))
         self._arrays: dict[str, NDArray[np.float16] | NDArray[np.uint8]] = {}
+        for number, kind in enumerate(KINDS):
+            length = int(self._ends[:, number].max(initial=0))
+            array = np.zeros(0, kind_type(kind))
+            if length:
+                array = np.memmap(folder / f"{kind}.bin", dtype=kind_type(kind), mode="r", shape=(length,))
+            self._arrays[kind] = array
 
     @property
     def bytes(self) -> int:
-        """Size of the files on disk."""
-        return sum(int(offsets[-1]) * _type(name).itemsize for name, offsets in self._offsets.items())
+        """Size of the features of these images on disk."""
+        each = np.array([kind_type(kind).itemsize for kind in KINDS])
+        return int(((self._ends - self._starts) * each).sum())
 
     def features(self, index: int, device: torch.device | str = "cpu") -> FrozenFeatures:
         """The features of one image as a batch of one, float32."""
@@ -107,49 +158,33 @@ class FeatureStore:
         kept = self._part("small", index).reshape(*self.shapes[index].small, 3)
         return np.array(kept, dtype=np.uint8)
 
-    def write(self, index: int, features: FrozenFeatures, small: NDArray[np.uint8]) -> None:
-        """Keep the features of one image, a batch of one, and the image (H, W, 3) on the grid of its mask."""
-        for name, values in features._asdict().items():
-            if values is not None:
-                self._part(name, index)[:] = _half(values.float().cpu().numpy()).reshape(-1)
-        self._part("small", index)[:] = small.reshape(-1)
-
-    def open(self) -> None:
-        """Make the files, or open those that are there.
-
-        Raises:
-            DataError: there is not enough room for them.
-        """
-        make_folder(self.folder)
-        missing = self.bytes - sum(path.stat().st_size for path in self.folder.glob("*.bin"))
-        free = shutil.disk_usage(self.folder).free
-        if missing > free:
-            raise DataError(
-                f"{self.folder}: the features of {len(self.shapes)} images take {self.bytes / 2**30:.1f} GiB, and "
-                f"{free / 2**30:.1f} GiB are free; name a folder with more room as data.cache, or lower "
-                "model.feature_channels or data.image_size"
-            )
-        for name, offsets in self._offsets.items():
-            path, length = self.folder / f"{name}.bin", int(offsets[-1])
-            if not length:
-                self._arrays[name] = np.zeros(0, _type(name))
-                continue
-            fits = path.is_file() and path.stat().st_size == length * _type(name).itemsize
-            self._arrays[name] = np.memmap(path, dtype=_type(name), mode="r+" if fits else "w+", shape=(length,))
-
-    def _part(self, name: str, index: int) -> NDArray[np.float16] | NDArray[np.uint8]:
-        offsets = self._offsets[name]
-        return self._arrays[name][offsets[index] : offsets[index + 1]]
+    def _part(self, kind: str, index: int) -> NDArray[np.float16] | NDArray[np.uint8]:
+        number = KINDS.index(kind)
+        return self._arrays[kind][self._starts[index, number] : self._ends[index, number]]
 
 
-def _type(name: str) -> np.dtype[np.float16] | np.dtype[np.uint8]:
-    return np.dtype(np.uint8) if name == "small" else np.dtype(np.float16)
+def arrays_of(features: FrozenFeatures, small: NDArray[np.uint8]) -> dict[str, NDArray[np.float16] | NDArray[np.uint8]]:
+    """What is kept of one image, a batch of one, by kind."""
+    kept: dict[str, NDArray[np.float16] | NDArray[np.uint8]] = {
+        name: to_half(values) for name, values in features._asdict().items() if values is not None
+    }
+    return kept | {"small": small}
 
 
-def _half(values: NDArray[np.float32]) -> NDArray[np.float16]:
+def to_half(values: Tensor) -> Half:
     """In half precision; what is beyond its range becomes its largest number."""
     most = np.finfo(np.float16).max
-    return np.clip(values, -most, most).astype(np.float16)
+    return np.clip(values.float().cpu().numpy(), -most, most).astype(np.float16)
+
+
+def kind_type(kind: str) -> np.dtype[np.float16] | np.dtype[np.uint8]:
+    """Type of the numbers of one of `KINDS`."""
+    return np.dtype(np.uint8) if kind == "small" else np.dtype(np.float16)
+
+
+def _grid(values: Tensor, *, first: int) -> Size:
+    """Two lengths of an array, from one of its axes on."""
+    return values.shape[first], values.shape[first + 1]
 
 
 def _tensor(values: NDArray[np.generic], device: torch.device | str) -> Tensor:
