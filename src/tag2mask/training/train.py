@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from tag2mask.models.checkpoint import RunFolder
     from tag2mask.training.recipe import Recipe
+    from tag2mask.training.settings import Settings
 
 _log = logging.getLogger(__name__)
 
@@ -84,22 +85,16 @@ def train(
     """
     require("train", "training")
     from tag2mask.inference.backends.torch import choose_device
-    from tag2mask.models.backbone import require_weights
     from tag2mask.models.checkpoint import RunFolder
     from tag2mask.training.fit import fit
     from tag2mask.training.ranks import Devices, rank_here
-    from tag2mask.training.run_folder import check_folder, has_begun
     from tag2mask.training.settings import choose_class_maps, described, resolve
     from tag2mask.training.verdict import conclude, warn_before
 
     settings, run = resolve(config, options), RunFolder(Path(out))
-    if settings.surfaces is None and not has_begun(run):  # else the measurement reads them at once
-        require_weights(settings.config.model)
-    dataset = prepare_for_training(dataset, strict=strict)
     where, placed, first = choose_device(device), Devices(devices, nodes, strategy), rank_here() == 0
-    refuse_uncreatable(run.root)
-    if first and not resume and has_begun(run):  # refused before any image is looked at
-        check_folder(run, dataset, settings.config, resume=resume)
+    _refuse_early(settings, dataset, run, first=first, resume=resume)
+    dataset = prepare_for_training(dataset, strict=strict)
     settings, recipe = choose_class_maps(
         settings, dataset, run, resume=resume, device=where, progress=first and progress, several=placed.total > 1
     )
@@ -127,6 +122,25 @@ def train(
         if make_masks and make_report:
             _write_report(run, device)
     return segmenter
+
+
+def _refuse_early(settings: Settings, dataset: Dataset, run: RunFolder, *, first: bool, resume: bool) -> None:
+    """Refuse what would fail later, before any image is looked at.
+
+    Raises:
+        ConfigError: there is a run already, or no package has weights of a backbone.
+        DataError: the folder cannot be made.
+        WeightsError: weights are not there.
+    """
+    from tag2mask.models.backbone import require_weights
+    from tag2mask.training.run_folder import check_folder, has_begun
+
+    refuse_uncreatable(run.root)
+    if has_begun(run):
+        if first and not resume:
+            check_folder(run, dataset, settings.config, resume=resume)
+    elif settings.surfaces is None:  # else the measurement of the class maps reads them at once
+        require_weights(settings.config.model)
 
 
 def _write_recipe(run: RunFolder, recipe: Recipe | None) -> None:

@@ -59,8 +59,8 @@ def doubt(path: Path, name: str) -> str:
         return ""
     tag = path.stem.partition(".")[2]
     return (
-        f"timm knows no weights '{tag}' of '{name}', so normalisation and padding are those of '{name}'; rename the "
-        f"file to {name}{_SUFFIX} if that is right, else see `model.backbone_args`"
+        f"timm knows no weights '{tag}' of '{name}'; see that its normalisation, and its padding unless "
+        f"model.backbone_args has `pad_type`, suit them, and rename the file to {name}{_SUFFIX}"
     )
 
 
@@ -86,12 +86,12 @@ def _missing(folder: Path, name: str, there: list[Path], *, companion: bool) -> 
     weights = [one.name for one in there if one.suffix == _SUFFIX]
     if weights:
         more = f" and {len(weights) - _SHOWN} more" if len(weights) > _SHOWN else ""
-        found = f"there are {', '.join(weights[:_SHOWN])}{more}"
+        found = f"it holds {', '.join(weights[:_SHOWN])}{more}"
     elif there:
         more = ", ..." if len(there) > _SHOWN else ""
-        found = f"there is no safetensors file, only {', '.join(one.name for one in there[:_SHOWN])}{more}"
+        found = f"it holds no safetensors file, only {', '.join(one.name for one in there[:_SHOWN])}{more}"
     else:
-        found = "there is no file"
+        found = "it holds no file"
     source = on_the_hub(name)
     remedy = f"put them there under the name {name}{_SUFFIX}" + (f" (on the hub: {source})" if source else "")
     remedy += ", or leave it out of `model.companions`" if companion else ", or name a backbone that is there"
