@@ -25,7 +25,6 @@ from numpy.typing import NDArray
 from tag2mask.core.errors import DataError, WeightsError
 from tag2mask.core.files import atomic_path, write_text
 from tag2mask.core.lock import LOCK
-from tag2mask.core.record import ImageRecord
 from tag2mask.core.text import printable
 from tag2mask.models import read_safetensors
 from tag2mask.models.frozen import FrozenFeatures
@@ -118,7 +117,7 @@ class FeatureWriter:
             if arrays[kind].size != length:
                 raise AssertionError(f"{kind} of {path}: {arrays[kind].size} numbers, not {length}")
             self._files[kind].write(np.ascontiguousarray(arrays[kind]).data)
-        line = json.dumps({"key": key, "sizes": shapes.to_list(), "image": str(path)}) + "\n"
+        line = json.dumps({"key": key, "sizes": shapes.to_list(), "image": str(path.absolute())}) + "\n"
         self.unmarked.append(line.encode("ascii"))
         self.kept.add(key, shapes)
 
@@ -175,23 +174,22 @@ class FeatureFolder:
             os.utime(self.path / INDEX)
 
 
-def image_keys(records: Sequence[ImageRecord]) -> list[str]:
+def image_keys(paths: Sequence[Path]) -> list[str]:
     """What each image is found by: its path, size in bytes and time of change, as one number.
 
     Raises:
         DataError: a file is gone.
     """
     keys, folders = [], dict[Path, Path]()
-    for record in records:
+    for path in paths:
         try:
-            about = record.path.stat()
-            parent = record.path.parent
-            if parent not in folders:
-                folders[parent] = parent.resolve()
-            whole = record.path.resolve() if record.path.is_symlink() else folders[parent] / record.path.name
+            about = path.stat()
+            if path.parent not in folders:
+                folders[path.parent] = path.parent.resolve()
+            whole = path.resolve() if path.is_symlink() else folders[path.parent] / path.name
         except OSError as error:
             reason = f"cannot be read ({error.strerror}); was it moved?"
-            raise DataError(f"{printable(record.path)}: {reason}") from error
+            raise DataError(f"{printable(path)}: {reason}") from error
         text = f"{whole}|{about.st_size}|{about.st_mtime_ns}"
         keys.append(hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()[:32])
     return keys

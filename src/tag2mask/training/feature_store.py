@@ -80,7 +80,7 @@ def feature_store(
     """
     network.to(device).eval()
     place = feature_folder(network, config, folder)
-    keys = image_keys(records)
+    keys = image_keys([record.path for record in records])
     kept = place.read()
     if kept is not None and all(key in kept.keys for key in keys):
         _load_projection(network, read_safetensors(place.path / PROJECTION))

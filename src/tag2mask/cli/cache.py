@@ -1,0 +1,66 @@
+"""`tag2mask cache`: what is kept of images for further runs, and removing it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tag2mask.cli.common import app, out_console, plain, say
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tag2mask.training.kept import Kept
+
+
+@app.command()
+def cache(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder that was given to `train` as --cache, or the folder of a run.")
+    ],
+    remove: Annotated[
+        list[str] | None,
+        typer.Option("--remove", help="Remove what has this name (or begins so); all: everything. Repeatable."),
+    ] = None,
+    older_than: Annotated[
+        float | None, typer.Option("--older-than", min=0, help="Remove what was not used for so many days.")
+    ] = None,
+) -> None:
+    """List the kept features and decoded images, with size and last use; remove them."""
+    from tag2mask.core.extras import require
+
+    require("train", "training")
+    from tag2mask.training.feature_compute import readable_bytes
+    from tag2mask.training.kept import chosen, kept_in
+    from tag2mask.training.kept import remove as remove_kept
+
+    kept = kept_in(folder)
+    doomed = chosen(kept, remove or [], days=older_than)
+    if remove or older_than is not None:
+        for one in doomed:
+            remove_kept(one)
+        say(f"{readable_bytes(sum(one.bytes for one in doomed))} were freed in {folder}")
+        return
+    if not kept:
+        say(f"{folder} keeps neither features nor decoded images")
+        return
+    _table(kept)
+    say(f"{readable_bytes(sum(one.bytes for one in kept))} in {folder}; `remove='NAME'` removes")
+
+
+def _table(kept: Sequence[Kept]) -> None:
+    from rich.table import Table
+
+    from tag2mask.training.feature_compute import readable_bytes
+
+    table = Table(show_edge=False)
+    for title in ("name", "what", "images", "size", "last used"):
+        table.add_column(title, justify="right" if title in ("images", "size") else "left", no_wrap=title != "what")
+    for one in kept:
+        images = f"{one.images:,}" + (f"\n{one.outdated:,} changed or gone" if one.outdated else "")
+        day = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.used))
+        table.add_row(one.name, plain(one.what), images, readable_bytes(one.bytes), day)
+    out_console.print(table, soft_wrap=False)
