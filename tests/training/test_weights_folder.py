@@ -84,13 +84,14 @@ def test_the_trained_network_needs_the_folder_no_more(tiny: TinyDataset, folder:
     )
 
 
-def test_a_missing_file_is_said_before_any_image_is_read(tiny: TinyDataset, tmp_path: Path) -> None:
+@pytest.mark.parametrize("config", ["frozen", None])
+def test_a_missing_file_is_said_before_any_image_is_read(tiny: TinyDataset, tmp_path: Path, config: str | None) -> None:
     (tmp_path / "weights").mkdir()
-    dataset = dataset_of(tiny)
+    dataset, options = dataset_of(tiny), {"model.backbone": "test_resnet", "model.weights": tmp_path / "weights"}
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("tag2mask.training.train.prepare_for_training", None)
         with pytest.raises(WeightsError, match="no weights of 'test_resnet' in this folder"):
-            train(dataset, tmp_path / "run", config="frozen", options={**FROZEN, "model.weights": tmp_path / "weights"})
+            train(dataset, tmp_path / "run", config=config, options=options)
     assert not (tmp_path / "run").exists()
 
 

@@ -139,8 +139,8 @@ def _refuse_early(settings: Settings, dataset: Dataset, run: RunFolder, *, first
     if has_begun(run):
         if first and not resume:
             check_folder(run, dataset, settings.config, resume=resume)
-    elif settings.surfaces is None:  # else the measurement of the class maps reads them at once
-        require_weights(settings.config.model)
+    else:  # where class maps are to be measured, by the network of `surfaces`
+        require_weights((settings.surfaces or settings.config).model)
 
 
 def _write_recipe(run: RunFolder, recipe: Recipe | None) -> None:
