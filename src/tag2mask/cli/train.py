@@ -75,6 +75,9 @@ def train(
     first_masks: Annotated[
         bool, typer.Option("--first-masks", help="Stop before any training; --resume goes on from there.")
     ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Only say how much room and time it would take, from a few images.")
+    ] = False,
     no_masks: Annotated[bool, typer.Option("--no-masks", help="Do not write masks of the training images.")] = False,
     no_report: Annotated[bool, typer.Option("--no-report", help="Do not write report.html.")] = False,
     strict: Strict = False,
@@ -104,8 +107,21 @@ def train(
     options = parse_settings(set_ or []) | {name: value for name, value in given.items() if value is not None}
     try:
         dataset = _load(
-            images, tags, out, masks, corrected, classes, format=format, split=split, limit=limit, strict=strict
+            images,
+            tags,
+            out,
+            masks,
+            corrected,
+            classes,
+            format=format,
+            split=split,
+            limit=limit,
+            strict=strict,
+            verify=not plan,
         )
+        if plan:
+            _say_plan(dataset, out, config, options, device)
+            return
         with verdict_as_table():
             run_training(
                 dataset,
@@ -134,6 +150,13 @@ def train(
     finish(_skipped(dataset, out, with_masks=not no_masks))
 
 
+def _say_plan(dataset: Dataset, out: Path, config: Path | None, options: dict[str, Any], device: str) -> None:
+    """What the training would take."""
+    from tag2mask.training.plan import plan_training
+
+    say(plan_training(dataset, out, config=config, options=options, device=device).summary())
+
+
 def _load(
     images: Path,
     tags: Path | None,
@@ -146,8 +169,9 @@ def _load(
     split: str | None,
     limit: int | None,
     strict: bool,
+    verify: bool,
 ) -> Dataset:
-    """The dataset to train on; with `limit` the first so many of the images that can be decoded."""
+    """The dataset to train on; with `limit` the first so many images, with `verify` of those that can be decoded."""
     from tag2mask.data import UNPACKED, Dataset, training_split
 
     dataset = Dataset.load(
@@ -160,7 +184,7 @@ def _load(
         split=split,
         strict=strict,
         unpack=out / UNPACKED,
-        verify=limit is not None,
+        verify=verify and limit is not None,
     )
     if limit is None:
         return dataset

@@ -30,6 +30,7 @@ from tag2mask.training.decoder import (
     write_known_masks,
 )
 from tag2mask.training.feature_store import feature_store
+from tag2mask.training.kept import FEATURES
 from tag2mask.training.module import JointTraining
 from tag2mask.training.probe import is_probed, start_classifier
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
@@ -95,6 +96,11 @@ def prepare_joint(
     return Prepared(module, loader, files)
 
 
+def features_parent(run: RunFolder, config: Config) -> Path:
+    """Where the features of a run lie, in a folder for each choice of backbones: in the cache, or in the run."""
+    return run.features if config.data.cache is None else Path(config.data.cache) / FEATURES
+
+
 def prepare_frozen(
     network: SegmentationNetwork,
     dataset: Dataset,
@@ -118,8 +124,8 @@ def prepare_frozen(
             f"model.frozen: the light decoder trains on one device, not {devices.total}; leave `devices` and `nodes` "
             "out, or set model.frozen=false"
         )
-    # The features are read whole; the cache of images, which are smaller, would not be.
-    folder = run.features if config.data.cache is None else Path(config.data.cache) / "features"
+    folder = features_parent(run, config)
+    # The features are computed from whole images; those of the cache are smaller.
     store = feature_store(network, dataset.records, config, folder, read=read_image, device=device, progress=progress)
     if fresh:
         start_tag_classifier(network, store, dataset.tags())
