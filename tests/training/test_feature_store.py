@@ -176,7 +176,7 @@ def test_two_processes_do_not_write_to_one_folder(scenes: Sequence[ImageRecord],
     folder = store_of(scenes[:4], tmp_path).folder
     with locked(folder):
         assert store_of(scenes[1:3], tmp_path).bytes  # what is there may be read
-        with pytest.raises(DataError, match=r"process \d+ on .* is writing to this folder; wait .* `data.cache`"):
+        with pytest.raises(DataError, match=r"process \d+ on .* is writing to this folder; wait .* `data.cache='DIR'`"):
             store_of(scenes[:5], tmp_path)
 
 

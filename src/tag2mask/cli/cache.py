@@ -58,7 +58,9 @@ def _table(kept: Sequence[Kept]) -> None:
 
     table = Table(show_edge=False)
     for title in ("name", "what", "images", "size", "last used"):
-        table.add_column(title, justify="right" if title in ("images", "size") else "left", no_wrap=title != "what")
+        table.add_column(
+            title, justify="right" if title in ("images", "size") else "left", no_wrap=title != "what", overflow="fold"
+        )
     for one in kept:
         images = f"{one.images:,}" + (f"\n{one.outdated:,} changed or gone" if one.outdated else "")
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.used))

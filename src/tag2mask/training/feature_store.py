@@ -92,7 +92,7 @@ def feature_store(
             place.path,
         )
     else:
-        with locked(place.path, remedy="or name another folder as `data.cache`"), _no_room_said(place.path):
+        with locked(place.path, remedy="or name another folder: `data.cache='DIR'`"), _no_room_said(place.path):
             computer = FeatureComputer(network, config, device)
             store = _Filling(computer, place, dict(zip(keys, records, strict=True)), read, progress).fill().store(keys)
     place.used()
