@@ -174,7 +174,8 @@ def arrays_of(features: FrozenFeatures, small: NDArray[np.uint8]) -> dict[str, N
 def to_half(values: Tensor) -> Half:
     """In half precision; what is beyond its range becomes its largest number."""
     most = np.finfo(np.float16).max
-    return np.clip(values.float().cpu().numpy(), -most, most).astype(np.float16)
+    half: Half = np.clip(values.float().cpu().numpy(), -most, most).astype(np.float16)
+    return half
 
 
 def kind_type(kind: str) -> np.dtype[np.float16] | np.dtype[np.uint8]:

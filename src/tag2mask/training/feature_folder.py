@@ -197,8 +197,10 @@ def image_keys(paths: Sequence[Path]) -> list[str]:
 
 def _parsed(line: bytes) -> tuple[str, Shapes] | None:
     """Key and sizes of one line; None where it was cut off or is damaged."""
+    if not line.endswith(b"\n"):
+        return None
     try:
-        found = json.loads(line) if line.endswith(b"\n") else None
+        found = json.loads(line)
         sizes = [(int(height), int(width)) for height, width in found["sizes"]]
         return str(found["key"]), Shapes(*sizes)
     except (ValueError, KeyError, TypeError):
