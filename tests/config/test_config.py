@@ -28,7 +28,7 @@ def test_yaml_there_and_back() -> None:
         ({"data.scale": [2.0, 1.0]}, "configuration: data: scale: 2.0 is above 1.0; give the smaller one first"),
         (
             {"masks.soft_threshold": 3},
-            "soft_threshold: Input should be 'auto' or 'otsu', or input should be less than or equal",
+            "soft_threshold: Input should be 'auto', 'area' or 'otsu', or input should be less than or equal",
         ),
         ({"model.output_stride": 12}, "model.output_stride"),
         ({"paper.background": "black"}, "paper.background"),

@@ -36,6 +36,7 @@ OTHERS: dict[str, Any] = {
     "masks.soft_prior": 0.1,
     "masks.soft_threshold": 0.4,
     "masks.soft_factor": 1.5,
+    "masks.spread": 0.5,
     "masks.prior_layers": [-2],
     "masks.refresh": 7,
     "masks.scales": [1.0],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Literal
 
 import cv2
@@ -12,15 +13,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tag2mask.config.schema import MaskConfig, PaperConfig
+from tag2mask.method.affinity import Affinity
 from tag2mask.method.class_maps import class_maps, contrast_maps, min_max
 from tag2mask.method.class_scores import (
+    area_threshold,
     background_map,
     class_scores,
+    class_shares,
     foreground_evidence,
     normalised_scores,
     otsu_threshold,
     soft_scores,
+    spread_share,
     thresholded_cam,
+    wide_area,
 )
 from tag2mask.method.foreground_prior import foreground_prior
 from tag2mask.method.output import Array, NetworkOutput
@@ -231,3 +237,57 @@ def test_opencv_resizes_with_pixel_centres_at_half_integers() -> None:
     large = cv2.resize(ramp, (32, 16), interpolation=cv2.INTER_LINEAR)
     expected = ((np.arange(32) + 0.5) / 4 - 0.5).clip(0, 7)
     np.testing.assert_allclose(large[0], expected, atol=1e-5)
+
+
+def test_the_area_rule_keeps_as_many_pixels_as_have_a_high_class_map() -> None:
+    """Whatever the size of the objects: here 4 % of one image and 36 % of the other."""
+    for side in (10, 30):
+        best = np.zeros((50, 50), np.float32)
+        best[:side, :side] = 0.9
+        evidence = cv2.GaussianBlur(best, (0, 0), 4)  # spread beyond the object
+        threshold = area_threshold(evidence.ravel(), best.ravel())
+        assert (evidence > threshold).mean() == pytest.approx(side**2 / 2500, abs=0.005)
+        scores = soft_scores(evidence, best[None], threshold="area")
+        assert (scores[1] > 0.5).mean() == pytest.approx(side**2 / 2500, abs=0.01)
+    assert area_threshold(np.linspace(0, 1, 11), np.zeros(11)) == 1.0  # no class map says anything
+
+
+def test_small_objects_are_spread_less() -> None:
+    assert [spread_share(area) for area in (0.0, 0.1, 0.2, 0.6)] == pytest.approx([0.5, 0.75, 1.0, 1.0])
+    maps = np.zeros((2, 10, 10), np.float32)
+    maps[0, :2], maps[1, 1:3] = 1.0, 0.6
+    assert wide_area(maps) == pytest.approx(0.3)
+    affinity = Affinity.whole(np.full((2, 2, 4), 0.25, np.float32) + 0.5 * np.eye(4, dtype=np.float32).reshape(2, 2, 4))
+    prior = np.zeros((10, 10), np.float32)
+    spread, kept, both = (
+        foreground_evidence(prior, maps, prior_share=0.0, affinity=affinity, spread=share) for share in (1.0, 0.0, 0.75)
+    )
+    np.testing.assert_allclose(kept, maps.max(axis=0), atol=1e-6)
+    np.testing.assert_allclose(both, 0.75 * spread + 0.25 * kept, atol=1e-6)
+
+
+def test_shares_follow_class_maps_and_classifier() -> None:
+    maps = np.full((2, 4, 4), 0.64, np.float32)
+    maps[1, :, 2:] = 0.04
+    even = class_shares(maps, np.zeros((2, 2, 2), np.float32))
+    np.testing.assert_allclose(even.sum(axis=0), 1, atol=1e-6)
+    np.testing.assert_allclose(even[0, :, 0], 0.5, atol=1e-3)
+    np.testing.assert_allclose(even[0, :, 3], 0.8, atol=5e-3)  # sqrt(0.64) : sqrt(0.04) is 4 : 1
+    logits = np.zeros((2, 4, 4), np.float32)
+    logits[1] = 4 * np.log(16)  # its probability is 16^4 times as high, which counts 16 times
+    surer = class_shares(maps, logits)
+    np.testing.assert_allclose(surer[1, :, 0] / surer[0, :, 0], 16, rtol=0.01)
+    np.testing.assert_allclose(surer[1, :, 3] / surer[0, :, 3], 4, rtol=0.05)
+
+
+def test_the_network_that_tells_shares_decides_among_the_present_classes() -> None:
+    """Class maps alone give each half to its class; the classifier of shares, sure of it, gives both to the second."""
+    plain = class_scores(output(), np.array([0, 1]), (32, 32), MaskConfig(soft_threshold=0.3), PaperConfig())
+    logits = np.zeros_like(output().cams)
+    logits[1] = 40.0
+    told = replace(output(), share_logits=logits)
+    shared = class_scores(told, np.array([0, 1]), (32, 32), MaskConfig(soft_threshold=0.3), PaperConfig())
+    assert plain.scores[:, 8, 8].argmax() == 1 and shared.scores[:, 8, 8].argmax() == 2
+    np.testing.assert_allclose(shared.scores[0], plain.scores[0], atol=1e-6)  # what is background stays so
+    mirrored = told.flipped().share_logits
+    assert mirrored is not None and np.array_equal(mirrored, logits[..., ::-1])

@@ -116,9 +116,11 @@ def test_the_threshold_of_a_dataset_is_the_mean_of_its_evidence(
     expected = mean_evidence_by_hand(backend, few, flip=flip)
     assert 0.05 < expected < 0.95
     files = PseudoMaskFiles(few, tmp_path)
-    assert files.threshold(chosen) == pytest.approx(expected, abs=0.01)
-    larger = with_options(chosen, **{"masks.soft_factor": 0.5})
-    assert files.threshold(larger) == pytest.approx(0.5 * expected, abs=0.01)
+    measured = files.measure(chosen)
+    assert measured is not None and measured.spread is None  # there is no vision transformer
+    assert measured.threshold == pytest.approx(expected, abs=0.01)
+    larger = files.measure(with_options(chosen, **{"masks.soft_factor": 0.5}))
+    assert larger is not None and larger.threshold == pytest.approx(0.5 * expected, abs=0.01)
 
 
 def test_without_any_tag_there_is_no_threshold_to_measure(
@@ -126,7 +128,7 @@ def test_without_any_tag_there_is_no_threshold_to_measure(
 ) -> None:
     bare = dataset.subset([index for index, record in enumerate(dataset.records) if not record.present])
     assert len(bare)
-    assert PseudoMaskFiles(bare, tmp_path).threshold(backend) is None
+    assert PseudoMaskFiles(bare, tmp_path).measure(backend) is None
 
 
 def test_the_mode_of_the_network_is_put_back(backend: TorchBackend, dataset: Dataset, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from tag2mask.config.options import (
 )
 
 _SOFT = one_of("soft")
+_MEASURED = ("auto", "area")
 _WHOLE_IMAGES = needs({"paper.every_step": one_of(False)})
 _NEW_VIEWS = needs({"paper.every_step": one_of(False), "model.frozen": one_of(False)})
 _HIDDEN = needs({"paper.hide_image_probability": above(0)})
@@ -89,10 +90,11 @@ class MaskConfig(Section):
         description="share of the prior in the evidence of foreground; class maps are the rest",
         json_schema_extra=needs({"paper.background": _SOFT, "model.contrast_stages": EMPTY}),
     )
-    soft_threshold: Literal["auto", "otsu"] | Fraction = Field(
+    soft_threshold: Literal["auto", "area", "otsu"] | Fraction = Field(
         "auto",
         description="evidence at which foreground and background are equally likely; 'auto': one for the dataset, "
-        "measured before the first pseudo masks; 'otsu': Otsu's threshold of each image",
+        "its mean evidence, measured before the first pseudo masks; 'area': likewise, with as many pixels above it as "
+        "have a class map above 0.4; 'otsu': Otsu's threshold of each image",
         json_schema_extra=needs(
             {"paper.background": _SOFT, "model.contrast_stages": EMPTY},
             instead=_OWN_THRESHOLD,
@@ -101,7 +103,15 @@ class MaskConfig(Section):
     soft_factor: Positive = Field(
         1.0,
         description="factor on a threshold that is measured; under 1 makes masks larger, above 1 smaller",
-        json_schema_extra=needs({"paper.background": _SOFT, "masks.soft_threshold": one_of("auto", "otsu")}),
+        json_schema_extra=needs({"paper.background": _SOFT, "masks.soft_threshold": one_of("auto", "area", "otsu")}),
+    )
+    spread: Literal["auto"] | Fraction = Field(
+        "auto",
+        description="share of the evidence that the attention of a vision transformer spreads over what belongs "
+        "together; the rest is the best class map as it is; 'auto': one for the dataset, 1 but for small objects",
+        json_schema_extra=needs(
+            {"paper.background": _SOFT, "model.contrast_stages": EMPTY, "model.frozen": one_of(True)}
+        ),
     )
     prior_layers: tuple[int, ...] = Field(
         (-1,),
@@ -137,10 +147,15 @@ class MaskConfig(Section):
             raise ValueError("expected 1 or more; pseudo masks at every step are paper.every_step=true now")
         return value
 
-    def threshold_rule(self) -> float | Literal["mean", "otsu"]:
+    @property
+    def measured(self) -> bool:
+        """Whether training measures the threshold on the dataset."""
+        return self.soft_threshold in _MEASURED
+
+    def threshold_rule(self) -> float | Literal["mean", "area", "otsu"]:
         """The threshold of the evidence, or how each image gets its own, times `soft_factor`.
 
-        Training replaces 'auto' by a number. Where it did not, the image at hand counts as the whole dataset.
+        Training replaces 'auto' and 'area' by a number. Where it did not, the image at hand counts as the dataset.
         """
         return "mean" if self.soft_threshold == "auto" else self.soft_threshold
 
@@ -347,12 +362,14 @@ class Config(Section):
 
         return override(self, options)
 
-    def with_threshold(self, threshold: float | str) -> Config:
+    def with_threshold(self, threshold: float | str, spread: float | None = None) -> Config:
         """Return a copy with this threshold of the evidence, e.g. the number that 'auto' was measured to be.
 
-        A number has `masks.soft_factor` in it already, so that is 1 from then on.
+        A number has `masks.soft_factor` in it already, so that is 1 from then on. `spread`: measured with it, or None.
         """
         masks: dict[str, Any] = {"soft_threshold": threshold}
         if not isinstance(threshold, str):
             masks["soft_factor"] = 1.0
+        if spread is not None:
+            masks["spread"] = spread
         return self.override({f"masks.{name}": value for name, value in masks.items()})

@@ -23,6 +23,12 @@ from tag2mask.method.resize import resize_maps
 SLOPE = 8.0
 """Of the sigmoid that turns evidence of foreground into its probability."""
 
+AREA_LEVEL = 0.4
+"""As many pixels are foreground as have a class map above it, by `masks.soft_threshold: area`."""
+
+_HALF = 0.5
+_SMALL = 0.2  # share of an image above half of a class map's maximum, under which objects count as small
+
 _FLOOR = np.float32(1e-3)  # a pixel without evidence for any class is shared evenly among the present ones
 
 
@@ -54,7 +60,8 @@ def class_scores(
         masks: how the evidence is combined and cut.
         paper: which of the paper's variants to use.
     """
-    threshold: float | Literal["mean", "otsu"]
+    threshold: float | Literal["mean", "area", "otsu"]
+    spread, shares = 1.0, None
     if output.contrast_logits is not None and output.contrast_prior is not None:
         prior = min_max(resize_maps(output.contrast_prior[None], size)[0])
         maps = contrast_maps(output.contrast_logits[present], output.contrast_prior, size)
@@ -63,41 +70,104 @@ def class_scores(
         prior = foreground_prior(output.energies, size)
         maps = class_maps(output.cams[present], size, scaling=paper.map_scaling)
         share, threshold = masks.soft_prior, masks.threshold_rule()
+        spread = spread_share(wide_area(maps)) if masks.spread == "auto" else masks.spread
         if paper.background != "soft":
             background = background_map(prior, maps, paper)
             return ClassScores(maps, prior, background, normalised_scores(background, maps))
     else:
         raise ValueError("this network's output holds nothing to make class maps from")
-    evidence = foreground_evidence(prior, maps, prior_share=share, affinity=output.affinity)
-    scores = soft_scores(evidence, maps, threshold=threshold, factor=masks.soft_factor)
+    evidence = foreground_evidence(prior, maps, prior_share=share, affinity=output.affinity, spread=spread)
+    if output.share_logits is not None and len(present):
+        shares = class_shares(maps, output.share_logits[present])
+    scores = soft_scores(evidence, maps, threshold=threshold, factor=masks.soft_factor, shares=shares)
     return ClassScores(maps, prior, scores[0], scores)
 
 
-def foreground_evidence(prior: Array, maps: Array, *, prior_share: float, affinity: Affinity | None = None) -> Array:
+def foreground_evidence(
+    prior: Array, maps: Array, *, prior_share: float, affinity: Affinity | None = None, spread: float = 1.0
+) -> Array:
     """Evidence of foreground: prior_share * prior + (1 - prior_share) * best class map.
 
-    Where the network knows which parts of the image belong together, the evidence is spread over them.
+    Where the network knows which parts of the image belong together, the evidence is spread over them:
+
+        spread * affinity(evidence) + (1 - spread) * best class map
 
     Args:
         prior: (H, W) in [0, 1].
         maps: (K, H, W) class maps in [0, 1].
         prior_share: weight of the prior, in [0, 1].
         affinity: between the parts of the image; None: the evidence stays where it is.
+        spread: share of it that is spread, in [0, 1].
 
     Returns:
         (H, W) in [0, 1].
     """
-    evidence: Array = prior_share * prior + (1 - prior_share) * maps.max(axis=0, initial=0)
-    return evidence if affinity is None else affinity.spread(evidence)
+    best = maps.max(axis=0, initial=0)
+    evidence: Array = prior_share * prior + (1 - prior_share) * best
+    if affinity is None:
+        return evidence
+    spreaded: Array = np.float32(spread) * affinity.spread(evidence) + np.float32(1 - spread) * best
+    return spreaded
+
+
+def wide_area(maps: Array) -> float:
+    """Share of the pixels where a class map (K, H, W) in [0, 1] is above half of its maximum."""
+    return float((maps.max(axis=0, initial=0) > _HALF).mean())
+
+
+def spread_share(area: float) -> float:
+    """Share of the evidence that is spread where class maps have this `wide_area`: less, the smaller it is.
+
+    The patches of a vision transformer are coarse beside small objects: evidence that is spread over them loses their
+    shape, which the class maps still have. 1 from an area of 0.2 on, 0.5 towards 0.
+    """
+    return 1 - 0.5 * min(1.0, max(0.0, 1 - area / _SMALL))
+
+
+def area_threshold(evidence: Array, best: Array) -> float:
+    """Threshold of the evidence that as many pixels are above as have a best class map above `AREA_LEVEL`.
+
+    Evidence is spread over whole objects and a little beyond; the area of class maps tells how large they are.
+
+    Args:
+        evidence: (M,) of any pixels of an image or a dataset, in [0, 1].
+        best: (M,) their best class map, in [0, 1].
+    """
+    share = float((best > AREA_LEVEL).mean())
+    return float(np.quantile(evidence, 1 - share))
+
+
+def class_shares(maps: Array, share_logits: Array) -> Array:
+    """How a pixel of foreground is shared by K present classes, by class maps and the classifier of shares.
+
+        share_c is in proportion to map_c^(1/2) * p_c^(1/4)
+
+    with p the softmax of the logits over the present classes: the geometric mean of class map and sqrt(p), since p
+    is surer than it is right.
+
+    Args:
+        maps: (K, H, W) in [0, 1].
+        share_logits: (K, h, w) of the classifier of shares.
+
+    Returns:
+        (K, H, W), summing to 1 over the first axis.
+    """
+    logits = resize_maps(share_logits, (maps.shape[1], maps.shape[2]))
+    logits = logits - logits.max(axis=0)
+    log_p = logits - np.log(np.exp(logits).sum(axis=0))
+    shares: Array = np.sqrt(maps + _FLOOR) * np.exp(log_p / 4)
+    shares /= shares.sum(axis=0)
+    return shares
 
 
 def soft_scores(
     evidence: Array,
     maps: Array,
     *,
-    threshold: float | Literal["mean", "otsu"],
+    threshold: float | Literal["mean", "area", "otsu"],
     factor: float = 1.0,
     slope: float = SLOPE,
+    shares: Array | None = None,
 ) -> Array:
     """Class scores by a soft threshold of the evidence of foreground.
 
@@ -110,9 +180,10 @@ def soft_scores(
         evidence: (H, W) in [0, 1].
         maps: (K, H, W) class maps in [0, 1].
         threshold: evidence at which foreground and background are even, in [0, 1]; or the image's own: 'mean' of its
-            evidence, or 'otsu', which parts it into two groups of the least variance.
+            evidence, 'area' by `area_threshold`, or 'otsu', which parts it into two groups of the least variance.
         factor: on the image's own threshold; under 1 makes foreground larger.
         slope: how sharply evidence turns into probability.
+        shares: (K, H, W) of the present classes in the foreground, summing to 1; None: in proportion to their maps.
 
     Returns:
         (K + 1, H, W), summing to 1 over the first axis; all background where K is 0.
@@ -123,8 +194,11 @@ def soft_scores(
         threshold = factor * otsu_threshold(evidence)
     elif threshold == "mean":
         threshold = factor * float(evidence.mean())
-    shares = maps + _FLOOR
-    shares /= shares.sum(axis=0)
+    elif threshold == "area":
+        threshold = factor * area_threshold(evidence, maps.max(axis=0))
+    if shares is None:
+        shares = maps + _FLOOR
+        shares /= shares.sum(axis=0)
     foreground = (1 / (1 + np.exp(-slope * (evidence - threshold)))).astype(np.float32)
     return np.concatenate([(1 - foreground)[None], foreground * shares])
 

@@ -26,6 +26,8 @@ class NetworkOutput:
         contrast_logits: (C, h, w) class logits of the contrast head at every pixel, or None without such a head.
         contrast_prior: (h, w) in [0, 2], how much a pixel stands out from its image, or None.
         affinity: between the parts of the image, from the attention of a vision transformer, or None without one.
+        share_logits: (C, h, w) which class a pixel of foreground shows, a softmax over all classes makes it
+            probabilities; or None where the class maps alone say so.
     """
 
     tag_logits: Array
@@ -35,6 +37,7 @@ class NetworkOutput:
     contrast_logits: Array | None = None
     contrast_prior: Array | None = None
     affinity: Affinity | None = None
+    share_logits: Array | None = None
 
     @property
     def has_class_maps(self) -> bool:
@@ -59,4 +62,5 @@ class NetworkOutput:
             None if self.contrast_logits is None else self.contrast_logits[..., ::-1],
             None if self.contrast_prior is None else self.contrast_prior[..., ::-1],
             None if self.affinity is None else self.affinity.flipped(),
+            None if self.share_logits is None else self.share_logits[..., ::-1],
         )

@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.config.schema import Config
+from tag2mask.config.schema import Config, MaskConfig
 from tag2mask.core.constants import IGNORE_INDEX, Tag
-from tag2mask.method.class_scores import class_scores, foreground_evidence
+from tag2mask.method.class_scores import (
+    area_threshold,
+    class_scores,
+    foreground_evidence,
+    spread_share,
+    wide_area,
+)
 from tag2mask.method.gate import gated_probs_at
 from tag2mask.method.output import Array, NetworkOutput
 from tag2mask.method.refine import refine, to_mask
+
+_SAMPLED = 4000
+"""Pixels of an image whose evidence is looked at, about."""
 
 
 def pseudo_mask(
@@ -70,12 +80,38 @@ def pseudo_mask_scores(
     return scores + np.float32(teacher_weight) * (probs - scores)
 
 
-def mean_evidence(
-    views: Sequence[NetworkOutput], tags: NDArray[np.int8], size: tuple[int, int], config: Config
-) -> float:
-    """Mean evidence of foreground in one image, over its pixels and views.
+class EvidenceSample(NamedTuple):
+    """The evidence of foreground at some pixels of one image, over its views, before it is cut.
 
-    The mean of this over a dataset is the threshold that `masks.soft_threshold: auto` stands for.
+    Attributes:
+        spread: (M,) in [0, 1], evidence that was spread by affinity; where there is none, as it is.
+        best: (M,) in [0, 1], the best class map.
+        area: `wide_area` of the class maps, mean over the views.
+        affine: whether there is an affinity.
+    """
+
+    spread: Array
+    best: Array
+    area: float
+    affine: bool
+
+
+class Measured(NamedTuple):
+    """What a dataset's evidence says of the settings of its masks.
+
+    Attributes:
+        threshold: for `masks.soft_threshold`, in [0, 1], times `masks.soft_factor`.
+        spread: for `masks.spread`; None where nothing is spread.
+    """
+
+    threshold: float
+    spread: float | None = None
+
+
+def sample_evidence(
+    views: Sequence[NetworkOutput], tags: NDArray[np.int8], size: tuple[int, int], config: Config
+) -> EvidenceSample:
+    """Sample the evidence of one image on a regular grid of its pixels.
 
     Args:
         views: the network's output on the image at each scale, and on its horizontal flip (flipped back).
@@ -84,11 +120,39 @@ def mean_evidence(
         config: settings of the masks.
     """
     present = np.flatnonzero(tags == Tag.PRESENT)
-    means = []
+    step = max(1, round((size[0] * size[1] / _SAMPLED) ** 0.5))
+    spread, best, areas = [], [], []
     for view in views:
         steps = class_scores(view, present, size, config.masks, config.paper)
         evidence = foreground_evidence(
             steps.prior, steps.maps, prior_share=config.masks.soft_prior, affinity=view.affinity
         )
-        means.append(float(evidence.mean()))
-    return float(np.mean(means))
+        spread.append(evidence[::step, ::step].ravel())
+        best.append(steps.maps.max(axis=0, initial=0)[::step, ::step].ravel())
+        areas.append(wide_area(steps.maps))
+    affine = any(view.affinity is not None for view in views)
+    return EvidenceSample(np.concatenate(spread), np.concatenate(best), float(np.mean(areas)), affine)
+
+
+def measure_evidence(samples: Sequence[EvidenceSample], masks: MaskConfig) -> Measured:
+    """What `masks.soft_threshold: auto` or `area` and `masks.spread: auto` stand for, on a dataset.
+
+    `auto` is the mean of the evidence over the images: where there is more of it than on average is foreground. `area`
+    is `area_threshold`, with which objects may be of any size.
+
+    Args:
+        samples: of images with a present class, at least one.
+        masks: settings.
+    """
+    share = masks.spread
+    if share == "auto":
+        share = spread_share(float(np.median([one.area for one in samples])))
+    if not samples[0].affine:
+        share = 1.0
+    evidence = [np.float32(share) * one.spread + np.float32(1 - share) * one.best for one in samples]
+    if masks.soft_threshold == "area":
+        threshold = area_threshold(np.concatenate(evidence), np.concatenate([one.best for one in samples]))
+    else:
+        threshold = float(np.mean([one.mean() for one in evidence]))
+    threshold = round(min(1.0, masks.soft_factor * threshold), 4)
+    return Measured(threshold, round(share, 4) if samples[0].affine else None)

@@ -111,6 +111,7 @@ def stitch(outputs: Sequence[NetworkOutput], tiles: Sequence[Tile], size: tuple[
     ]
     logits = [output.contrast_logits for output in outputs if output.contrast_logits is not None]
     priors = [output.contrast_prior[None] for output in outputs if output.contrast_prior is not None]
+    shares = [output.share_logits for output in outputs if output.share_logits is not None]
     blocks = [
         block
         for output, tile in zip(outputs, tiles, strict=True)
@@ -125,6 +126,7 @@ def stitch(outputs: Sequence[NetworkOutput], tiles: Sequence[Tile], size: tuple[
         contrast_logits=_stitched(logits, tiles, size) if logits else None,
         contrast_prior=_stitched(priors, tiles, size)[0] if priors else None,
         affinity=Affinity(tuple(blocks)) if blocks else None,
+        share_logits=_stitched(shares, tiles, size) if shares else None,
     )
 
 

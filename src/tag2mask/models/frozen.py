@@ -53,18 +53,20 @@ class FrozenFeatures(NamedTuple):
 
 
 class LinearTagHead(nn.Module):
-    """Two linear classifiers of the tags: one says which classes an image shows, the other where.
+    """Linear classifiers of the tags: which classes an image shows, where, and which one a pixel of foreground shows.
 
     The features that tell classes apart best are not those whose class activation maps cover objects best. `tags`
     takes the pooled features of all backbones, `classifier` the projected ones; the class activation map of a class is
-    these weighted by the weights of it (Zhou et al., CVPR 2016, arXiv:1512.04150).
+    these weighted by the weights of it (Zhou et al., CVPR 2016, arXiv:1512.04150). `shares`, where the network has it,
+    lets all classes compete at each pixel.
     """
 
-    def __init__(self, channels: int, pooled: int, num_classes: int):
+    def __init__(self, channels: int, pooled: int, num_classes: int, *, shares: bool = True):
         super().__init__()
         self.classifier = nn.Linear(channels, num_classes)
         self.tags = nn.Linear(pooled, num_classes)
-        for layer in (self.classifier, self.tags):
+        self.shares = nn.Linear(channels, num_classes) if shares else None
+        for layer in (self.classifier, self.tags) if self.shares is None else (self.classifier, self.tags, self.shares):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
 
@@ -72,7 +74,12 @@ class LinearTagHead(nn.Module):
         """Classify the features of B images."""
         tag_logits = self.tags(features.pooled)
         cams = F.conv2d(features.maps, self.classifier.weight[:, :, None, None])
-        return Recognition(tag_logits, cams, [features.energy[:, None]], affinity=features.affinity)
+        shares = None
+        if self.shares is not None:
+            shares = F.conv2d(features.maps, self.shares.weight[:, :, None, None], self.shares.bias)
+        return Recognition(
+            tag_logits, cams, [features.energy[:, None]], affinity=features.affinity, share_logits=shares
+        )
 
 
 class FrozenSegmenter(nn.Module):
@@ -114,7 +121,7 @@ class FrozenSegmenter(nn.Module):
         if stages:
             self.surface = SurfaceContrast(stages, self.backbone.channels, self.backbone.strides, num_classes)
             self.pooled_channels += 2 * sum(self.surface.groups)
-        self.recognition = LinearTagHead(self.channels, self.pooled_channels, num_classes)
+        self.recognition = LinearTagHead(self.channels, self.pooled_channels, num_classes, shares=self.surface is None)
         self.segmentation = light_decoder(
             self.channels,
             num_classes,

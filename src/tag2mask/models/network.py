@@ -22,6 +22,7 @@ class Recognition(NamedTuple):
         features: features of every backbone stage and, last, of the CAM convolution if there is one.
         contrast: what stands out from the rest of the image, where the network has a contrast head.
         affinity: (B, h', w', h' * w') between the patches of each image, where a vision transformer is at hand.
+        share_logits: (B, C, h, w) which class a pixel of foreground shows, where the network tells it apart.
     """
 
     tag_logits: Tensor
@@ -29,6 +30,7 @@ class Recognition(NamedTuple):
     features: list[Tensor]
     contrast: Contrast | None = None
     affinity: Tensor | None = None
+    share_logits: Tensor | None = None
 
 
 class Scores(NamedTuple):

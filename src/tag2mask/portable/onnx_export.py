@@ -21,7 +21,7 @@ from tag2mask.models import contrast
 from tag2mask.models.build import SegmentationNetwork
 from tag2mask.models.frozen import FrozenSegmenter
 from tag2mask.models.inputs import normalise
-from tag2mask.portable.onnx_metadata import AFFINITY, CONTRAST_FEATURES, INPUT, MEDIAN, Metadata
+from tag2mask.portable.onnx_metadata import AFFINITY, CONTRAST_FEATURES, INPUT, MEDIAN, SHARES, Metadata
 
 OPSET = 18
 
@@ -148,7 +148,11 @@ class _Graph(nn.Module):
         outputs["energy_0"] = recognition.features[-1]
         if recognition.contrast is not None:
             outputs |= {"contrast_logits": recognition.contrast.logits, "contrast_prior": recognition.contrast.prior}
-        return outputs if recognition.affinity is None else outputs | {AFFINITY: recognition.affinity}
+        if recognition.share_logits is not None:
+            outputs[SHARES] = recognition.share_logits
+        if recognition.affinity is not None:
+            outputs[AFFINITY] = recognition.affinity
+        return outputs
 
     def _contrast(self, features: Sequence[Tensor], given: Tensor) -> dict[str, Tensor]:
         """What `ContrastHead` computes of whole images, in operators that ONNX has."""

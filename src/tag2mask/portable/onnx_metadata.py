@@ -2,9 +2,9 @@
 
 The graph takes `images` (B, 3, H, W) uint8 RGB, H and W multiples of `input_multiple`, and normalises them itself. It
 gives `tag_logits` (B, C), `pixel_logits` (B, C + 1, h, w) and `cams` (B, C, h, w); of a network trained on tags also
-`energy_0`, `energy_1`, ... (B, 1, h_i, w_i), and `affinity` (B, h, w, h * w) where a vision transformer is among frozen
-backbones; or, with a contrast head, `contrast_logits` (B, C, h, w), `contrast_prior` (B, h, w) and
-`contrast_features` (B, D, h, w). A network with a contrast head has a second input,
+`energy_0`, `energy_1`, ... (B, 1, h_i, w_i), on frozen backbones `share_logits` (B, C, h, w), and `affinity`
+(B, h, w, h * w) where a vision transformer is among them; or, with a contrast head, `contrast_logits` (B, C, h, w),
+`contrast_prior` (B, h, w) and `contrast_features` (B, D, h, w). A network with a contrast head has a second input,
 `median` (1, D): of the whole image where `images` are its tiles; where it is NaN, each image has its own.
 
 Version 1 of the format had neither `cams` beside a contrast head or without class maps, nor `median`: such files are
@@ -30,6 +30,7 @@ INPUT = "images"
 MEDIAN = "median"
 CONTRAST_FEATURES = "contrast_features"
 AFFINITY = "affinity"
+SHARES = "share_logits"
 
 _PREFIX = "tag2mask."
 _NAMES = ("format_version", "classes", "preprocessing", "config", "opset", "precision")

@@ -12,6 +12,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from tag2mask.config.schema import Config
 from tag2mask.core.errors import DataError
+from tag2mask.method.pseudo_masks import Measured
 from tag2mask.models.build import SegmentationNetwork
 from tag2mask.training.schedule import parameter_groups, warmup_epochs
 
@@ -74,11 +75,11 @@ class MaskTraining(lightning.LightningModule):
         """Whether the threshold of the evidence is still to be measured on the dataset."""
         config = self.config
         used = config.paper.background == "soft" and not config.model.contrast_stages
-        return used and config.training.supervision == "tags" and config.masks.soft_threshold == "auto"
+        return used and config.training.supervision == "tags" and config.masks.measured
 
-    def set_threshold(self, threshold: float) -> None:
+    def set_measured(self, measured: Measured) -> None:
         """Cut the evidence there from now on, in training and in the network that is kept."""
-        self.config = self.config.with_threshold(threshold)
+        self.config = self.config.with_threshold(measured.threshold, measured.spread)
 
     def teacher_weight(self, step: int) -> float:
         """Share of the segmentation head in the pseudo masks; it reaches its full by the middle of the joint phase."""

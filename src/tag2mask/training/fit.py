@@ -228,9 +228,9 @@ def _callbacks(
 def _keep_first_masks(module: MaskTraining, files: PseudoMaskFiles, run: RunFolder) -> None:
     """Keep the network before any training: its masks come from class maps and prior alone."""
     if module.wants_threshold:
-        threshold = files.threshold(TorchBackend(module.teacher, module.classes, module.config, device=module.device))
-        if threshold is not None:
-            module.set_threshold(threshold)
+        measured = files.measure(TorchBackend(module.teacher, module.classes, module.config, device=module.device))
+        if measured is not None:
+            module.set_measured(measured)
     # As pseudo masks are made: what a decoder needs no CRF for, class maps do.
     alone = module.config.override({"prediction.prior_weight": 1.0}).model_dump()
     alone["prediction"]["crf"] = alone["masks"]["crf"]

@@ -131,7 +131,7 @@ def plan_training(
         resolve(config, options), dataset, run, resume=False, device=where, progress=progress
     )
     chosen = settings.config
-    if chosen.masks.soft_threshold == "auto" and chosen.paper.background == "soft" and not chosen.model.contrast_stages:
+    if chosen.masks.measured and chosen.paper.background == "soft" and not chosen.model.contrast_stages:
         chosen = chosen.with_threshold(0.5)
     network = build_network(chosen, len(dataset.classes))
     network.to(where).eval()

@@ -36,6 +36,7 @@ from tag2mask.training.probe import is_probed, start_classifier
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
 from tag2mask.training.ranks import Devices, rank_here
 from tag2mask.training.samples import EpochSampler, TrainDataset, make_loader
+from tag2mask.training.share_classifier import fit_share_classifier
 from tag2mask.training.surface_probe import fit_surface_classifier
 
 _log = logging.getLogger(__name__)
@@ -129,6 +130,9 @@ def prepare_frozen(
     store = feature_store(network, dataset.records, config, folder, read=read_image, device=device, progress=progress)
     if fresh:
         start_tag_classifier(network, store, dataset.tags())
+        if network.recognition.shares is not None and config.training.supervision == "tags":
+            loss = fit_share_classifier(network, store, dataset.tags(), config)
+            _log.info("fitted the classifier that shares foreground among the classes; loss %.2f", loss)
         if network.surface is not None and config.training.supervision == "tags":
             loss = fit_surface_classifier(network.surface, store, dataset.tags(), seed=config.training.seed)
             _log.info("fitted the classifier of what stands out to the tags; tag loss %.2f", loss)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from statistics import fmean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,7 +22,7 @@ from tag2mask.inference.backends import Backend
 from tag2mask.inference.views import run_views
 from tag2mask.masks import mask_path, write_mask
 from tag2mask.method.output import NetworkOutput
-from tag2mask.method.pseudo_masks import mean_evidence, pseudo_mask
+from tag2mask.method.pseudo_masks import Measured, measure_evidence, pseudo_mask, sample_evidence
 
 _SAMPLE = 200  # images on which the threshold is measured
 _AHEAD = 4  # images decoded in advance
@@ -103,30 +102,27 @@ class PseudoMaskFiles:
             empty += sum(not future.result() for future in pending)
         return empty / max(1, tagged)
 
-    def threshold(self, backend: Backend) -> float | None:
-        """Threshold of the evidence for the whole dataset: what `masks.soft_threshold: auto` stands for.
+    def measure(self, backend: Backend) -> Measured | None:
+        """What `masks.soft_threshold` and `masks.spread` are for the whole dataset, measured on some tagged images.
 
-        The mean of the evidence over some tagged images: where there is more of it than on average is foreground. A
-        fixed number does not fit every network and size of image, since some spread their evidence thinner than others;
-        a number for each image would cut a close-up and a far view to about the same share.
+        A fixed number does not fit every network and size of image, since some spread their evidence thinner than
+        others; a number for each image would cut a close-up and a far view to about the same share.
 
         Args:
             backend: the network; its configuration has the settings.
 
         Returns:
-            In [0, 1]; None where no image has a present class.
+            See `measure_evidence`; None where no image has a present class.
         """
         tagged = [index for index in self.wanted if bool((self.tags[index] == Tag.PRESENT).any())]
         positions = np.linspace(0, len(tagged) - 1, min(len(tagged), _SAMPLE)).round().astype(int)
         chosen = [tagged[position] for position in positions]
-        means = []
+        samples = []
         with ThreadPoolExecutor(self.threads) as pool:
             for index, (views, small) in zip(chosen, self._seen(pool, backend, chosen), strict=True):
                 size = (small.shape[0], small.shape[1])
-                means.append(mean_evidence(views, self.tags[index], size, backend.config))
-        if not means:
-            return None
-        return round(min(1.0, backend.config.masks.soft_factor * fmean(means)), 4)
+                samples.append(sample_evidence(views, self.tags[index], size, backend.config))
+        return measure_evidence(samples, backend.config.masks) if samples else None
 
     def _seen(
         self, pool: ThreadPoolExecutor, backend: Backend, chosen: Sequence[int]

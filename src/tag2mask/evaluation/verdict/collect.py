@@ -28,7 +28,7 @@ from tag2mask.inference.review import TABLE, read_review
 from tag2mask.inference.segmenter import Segmenter
 from tag2mask.inference.views import run_views
 from tag2mask.masks import mask_path, read_mask
-from tag2mask.method.pseudo_masks import mean_evidence
+from tag2mask.method.pseudo_masks import measure_evidence, sample_evidence
 from tag2mask.models.build import build_network
 from tag2mask.models.checkpoint import RunFolder
 
@@ -247,7 +247,7 @@ def _thresholds(config: Config, dataset: Dataset, segmenter: Segmenter) -> tuple
     tags = dataset.tags()
     tagged = dataset.subset(np.flatnonzero((tags == Tag.PRESENT).any(axis=1))).spread(_THRESHOLD_IMAGES)
     read, masks = image_reader(config), config.masks
-    means = []
+    samples = []
     for record, row in zip(tagged.records, tagged.tags(), strict=True):
         try:
             image = read(record.path)
@@ -255,8 +255,9 @@ def _thresholds(config: Config, dataset: Dataset, segmenter: Segmenter) -> tuple
             continue
         views = run_views(segmenter.backend, image, side=config.data.image_size, scales=masks.scales, flip=masks.flip)
         size = scaled_size((image.shape[0], image.shape[1]), config.data.image_size / masks.stride)
-        means.append(mean_evidence(views, row, size, segmenter.config))
-    return float(given), float(np.mean(means)) if means else None
+        samples.append(sample_evidence(views, row, size, segmenter.config))
+    rule = masks.model_copy(update={"soft_threshold": "area" if config.model.frozen else "auto"})
+    return float(given), measure_evidence(samples, rule).threshold if samples else None
 
 
 def read_dataset(run: RunFolder) -> Dataset:

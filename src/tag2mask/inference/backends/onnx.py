@@ -14,7 +14,7 @@ from tag2mask.core.extras import require
 from tag2mask.core.machine import usable_cores
 from tag2mask.method.affinity import Affinity
 from tag2mask.method.output import Array, NetworkOutput
-from tag2mask.portable.onnx_metadata import AFFINITY, CONTRAST_FEATURES, INPUT, MEDIAN, Metadata
+from tag2mask.portable.onnx_metadata import AFFINITY, CONTRAST_FEATURES, INPUT, MEDIAN, SHARES, Metadata
 
 _LIBRARIES = 330 << 20  # bytes of a process with ONNX Runtime, NumPy, OpenCV and Numba
 
@@ -83,6 +83,7 @@ class OnnxBackend:
                 outputs["contrast_logits"][k] if self._gives_contrast else None,
                 outputs["contrast_prior"][k] if self._gives_contrast else None,
                 Affinity.whole(outputs[AFFINITY][k]) if AFFINITY in outputs else None,
+                outputs[SHARES][k] if SHARES in outputs else None,
             )
             for k in range(len(images))
         ]

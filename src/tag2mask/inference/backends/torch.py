@@ -110,6 +110,7 @@ def to_outputs(recognition: Recognition, pixel_logits: Tensor, prior_layers: Seq
     contrast = recognition.contrast
     logits, prior = (None, None) if contrast is None else (_array(contrast.logits), _array(contrast.prior))
     affinity = None if recognition.affinity is None else _array(recognition.affinity)
+    shares = None if recognition.share_logits is None else _array(recognition.share_logits)
     return [
         NetworkOutput(
             tag_logits[k],
@@ -119,6 +120,7 @@ def to_outputs(recognition: Recognition, pixel_logits: Tensor, prior_layers: Seq
             None if logits is None else logits[k],
             None if prior is None else prior[k],
             None if affinity is None else Affinity.whole(affinity[k]),
+            None if shares is None else shares[k],
         )
         for k in range(len(pixels))
     ]

@@ -10,6 +10,7 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 
 from tag2mask.inference.backends.torch import TorchBackend
+from tag2mask.method.pseudo_masks import Measured
 from tag2mask.training.base import MaskTraining
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
 from tag2mask.training.ranks import any_process
@@ -25,7 +26,7 @@ class PseudoMasks(Callback):
 
     Attributes:
         seconds: time spent on the masks of the epoch that runs.
-        threshold: as measured, or None.
+        measured: the threshold, and how much is spread; None before.
     """
 
     def __init__(self, files: PseudoMaskFiles, *, began: float | None = None, progress: bool = False):
@@ -40,23 +41,23 @@ class PseudoMasks(Callback):
         self.began = time.monotonic() if began is None else began
         self.progress = progress
         self.seconds = 0.0
-        self.threshold: float | None = None
+        self.measured: Measured | None = None
         self._next_epoch = 0  # the first epoch that has not begun
 
     def state_dict(self) -> dict[str, Any]:
         """What a resumed run takes up again."""
-        return {"next_epoch": self._next_epoch, "threshold": self.threshold}
+        return {"next_epoch": self._next_epoch, "measured": self.measured and tuple(self.measured)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take it up again."""
         self._next_epoch = state_dict["next_epoch"]
-        self.threshold = state_dict["threshold"]
+        self.measured = None if state_dict["measured"] is None else Measured(*state_dict["measured"])
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Prepare the first epoch of this fit, which is not the first of all where a run is resumed."""
         assert isinstance(pl_module, MaskTraining)
-        if self.threshold is not None:
-            pl_module.set_threshold(self.threshold)
+        if self.measured is not None:
+            pl_module.set_measured(self.measured)
         self._prepare(self._next_epoch, trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -86,13 +87,15 @@ class PseudoMasks(Callback):
         return (joint % every == 0 and worth_it) or not self.files.complete()
 
     def _measure(self, trainer: lightning.Trainer, module: MaskTraining) -> None:
-        threshold = self.files.threshold(_backend(module))
-        if threshold is None:
+        measured = self.files.measure(_backend(module))
+        if measured is None:
             return
-        self.threshold = float(trainer.strategy.broadcast(threshold))
-        module.set_threshold(self.threshold)
+        self.measured = trainer.strategy.broadcast(measured)
+        module.set_measured(self.measured)
         if trainer.is_global_zero:
-            _log.info("threshold of the evidence of foreground: %.3f, measured on the dataset", self.threshold)
+            _log.info("threshold of the evidence of foreground: %.3f, measured on the dataset", measured.threshold)
+            if measured.spread is not None and measured.spread < 1:
+                _log.info("objects are small: %.0f%% of their evidence is spread by attention", 100 * measured.spread)
 
     def _write(self, epoch: int, trainer: lightning.Trainer, module: MaskTraining) -> None:
         started = time.monotonic()
