@@ -244,12 +244,12 @@ def test_the_area_rule_keeps_as_many_pixels_as_have_a_high_class_map() -> None:
     for side in (10, 30):
         best = np.zeros((50, 50), np.float32)
         best[:side, :side] = 0.9
-        evidence = cv2.GaussianBlur(best, (0, 0), 4)  # spread beyond the object
+        evidence: Array = floats(cv2.GaussianBlur(best, (0, 0), 4))  # spread beyond the object
         threshold = area_threshold(evidence.ravel(), best.ravel())
         assert (evidence > threshold).mean() == pytest.approx(side**2 / 2500, abs=0.005)
         scores = soft_scores(evidence, best[None], threshold="area")
         assert (scores[1] > 0.5).mean() == pytest.approx(side**2 / 2500, abs=0.01)
-    assert area_threshold(np.linspace(0, 1, 11), np.zeros(11)) == 1.0  # no class map says anything
+    assert area_threshold(floats(np.linspace(0, 1, 11)), floats(np.zeros(11))) == 1.0  # no class map says anything
 
 
 def test_small_objects_are_spread_less() -> None:

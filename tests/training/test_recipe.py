@@ -18,7 +18,7 @@ from tag2mask.core.errors import ConfigError
 from tag2mask.data import Dataset
 from tag2mask.demo import BACKBONE, demo_weights, write_dataset
 from tag2mask.models.checkpoint import RunFolder
-from tag2mask.training.recipe import Recipe, Signs, judge, mean_auc, measure_recipe, peaked_median
+from tag2mask.training.recipe import Name, Recipe, Signs, judge, mean_auc, measure_recipe, peaked_median
 from tag2mask.training.settings import Settings, choose_class_maps, resolve
 
 SIZE = 96
@@ -115,14 +115,16 @@ def test_nothing_given_leaves_the_choice_open() -> None:
     assert settings.surfaces is not None
     assert settings.surfaces.model.contrast_stages == (0, 1)
     assert settings.surfaces.training.epochs == 3
-    assert settings.frozen is not None and settings.frozen.model.frozen
-    assert settings.frozen.training.epochs == 3
+    backbones: dict[Name, str] = {"objects": "tf_efficientnet_lite2", "surfaces": "resnet18"}
+    for name, backbone in backbones.items():
+        frozen = settings.frozen[name]
+        assert frozen.model.frozen and frozen.model.backbone == backbone and frozen.training.epochs == 3
 
 
 def test_what_does_not_go_with_a_frozen_backbone_trains_the_whole_network() -> None:
     settings = resolve(None, {"training.warmup": 0.3})
     assert settings.surfaces is not None and not settings.surfaces.model.frozen
-    assert settings.frozen is None and "training.warmup has no effect" in settings.trained
+    assert not settings.frozen and "training.warmup has no effect" in settings.trained["surfaces"]
 
 
 def test_a_file_of_settings_lies_on_top_of_the_preset(tmp_path: Path) -> None:
@@ -160,12 +162,42 @@ def test_presets_are_what_they_say() -> None:
 
 
 def open_settings() -> Settings:
-    return Settings(Config(), "given\n", candidate(), frozen=frozen_candidate())
+    frozen: dict[Name, Config] = {"surfaces": frozen_candidate(), "objects": frozen_objects()}
+    return Settings(Config(), "given\n", candidate(), frozen=frozen)
 
 
 def frozen_candidate() -> Config:
     given = {"data": {"image_size": 128}, "model": {"backbone": BACKBONE, "weights": str(demo_weights())}}
     return on_preset("frozen-surfaces", given)
+
+
+def frozen_objects() -> Config:
+    given = {"backbone": BACKBONE, "weights": str(demo_weights()), "companions": []}
+    return on_preset("frozen", {"data": {"image_size": 128}, "model": given})
+
+
+@pytest.mark.parametrize(
+    ("options", "why"),
+    [
+        ({"model.backbone": "resnet50"}, "model.backbone was given"),
+        ({"model.weights": "package"}, "one backbone"),
+        ({"model.weights": "FILE"}, "one backbone"),
+        ({"model.weights": "FOLDER"}, "deit_tiny_patch16_224"),
+        ({"model.weights": "BOTH"}, ""),
+        ({}, ""),
+    ],
+)
+def test_objects_get_two_frozen_backbones_where_weights_can_be_had(
+    options: dict[str, str], why: str, tmp_path: Path
+) -> None:
+    (tmp_path / "tf_efficientnet_lite2.safetensors").touch()
+    (tmp_path / "both").mkdir()
+    for name in ("tf_efficientnet_lite2", "deit_tiny_patch16_224", "resnet18"):
+        (tmp_path / "both" / f"{name}.safetensors").touch()
+    places = {"FILE": tmp_path / "tf_efficientnet_lite2.safetensors", "FOLDER": tmp_path, "BOTH": tmp_path / "both"}
+    settings = resolve(None, {name: str(places.get(value, value)) for name, value in options.items()})
+    assert ("objects" in settings.frozen) == (not why)
+    assert why in settings.trained.get("objects", "")
 
 
 def chosen(dataset: Dataset, run: Path, *, several: bool = False) -> tuple[Settings, Recipe | None]:
@@ -186,19 +218,20 @@ def test_the_choice_is_said_with_the_way_out(tmp_path: Path, caplog: pytest.LogC
         settings, recipe = chosen(dataset, tmp_path / "run")
     assert settings.config.model.frozen and settings.config.model.contrast_stages == (0, 1, 2)
     assert "# class maps of surfaces" in settings.text
-    assert "`config='objects'` chooses the others" in caplog.text
+    assert "`config='frozen'` chooses the others" in caplog.text
     assert isinstance(recipe, Recipe)
     assert recipe.to_dict()["recipe"] == "surfaces"
 
 
 def test_a_run_that_goes_on_keeps_its_class_maps(tmp_path: Path) -> None:
     run = RunFolder(tmp_path)
-    for stored, stages in ((candidate(), (0, 1)), (frozen_candidate(), (0, 1, 2)), (Config(), ())):
+    stored_ones = ((candidate(), (0, 1)), (frozen_candidate(), (0, 1, 2)), (frozen_objects(), ()), (Config(), ()))
+    for stored, stages in stored_ones:
         run.config.write_text(yaml.safe_dump(stored.model_dump(mode="json")))
         settings, recipe = choose_class_maps(
             open_settings(), Dataset(Path(), (), ()), run, resume=True, device=torch.device("cpu"), progress=False
         )
-        assert settings.config.model.contrast_stages == stages
+        assert settings.config.model.contrast_stages == stages and settings.config.model.frozen == stored.model.frozen
         assert recipe is None
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,22 @@ import yaml
 
 from tag2mask.config.load import PRESETS, find_config, load_yaml, on_preset, parse_config
 from tag2mask.config.schema import Config
-from tag2mask.core.errors import ConfigError
+from tag2mask.core.errors import ConfigError, WeightsError
 from tag2mask.data import Dataset
+from tag2mask.models.backbone import require_weights
 from tag2mask.models.checkpoint import RunFolder
-from tag2mask.training.recipe import Recipe, measure_recipe
+from tag2mask.training.recipe import Name, Recipe, measure_recipe
 from tag2mask.training.schedule import choose_epochs
 
 _log = logging.getLogger(__name__)
 
 _DECIDES = "model.contrast_stages"
-_OTHER = {"objects": "frozen-surfaces", "surfaces": "objects"}
-_FEATURE_BYTES = 18
-"""Of the kept features of surfaces, at most, for each pixel of an image as the network sees it."""
+_FROZEN: dict[Name, str] = {"objects": "frozen", "surfaces": "frozen-surfaces"}
+"""Presets of each kind of class maps that leave the backbone frozen."""
+
+_OTHER: dict[Name, str] = {"objects": "frozen-surfaces", "surfaces": "frozen"}
+_FEATURE_BYTES: dict[Name, int] = {"objects": 4, "surfaces": 18}
+"""Of kept features, at most, for each pixel of an image as the network sees it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +42,17 @@ class Settings:
         text: YAML of what was given, kept beside the run.
         surfaces: the same on top of the preset `surfaces`; None where the choice of class maps is not open.
         closed: why it is not, where that is worth saying; a `Config` says it itself.
-        frozen: the same on top of the preset `frozen-surfaces`, which is preferred; None where what was given does not
-            go with it.
-        trained: why it does not, so that the whole network is trained.
+        frozen: the same on top of the presets `frozen` and `frozen-surfaces`, which are preferred, by class maps, where
+            what was given goes with them.
+        trained: why it does not, so that the whole network is trained, by class maps.
     """
 
     config: Config
     text: str
     surfaces: Config | None = None
     closed: str = ""
-    frozen: Config | None = None
-    trained: str = ""
+    frozen: Mapping[Name, Config] = field(default_factory=dict)
+    trained: Mapping[Name, str] = field(default_factory=dict)
 
 
 def resolve(config: Config | str | PathLike[str] | None, options: Mapping[str, Any] | None) -> Settings:
@@ -85,11 +89,32 @@ def resolve(config: Config | str | PathLike[str] | None, options: Mapping[str, A
         surfaces = on_preset("surfaces", tree, source=source).override(options)
     except ConfigError as error:
         return Settings(chosen, text, closed=f"what was given does not go with those of surfaces ({error})")
-    try:
-        frozen = on_preset("frozen-surfaces", tree, source=source).override(options)
-    except ConfigError as error:
-        return Settings(chosen, text, surfaces, trained=str(error))
-    return Settings(chosen, text, surfaces, frozen=frozen)
+    frozen: dict[Name, Config] = {}
+    trained: dict[Name, str] = {}
+    for name, preset in _FROZEN.items():
+        try:
+            frozen[name] = on_preset(preset, tree, source=source).override(options)
+            if name == "objects":
+                _check_backbones(tree, options, frozen[name])
+        except (ConfigError, WeightsError) as error:
+            frozen.pop(name, None)
+            trained[name] = str(error)
+    return Settings(chosen, text, surfaces, frozen=frozen, trained=trained)
+
+
+def _check_backbones(tree: Mapping[str, Any], options: Mapping[str, Any], config: Config) -> None:
+    """Refuse the two backbones of the preset `frozen` where others were given, or one has no weights.
+
+    Raises:
+        ConfigError: there is a backbone, or a file that serves one.
+        WeightsError: a folder lacks a file.
+    """
+    if "backbone" in (tree.get("model") or {}) or "model.backbone" in options:
+        raise ConfigError("model.backbone was given")
+    weights = config.model.weights
+    if weights != "hub" and not Path(weights).is_dir():
+        raise ConfigError(f"model.weights={weights} is of one backbone; a folder of weights may hold two")
+    require_weights(config.model)
 
 
 def choose_class_maps(
@@ -104,7 +129,7 @@ def choose_class_maps(
 ) -> tuple[Settings, Recipe | None]:
     """Measure which class maps fit, where that is open, and say so; a run that goes on keeps its own.
 
-    Surfaces get a frozen backbone unless what was given, several devices (`several`) or the room on the disk forbid it.
+    Backbones stay frozen unless what was given, several devices (`several`) or the room on the disk forbid it.
 
     Returns:
         Settings with `config` chosen, and why; None where nothing was measured.
@@ -116,27 +141,25 @@ def choose_class_maps(
     if resume and run.config.is_file():
         kept = load_yaml(run.config).get("model") or {}
         if not kept.get("contrast_stages"):
-            return _with(settings, settings.config, ""), None
-        return _with(settings, settings.frozen if kept.get("frozen") else settings.surfaces, ""), None
+            return _with(settings, settings.frozen.get("objects") if kept.get("frozen") else settings.config, ""), None
+        return _with(settings, settings.frozen.get("surfaces") if kept.get("frozen") else settings.surfaces, ""), None
     recipe = measure_recipe(dataset, settings.surfaces, device=device, progress=progress)
     said = f"class maps of {recipe.name}: {recipe.reason}"
     _log.info("%s; `config='%s'` chooses the others", said, _OTHER[recipe.name])
-    config: Config | None = settings.config
-    if recipe.name == "surfaces":
-        config, why = settings.frozen, settings.trained
-        if several:
-            config, why = None, "a light decoder trains on one device"
-        elif config is not None and (missing := _missing_room(config, dataset, run)):
-            config, why = None, missing
-        if config is None:
-            config = settings.surfaces
-            _log.info("the whole network is trained, not a light decoder on frozen features (%s)", why)
+    config, why = settings.frozen.get(recipe.name), settings.trained.get(recipe.name, "")
+    if several:
+        config, why = None, "a light decoder trains on one device"
+    elif config is not None and (missing := _missing_room(config, recipe.name, dataset, run)):
+        config, why = None, missing
+    if config is None:
+        config = settings.surfaces if recipe.name == "surfaces" else settings.config
+        _log.info("the whole network is trained, not a light decoder on frozen features (%s)", why)
     return _with(settings, config, f"# {said}\n"), recipe
 
 
-def _missing_room(config: Config, dataset: Dataset, run: RunFolder) -> str:
+def _missing_room(config: Config, name: Name, dataset: Dataset, run: RunFolder) -> str:
     """Why features cannot be kept, where they would take more than half of the room that is left; else empty."""
-    needed = _FEATURE_BYTES * config.data.image_size**2 * len(dataset)
+    needed = _FEATURE_BYTES[name] * config.data.image_size**2 * len(dataset)
     folder = (run.root if config.data.cache is None else Path(config.data.cache)).absolute()
     while not folder.is_dir() and folder != folder.parent:
         folder = folder.parent
