@@ -118,13 +118,13 @@ def test_resuming_ends_as_if_uninterrupted(
         Segmenter.from_pretrained(stopped)
     checkpoint = torch.load(stopped / "checkpoints" / "last.ckpt", weights_only=True)
     state = checkpoint["callbacks"]["PseudoMasks"]
-    monkeypatch.setattr(PseudoMaskFiles, "threshold", None)  # measured once, before the interruption
+    monkeypatch.setattr(PseudoMaskFiles, "measure", None)  # measured once, before the interruption
     resumed = fit(dataset, chosen, stopped, resume=True)
     assert same(whole.weights, resumed.weights)
     assert len(resumed.metrics.read_text().splitlines()) == 6
     thresholds = [Segmenter.from_pretrained(run.root).config.masks.soft_threshold for run in (whole, resumed)]
     assert isinstance(thresholds[0], float)
-    assert thresholds == [state["threshold"]] * 2
+    assert thresholds == [state["measured"][0]] * 2
     assert state["next_epoch"] == 3  # counted from 0
 
 

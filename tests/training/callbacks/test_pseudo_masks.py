@@ -148,7 +148,7 @@ def test_masks_at_every_step(
 def test_no_threshold_is_measured_where_none_is_asked_for(
     dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, object]
 ) -> None:
-    monkeypatch.setattr(PseudoMaskFiles, "threshold", None)
+    monkeypatch.setattr(PseudoMaskFiles, "measure", None)
     chosen = config(**options, **{"training.epochs": 1, "training.warmup": 0})
     run = fit(dataset.subset(range(8)), chosen, tmp_path)
     assert Segmenter.from_pretrained(run.root).config.masks.soft_threshold == chosen.masks.soft_threshold
