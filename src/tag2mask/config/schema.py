@@ -94,7 +94,7 @@ class MaskConfig(Section):
         "auto",
         description="evidence at which foreground and background are equally likely; 'auto': one for the dataset, "
         "its mean evidence, measured before the first pseudo masks; 'area': likewise, with as many pixels above it as "
-        "have a class map above 0.4; 'otsu': Otsu's threshold of each image",
+        "have a class map above 0.35; 'otsu': Otsu's threshold of each image",
         json_schema_extra=needs(
             {"paper.background": _SOFT, "model.contrast_stages": EMPTY},
             instead=_OWN_THRESHOLD,

@@ -23,7 +23,7 @@ from tag2mask.method.resize import resize_maps
 SLOPE = 8.0
 """Of the sigmoid that turns evidence of foreground into its probability."""
 
-AREA_LEVEL = 0.4
+AREA_LEVEL = 0.35
 """As many pixels are foreground as have a class map above it, by `masks.soft_threshold: area`."""
 
 _HALF = 0.5
