@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,6 +21,7 @@ from tag2mask.demo import BACKBONE, demo_weights, write_dataset
 from tag2mask.models.checkpoint import RunFolder
 from tag2mask.training.recipe import Name, Recipe, Signs, judge, mean_auc, measure_recipe, peaked_median
 from tag2mask.training.settings import Settings, choose_class_maps, resolve
+from tag2mask.training.working_size import WorkingSize
 
 SIZE = 96
 
@@ -250,3 +252,42 @@ def test_where_features_cannot_be_kept_the_whole_network_is_trained(
         settings, _ = chosen(dataset, tmp_path / "run", several=several)
     assert settings.config == candidate()
     assert "the whole network is trained, not a light decoder" in caplog.text and why in caplog.text
+
+
+@pytest.mark.parametrize(("given", "size"), [(False, 192), (True, 128)])
+def test_surfaces_get_the_size_that_was_measured_unless_one_was_given(
+    given: bool, size: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = surfaces(tmp_path / "a", 30, clean=True)
+    found = WorkingSize(192, "what the tags name is small")
+    monkeypatch.setattr("tag2mask.training.settings.choose_working_size", lambda *_, **__: found)
+    settings = replace(open_settings(), sized=given)
+    run = RunFolder(tmp_path / "run")
+    with caplog.at_level(logging.INFO, logger="tag2mask"):
+        result, _ = choose_class_maps(settings, dataset, run, resume=False, device=torch.device("cpu"), progress=False)
+    assert result.config.data.image_size == size
+    assert ("image size 192: what the tags name is small" in caplog.text) == (not given)
+    run.root.mkdir()
+    run.config.write_text(result.config.to_yaml())
+    again, _ = choose_class_maps(settings, dataset, run, resume=True, device=torch.device("cpu"), progress=False)
+    assert again.config == result.config
+
+
+def test_no_larger_size_is_taken_than_there_is_room_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    dataset = surfaces(tmp_path / "a", 30, clean=True)
+    found = WorkingSize(512, "small")
+    monkeypatch.setattr("tag2mask.training.settings.choose_working_size", lambda *_, **__: found)
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=100 * 2**20))  # enough at 128 pixels
+    with caplog.at_level(logging.INFO, logger="tag2mask"):
+        settings, _ = chosen(dataset, tmp_path / "run")
+    assert settings.config.model.frozen and settings.config.data.image_size == 128
+    assert "image size 128, not 512: features would take" in caplog.text
+
+
+def test_a_size_is_given_in_a_file_or_as_an_option(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("data: {image_size: 128}\n")
+    assert resolve(tmp_path / "mine.yaml", None).sized
+    assert resolve(None, {"data.image_size": 128}).sized
+    assert not resolve(None, {"data.flip": False}).sized

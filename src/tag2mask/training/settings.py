@@ -21,6 +21,7 @@ from tag2mask.models.backbone import require_weights
 from tag2mask.models.checkpoint import RunFolder
 from tag2mask.training.recipe import Name, Recipe, measure_recipe
 from tag2mask.training.schedule import choose_epochs
+from tag2mask.training.working_size import choose_working_size
 
 _log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class Settings:
         frozen: the same on top of the presets `frozen` and `frozen-surfaces`, which are preferred, by class maps, where
             what was given goes with them.
         trained: why it does not, so that the whole network is trained, by class maps.
+        sized: whether `data.image_size` was given.
     """
 
     config: Config
@@ -53,6 +55,7 @@ class Settings:
     closed: str = ""
     frozen: Mapping[Name, Config] = field(default_factory=dict)
     trained: Mapping[Name, str] = field(default_factory=dict)
+    sized: bool = False
 
 
 def resolve(config: Config | str | PathLike[str] | None, options: Mapping[str, Any] | None) -> Settings:
@@ -99,7 +102,8 @@ def resolve(config: Config | str | PathLike[str] | None, options: Mapping[str, A
         except (ConfigError, WeightsError) as error:
             frozen.pop(name, None)
             trained[name] = str(error)
-    return Settings(chosen, text, surfaces, frozen=frozen, trained=trained)
+    sized = "image_size" in (tree.get("data") or {}) or "data.image_size" in options
+    return Settings(chosen, text, surfaces, frozen=frozen, trained=trained, sized=sized)
 
 
 def _check_backbones(tree: Mapping[str, Any], options: Mapping[str, Any], config: Config) -> None:
@@ -139,10 +143,13 @@ def choose_class_maps(
             _log.info("class maps of %s, not measured: %s", _name(settings.config), settings.closed)
         return settings, None
     if resume and run.config.is_file():
-        kept = load_yaml(run.config).get("model") or {}
+        stored = load_yaml(run.config)
+        kept = stored.get("model") or {}
         if not kept.get("contrast_stages"):
             return _with(settings, settings.frozen.get("objects") if kept.get("frozen") else settings.config, ""), None
-        return _with(settings, settings.frozen.get("surfaces") if kept.get("frozen") else settings.surfaces, ""), None
+        if not kept.get("frozen"):
+            return _with(settings, settings.surfaces, ""), None
+        return _with(settings, _of_size(settings, stored), ""), None
     recipe = measure_recipe(dataset, settings.surfaces, device=device, progress=progress)
     said = f"class maps of {recipe.name}: {recipe.reason}"
     _log.info("%s; `config='%s'` chooses the others", said, _OTHER[recipe.name])
@@ -154,7 +161,31 @@ def choose_class_maps(
     if config is None:
         config = settings.surfaces if recipe.name == "surfaces" else settings.config
         _log.info("the whole network is trained, not a light decoder on frozen features (%s)", why)
+    elif recipe.name == "surfaces" and not settings.sized:
+        config, sizes = _sized(config, dataset, run, device=device, progress=progress)
+        said += f"; {sizes}"
     return _with(settings, config, f"# {said}\n"), recipe
+
+
+def _sized(
+    config: Config, dataset: Dataset, run: RunFolder, *, device: torch.device, progress: bool
+) -> tuple[Config, str]:
+    """The settings at the size that fits what is small in the images, and why."""
+    found = choose_working_size(dataset, config, device=device, progress=progress)
+    said = f"image size {found.image_size}: {found.reason}"
+    larger = config.override({"data.image_size": found.image_size})
+    if larger != config and (missing := _missing_room(larger, "surfaces", dataset, run)):
+        larger, said = config, f"image size {config.data.image_size}, not {found.image_size}: {missing}"
+    _log.info("%s", said)
+    return larger, said
+
+
+def _of_size(settings: Settings, stored: Mapping[str, Any]) -> Config | None:
+    """The settings of frozen surfaces at the size that a run was begun with, where it was chosen by measuring."""
+    config, size = settings.frozen.get("surfaces"), (stored.get("data") or {}).get("image_size")
+    if config is None or settings.sized or size is None:
+        return config
+    return config.override({"data.image_size": size})
 
 
 def _missing_room(config: Config, name: Name, dataset: Dataset, run: RunFolder) -> str:
