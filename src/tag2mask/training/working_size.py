@@ -8,8 +8,8 @@ it clearly pays. Two things are measured on some images at the size of the setti
   differences from the background on surfaces, of the responses of the last stage elsewhere.
 - **Concentration**, on surfaces: how many cells of the grid stand out more than half as much as the one that does most.
 
-Both say what is recognised, not how good the masks are, and they miss cases: on steel at 96 pixels neither asks for more,
-yet the masks at 192 had 10 points of mIoU more. So the size of the settings is kept more often than it should be.
+Both say what is recognised, not how good the masks are, and they miss cases: on steel at 96 pixels neither asks for
+more, yet the masks at 192 had 10 points of mIoU more. So the size of the settings is kept more often than it should be.
 `benchmarks/bench_working_size.py` prints what is measured.
 """
 
