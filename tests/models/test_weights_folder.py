@@ -15,7 +15,7 @@ from tag2mask.config import Config
 from tag2mask.core.errors import ConfigError, WeightsError
 from tag2mask.models import Backbone, FrozenSegmenter, build_network, load_backbone_weights
 from tag2mask.models.backbone import require_weights
-from tag2mask.models.backbones.weights_folder import doubt, find_weights
+from tag2mask.models.backbones.weights_folder import find_weights, mismatch
 
 Write = Callable[..., Path]
 SMALL = {
@@ -103,7 +103,7 @@ def test_a_network_that_is_trained_as_a_whole_takes_its_file(write: Write) -> No
 def test_names_with_and_without_a_tag(tmp_path: Path, name: str, files: list[str], found: str) -> None:
     folder = empty(tmp_path, *(f"{one}.safetensors" for one in files), "test_vit.txt", "README.md")
     assert find_weights(folder, name) == folder / f"{found}.safetensors"
-    assert not doubt(folder / f"{found}.safetensors", name)
+    assert not mismatch(folder / f"{found}.safetensors", name)
 
 
 def test_several_files_that_may_be_meant(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_weights_that_want_another_normalisation_are_refused(tmp_path: Path) -> 
 def test_a_tag_that_timm_does_not_know_is_said(tmp_path: Path) -> None:
     folder = empty(tmp_path, "mobilenetv2_100.tf_same.safetensors")
     found = find_weights(folder, "mobilenetv2_100")
-    assert "timm knows no weights 'tf_same' of 'mobilenetv2_100'" in doubt(found, "mobilenetv2_100")
+    assert "timm knows no weights 'tf_same' of 'mobilenetv2_100'" in mismatch(found, "mobilenetv2_100")
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from tag2mask.config.model import SOURCES, ModelConfig
 from tag2mask.core.errors import WeightsError
 from tag2mask.models.backbones.probe import tried_on
-from tag2mask.models.backbones.weights_folder import doubt, find_weights, on_the_hub
+from tag2mask.models.backbones.weights_folder import find_weights, mismatch, on_the_hub
 from tag2mask.models.packaged_weights import INSTALL, packaged, packaged_instead, packaged_state, require_package
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def log_origins(model: ModelConfig) -> None:
         elif weights not in SOURCES and Path(weights).is_dir():
             path = find_weights(Path(weights), name)
             _log.info("backbone %s, weights of %s", name, path)
-            if said := doubt(path, name):
+            if said := mismatch(path, name):
                 _log.warning("%s: %s", path, said)
 
 

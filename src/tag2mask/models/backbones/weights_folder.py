@@ -53,7 +53,7 @@ def find_weights(folder: Path, name: str, *, companion: bool = False) -> Path:
     return found[0]
 
 
-def doubt(path: Path, name: str) -> str:
+def mismatch(path: Path, name: str) -> str:
     """What speaks against a file that `find_weights` found, for people; empty where nothing does."""
     if "." in name or path.stem == name or _known(path.stem):
         return ""
