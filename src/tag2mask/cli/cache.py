@@ -47,22 +47,20 @@ def cache(
     if not kept:
         say(f"{folder} keeps neither features nor decoded images")
         return
-    _table(kept)
+    _list(kept)
     say(f"{readable_bytes(sum(one.bytes for one in kept))} in {folder}; `remove='NAME'` removes")
 
 
-def _table(kept: Sequence[Kept]) -> None:
-    from rich.table import Table
-
+def _list(kept: Sequence[Kept]) -> None:
+    """Two lines for each: its name, images, size and last use; and what it is."""
     from tag2mask.training.feature_compute import readable_bytes
 
-    table = Table(show_edge=False)
-    for title in ("name", "what", "images", "size", "last used"):
-        table.add_column(
-            title, justify="right" if title in ("images", "size") else "left", no_wrap=title != "what", overflow="fold"
-        )
     for one in kept:
-        images = f"{one.images:,}" + (f"\n{one.outdated:,} changed or gone" if one.outdated else "")
+        gone = f", {one.outdated:,} changed or gone" if one.outdated else ""
         day = time.strftime("%Y-%m-%d %H:%M", time.localtime(one.used))
-        table.add_row(one.name, plain(one.what), images, readable_bytes(one.bytes), day)
-    out_console.print(table, soft_wrap=False)
+        out_console.print(
+            f"{plain(one.name)}  {one.images:,} images{gone}, {readable_bytes(one.bytes)}, last used {day}",
+            soft_wrap=True,
+            highlight=False,
+        )
+        out_console.print(f"    {plain(one.what)}", soft_wrap=True, highlight=False)
