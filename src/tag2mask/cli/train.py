@@ -51,7 +51,8 @@ def train(
         ),
     ] = None,
     config: Annotated[
-        Path | None, typer.Option(help="YAML file of settings, or a preset: objects, surfaces, frozen.")
+        Path | None,
+        typer.Option(help="YAML file of settings, or a preset: frozen, frozen-surfaces, objects, surfaces."),
     ] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the images.", show_default="by their number")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of everything random.", show_default="0")] = None,

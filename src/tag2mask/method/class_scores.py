@@ -106,8 +106,8 @@ def foreground_evidence(
     evidence: Array = prior_share * prior + (1 - prior_share) * best
     if affinity is None:
         return evidence
-    spreaded: Array = np.float32(spread) * affinity.spread(evidence) + np.float32(1 - spread) * best
-    return spreaded
+    mixed: Array = np.float32(spread) * affinity.spread(evidence) + np.float32(1 - spread) * best
+    return mixed
 
 
 def wide_area(maps: Array) -> float:

@@ -66,9 +66,8 @@ class LinearTagHead(nn.Module):
         self.classifier = nn.Linear(channels, num_classes)
         self.tags = nn.Linear(pooled, num_classes)
         self.shares = nn.Linear(channels, num_classes) if shares else None
-        for layer in (self.classifier, self.tags) if self.shares is None else (self.classifier, self.tags, self.shares):
-            nn.init.zeros_(layer.weight)
-            nn.init.zeros_(layer.bias)
+        for parameter in self.parameters():
+            nn.init.zeros_(parameter)
 
     def forward(self, features: FrozenFeatures) -> Recognition:
         """Classify the features of B images."""

@@ -36,7 +36,7 @@ from tag2mask.training.feature_folder import image_keys
 from tag2mask.training.feature_store import feature_folder
 from tag2mask.training.plan_rates import decoder_step, joint_step, pseudo_mask_seconds
 from tag2mask.training.prepare import features_parent
-from tag2mask.training.schedule import choose_epochs, warmup_epochs
+from tag2mask.training.schedule import choose_epochs, refreshes, warmup_epochs
 from tag2mask.training.settings import choose_class_maps, resolve
 
 _SAMPLE = 16
@@ -204,7 +204,7 @@ class _Planning:
             return []
         joint = self.epochs - warmup_epochs(self.config, self.epochs)
         every = self.config.masks.refresh
-        times = sum(1 for epoch in range(joint) if epoch % every == 0 and (epoch == 0 or 2 * (joint - epoch) >= every))
+        times = sum(refreshes(epoch, joint, every) for epoch in range(joint))
         each, size = pseudo_mask_seconds(
             self.network, self.config, self.images, self.dataset, self.device, kept=kept, reading=self.reading
         )

@@ -30,6 +30,11 @@ def warmup_epochs(config: Config, epochs: int) -> int:
     return min(max(wanted, least), epochs - 1)
 
 
+def refreshes(epoch: int, joint_epochs: int, every: int) -> bool:
+    """Whether pseudo masks are made before this epoch of the joint phase (0 is its first): not just before the end."""
+    return epoch % every == 0 and (epoch == 0 or 2 * (joint_epochs - epoch) >= every)
+
+
 def parameter_groups(network: nn.Module, config: Config) -> list[dict[str, Any]]:
     """Heads learn faster than the backbone and a probed classifier; one-dimensional parameters are not decayed."""
     training = config.training

@@ -21,7 +21,7 @@ from tag2mask.models.backbone import require_weights
 from tag2mask.models.checkpoint import RunFolder
 from tag2mask.training.recipe import Name, Recipe, measure_recipe
 from tag2mask.training.schedule import choose_epochs
-from tag2mask.training.working_size import choose_working_size
+from tag2mask.training.working_size import SURFACE_FEATURE_BYTES, choose_working_size
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ _FROZEN: dict[Name, str] = {"objects": "frozen", "surfaces": "frozen-surfaces"}
 """Presets of each kind of class maps that leave the backbone frozen."""
 
 _OTHER: dict[Name, str] = {"objects": "frozen-surfaces", "surfaces": "frozen"}
-_FEATURE_BYTES: dict[Name, int] = {"objects": 4, "surfaces": 18}
+_FEATURE_BYTES: dict[Name, int] = {"objects": 4, "surfaces": SURFACE_FEATURE_BYTES}
 """Of kept features, at most, for each pixel of an image as the network sees it."""
 
 

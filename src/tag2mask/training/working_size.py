@@ -45,6 +45,9 @@ FACTORS = (1.5, 2.0)
 NATIVE = 1.3
 """No size above the native one times this is tried: enlarged pixels show nothing new."""
 
+SURFACE_FEATURE_BYTES = 18
+"""Of the kept features of surfaces, at most, for each pixel of an image as the network sees it."""
+
 LARGEST = 1024
 """No size above this is tried."""
 
@@ -69,7 +72,6 @@ _LEAST = 10  # images with a class, and without it, for an AUC to count
 _LEAST_FACTOR = 1.2  # a size nearer to that of the settings is no other size
 _RESAMPLED = 200
 _ROUNDED = 32
-_FEATURE_BYTES = 18  # of the kept features of surfaces, for each pixel of an image as the network sees it
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +183,7 @@ def candidates(usual: int, native: int, images: int) -> tuple[tuple[int, ...], s
     bounds = {
         f"the images have {native} pixels themselves": NATIVE * native,
         f"{LARGEST} pixels are the most": float(LARGEST),
-        f"the features of {images} images would take over {MOST_PIXELS * _FEATURE_BYTES / 2**30:.0f} GiB": (
+        f"the features of {images} images would take over {MOST_PIXELS * SURFACE_FEATURE_BYTES / 2**30:.0f} GiB": (
             (MOST_PIXELS / max(1, images)) ** 0.5
         ),
     }

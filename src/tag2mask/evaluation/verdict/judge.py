@@ -276,7 +276,7 @@ def _mask_findings(numbers: RunNumbers) -> Iterator[RunFinding]:
             "amber", "unusual-threshold",
             f"masks.soft_threshold is {given:g}, and measured on these images it would be {measured:.2f}: masks become "
             f"far too {'small' if given > measured else 'large'}",
-            "leave masks.soft_threshold at auto",
+            "leave masks.soft_threshold out, so that it is measured",
         )  # fmt: skip
 
 

@@ -107,7 +107,8 @@ def _again(verdict: Verdict, run: RunFolder, dataset: Dataset, config: Config, t
         return NextStep(command_line("train", dataset.root, tags=tags, **settings, out=out), why)
 
     if "unusual-threshold" in codes:
-        return train("train again with the threshold measured", config=run.config, set="masks.soft_threshold=auto")
+        rule = "area" if config.model.frozen else "auto"
+        return train("train again with the threshold measured", config=run.config, set=f"masks.soft_threshold={rule}")
     if "random-weights" in codes:
         return train("train again from pretrained weights", config=run.config, weights="hub")
     for code in codes:

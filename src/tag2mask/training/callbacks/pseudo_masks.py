@@ -14,6 +14,7 @@ from tag2mask.method.pseudo_masks import Measured
 from tag2mask.training.base import MaskTraining
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
 from tag2mask.training.ranks import any_process
+from tag2mask.training.schedule import refreshes
 
 _log = logging.getLogger(__name__)
 
@@ -76,15 +77,14 @@ class PseudoMasks(Callback):
         started = time.monotonic()
         if module.wants_threshold:
             self._measure(trainer, module)
-        if not module.config.paper.every_step and any_process(self._due(joint, epoch, module)):
+        if not module.config.paper.every_step and any_process(self._due(joint, module)):
             self._write(epoch, trainer, module)
         self.seconds = time.monotonic() - started
 
-    def _due(self, joint: int, epoch: int, module: MaskTraining) -> bool:
+    def _due(self, joint: int, module: MaskTraining) -> bool:
         """Whether masks are to be written before an epoch: not just before the end."""
-        every = module.config.masks.refresh
-        worth_it = joint == 0 or 2 * (module.epochs - epoch) >= every
-        return (joint % every == 0 and worth_it) or not self.files.complete()
+        phase = module.epochs - module.warmup_epochs
+        return refreshes(joint, phase, module.config.masks.refresh) or not self.files.complete()
 
     def _measure(self, trainer: lightning.Trainer, module: MaskTraining) -> None:
         measured = self.files.measure(_backend(module))
