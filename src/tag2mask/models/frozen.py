@@ -18,6 +18,7 @@ from tag2mask.models.backbone import Attention, Backbone, Preprocessing, load_ba
 from tag2mask.models.backbones.plan import DEFAULT_STRIDE
 from tag2mask.models.contrast import contrast_stages
 from tag2mask.models.decoder import light_decoder
+from tag2mask.models.folding import folded
 from tag2mask.models.network import Recognition, Scores
 from tag2mask.models.surface import Differences, SurfaceContrast
 
@@ -217,6 +218,13 @@ class FrozenSegmenter(nn.Module):
         """The same network, all parts shared, with another decoder."""
         twin = copy(self)
         twin._modules = {**self._modules, "segmentation": decoder}
+        return twin
+
+    def folded(self) -> FrozenSegmenter:
+        """The same network, all other parts shared, with backbones whose batch norms are folded into convolutions."""
+        twin = copy(self)
+        companions = nn.ModuleList(folded(one) for one in self.backbones[1:])
+        twin._modules = {**self._modules, "backbone": folded(self.backbone), "companions": companions}
         return twin
 
     def load_weights(self, config: Config) -> None:

@@ -39,7 +39,7 @@ class FeatureComputer:
     """Runs the frozen backbones of a network on images as `config` says."""
 
     def __init__(self, network: FrozenSegmenter, config: Config, device: torch.device):
-        self.network, self.config, self.device = network, config, device
+        self.network, self.config, self.device = network.folded(), config, device
         self.layout = Layout.of(network)
 
     def seen_size(self, shape: Size) -> Size:
@@ -63,10 +63,10 @@ class FeatureComputer:
         with torch.no_grad(), autocast(self.config.training.precision, self.device):
             return self.network.features(self._input(images))
 
-    def joined(self, image: NDArray[np.uint8]) -> FrozenFeatures:
-        """Features of one image (H, W, 3), as they are before the projection."""
+    def joined(self, images: NDArray[np.uint8]) -> FrozenFeatures:
+        """Features of images (B, H, W, 3), as they are before the projection."""
         with torch.no_grad(), autocast(self.config.training.precision, self.device):
-            return self.network.joined(self._input(image[None]))
+            return self.network.joined(self._input(images))
 
     def bytes(self, shapes: Sequence[Size]) -> tuple[int, bool]:
         """How much room the features of images of the sizes `shapes` take.

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors.torch import save as serialise
 from torch import Tensor, nn
 
@@ -141,7 +142,7 @@ class _Filling:
         pace = self._begin(missing, sizes)
         with FeatureWriter(known) as writer:
             if kept is None:
-                fitted = self._fit(missing, writer, pace)
+                fitted = self._fit(missing, sizes, writer, pace)
                 missing = {key: record for key, record in missing.items() if key not in fitted}
             else:
                 _load_projection(self.computer.network, read_safetensors(self.place.path / PROJECTION))
@@ -170,7 +171,9 @@ class _Filling:
         what = f"features of {images}: {size} in {self.place.path}"
         return Pace(what, self.place.path, images=len(missing), pixels=pixels)
 
-    def _fit(self, missing: Mapping[str, ImageRecord], writer: FeatureWriter, pace: Pace) -> set[str]:
+    def _fit(
+        self, missing: Mapping[str, ImageRecord], sizes: Mapping[str, Size], writer: FeatureWriter, pace: Pace
+    ) -> set[str]:
         """Fit the projections to some images, and keep the features of these; the keys of those that were kept.
 
         The sample does not depend on the order of the images. Of surfaces nothing is kept: their fine features before
@@ -185,19 +188,20 @@ class _Filling:
             tempfile.TemporaryFile(dir=self.place.path) as joined,
             progress_bar("images for the principal components", len(chosen), shown=self.progress) as advance,
         ):
-            for key in chosen:
-                image = self.read(missing[key].path)
-                seen = computer.seen(image)
-                found = computer.joined(seen)
-                maps.add(torch.from_numpy(to_half(found.maps)).flatten(2)[0].T)
-                if found.differences is None:
-                    pickle.dump((arrays_of(found, computer.small(image)), seen.shape[:2]), joined)
-                    pace.add(1, _pixels(seen.shape))
-                else:
-                    pixels = found.differences.flatten(2)[0].T
-                    chosen_pixels = pixels[:: max(1, len(pixels) // _PIXELS) | 1]
-                    differences.add(torch.from_numpy(to_half(chosen_pixels)))
-                advance()
+            for keys, images, seen in self.batches(chosen, missing, sizes):
+                batch = computer.joined(np.stack(seen))
+                for number, key in enumerate(keys):
+                    found = _of_image(batch, number)
+                    maps.add(torch.from_numpy(to_half(found.maps)).flatten(2)[0].T)
+                    if found.differences is None:
+                        kept = arrays_of(found, computer.small(images[number]))
+                        pickle.dump((key, kept, seen[number].shape[:2]), joined)
+                        pace.add(1, _pixels(seen[number].shape))
+                    else:
+                        pixels = found.differences.flatten(2)[0].T
+                        chosen_pixels = pixels[:: max(1, len(pixels) // _PIXELS) | 1]
+                        differences.add(torch.from_numpy(to_half(chosen_pixels)))
+                    advance()
             state = _fitted(computer.network.project, maps, computer.network.groups, "features", prefix="")
             if surface is not None:
                 # Each channel counts alike: the faintest differences may be those that matter.
@@ -207,14 +211,23 @@ class _Filling:
             if surface is not None:
                 return set()
             joined.seek(0)
-            for key in chosen:
-                arrays, size = pickle.load(joined)  # a file of this process, without a name
+            for _ in chosen:
+                key, arrays, size = pickle.load(joined)  # a file of this process, without a name
                 small = arrays.pop("small")
                 features = FrozenFeatures(**_EMPTY | {kind: torch.from_numpy(one) for kind, one in arrays.items()})
                 features = features._replace(maps=features.maps.float().to(computer.device))
                 writer.add(key, missing[key].path, computer.network.projected(features), size, small)
         writer.mark()
         return set(chosen)
+
+    def batches(
+        self, keys: Sequence[str], missing: Mapping[str, ImageRecord], sizes: Mapping[str, Size]
+    ) -> Iterator[tuple[list[str], list[NDArray[np.uint8]], list[NDArray[np.uint8]]]]:
+        """Images that the backbones see at one size, a few at once: their keys, they, and they as seen."""
+        groups = in_batches(range(len(keys)), [self.computer.seen_size(sizes[key]) for key in keys], _BATCH)
+        paths = [[missing[keys[index]].path for index in group] for group in groups]
+        for group, images in zip(groups, read_ahead(paths, self.read), strict=True):
+            yield [keys[index] for index in group], images, [self.computer.seen(image) for image in images]
 
 
 def _compute(
@@ -225,18 +238,15 @@ def _compute(
     pace: Pace,
 ) -> None:
     """Compute and keep what is missing, several images of one size at once."""
-    computer, keys = filling.computer, list(missing)
-    batches = in_batches(range(len(keys)), [computer.seen_size(sizes[key]) for key in keys], _BATCH)
-    paths = [[missing[keys[index]].path for index in batch] for batch in batches]
-    with progress_bar("features", len(keys), shown=filling.progress) as advance:
-        for batch, images in zip(batches, read_ahead(paths, filling.read), strict=True):
-            seen = [computer.seen(image) for image in images]
+    computer = filling.computer
+    with progress_bar("features", len(missing), shown=filling.progress) as advance:
+        for keys, images, seen in filling.batches(list(missing), missing, sizes):
             found = computer.run(np.stack(seen))
-            for number, (index, image) in enumerate(zip(batch, images, strict=True)):
-                key, size = keys[index], (seen[number].shape[0], seen[number].shape[1])
+            for number, (key, image) in enumerate(zip(keys, images, strict=True)):
+                size = (seen[number].shape[0], seen[number].shape[1])
                 writer.add(key, missing[key].path, _of_image(found, number), size, computer.small(image))
                 advance()
-            pace.add(len(batch), len(batch) * _pixels(seen[0].shape))
+            pace.add(len(keys), len(keys) * _pixels(seen[0].shape))
             if len(writer.unmarked) >= _MARK:
                 writer.mark()
 
