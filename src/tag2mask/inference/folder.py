@@ -6,7 +6,7 @@ import json
 import logging
 import os
 from collections import deque
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,7 @@ from tag2mask.inference.memory import memory_bound
 from tag2mask.inference.review import ReviewTable
 from tag2mask.masks import mask_path, write_confidence, write_label_map, write_mask
 from tag2mask.method.memory import MemoryBound
+from tag2mask.method.output import NetworkOutput
 
 if TYPE_CHECKING:
     from tag2mask.inference.prediction import Prediction
@@ -42,6 +43,9 @@ _AHEAD = 4  # images decoded in advance
 _AHEAD_SHARE = 0.1  # of the memory for images, that those in advance may take before the next one waits
 
 _log = logging.getLogger(__name__)
+
+Known = Callable[[ImageRecord], list[NetworkOutput] | None]
+"""The network's outputs on the views of an image, where they are known."""
 
 REPLACED = "`overwrite=True` replaces them"
 """What is noted where masks that are there were kept."""
@@ -86,6 +90,7 @@ def write_masks(
     *,
     failures: Sequence[tuple[str, str]] = (),
     problems: Sequence[tuple[str, str]] = (),
+    known: Known | None = None,
 ) -> Outcome:
     """Segment images; write a palette PNG for each, by name, `classes.txt`, `uncertainty.csv` and `failures.csv`.
 
@@ -99,6 +104,7 @@ def write_masks(
         options: where to write what.
         failures: name and reason of each image that is known to be unusable; they count as failures of this call.
         problems: names and reasons that only `failures.csv` shall hold, too.
+        known: as in `Segmenter.predict_many`.
 
     Raises:
         ConfigError: the folder holds masks of another network and `overwrite` is off, or a result would replace an
@@ -119,7 +125,7 @@ def write_masks(
             outcome.notes.append(REPLACED)
         review.drop(record.name for record in todo)
         try:
-            _write_all(segmenter, todo, options, review, outcome)
+            _write_all(segmenter, todo, options, review, outcome, known)
         finally:
             _write_failures(options.out, [*outcome.failures, *problems])
     if outcome.failures or problems:
@@ -133,6 +139,7 @@ def _write_all(
     options: FolderOptions,
     review: ReviewTable,
     outcome: Outcome,
+    known: Known | None,
 ) -> None:
     """Segment images one after the other, and count what is written and what fails."""
     notes: list[Note] = []
@@ -154,7 +161,7 @@ def _write_all(
                 yield image, record
                 del image  # a large one counts while the next is decoded
 
-        for prediction in segmenter.predict_many(images(), max_memory=options.max_memory):
+        for prediction in segmenter.predict_many(images(), max_memory=options.max_memory, known=known):
             _write(waiting.popleft(), prediction, options, review)
             del prediction
             outcome.written += 1

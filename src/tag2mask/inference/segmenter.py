@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.config.schema import Config, PredictionConfig
-from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.core.errors import ConfigError
 from tag2mask.core.extras import require
 from tag2mask.core.machine import usable_cores
 from tag2mask.core.record import ImageRecord
@@ -26,10 +26,12 @@ from tag2mask.inference.backends import Backend
 from tag2mask.inference.inputs import ImageInput, as_rgb
 from tag2mask.inference.memory import InWork, memory_bound
 from tag2mask.inference.prediction import Prediction
+from tag2mask.inference.tag_states import Tags, tag_states
 from tag2mask.inference.views import run_views
 from tag2mask.method.class_scores import ClassScores, class_scores
 from tag2mask.method.evidence import Evidence, combine
 from tag2mask.method.memory import MemoryBound
+from tag2mask.method.output import NetworkOutput
 from tag2mask.method.tiling import CRF_PIXELS, segment
 from tag2mask.method.uncertainty import with_missing
 
@@ -38,9 +40,6 @@ if TYPE_CHECKING:
     from tag2mask.data.dataset import Dataset
     from tag2mask.inference.backends.torch import TorchBackend
     from tag2mask.portable.onnx_metadata import Metadata
-
-Tags = str | Iterable[str] | None
-"""Names of the classes that are present in an image; a text is one name; None: the network decides."""
 
 _MOST_THREADS = 8
 
@@ -153,7 +152,7 @@ class Segmenter:
         settings = settings or self.config.prediction
         bound = memory_bound(self.backend, settings, max_memory)
         pixels = as_rgb(image)
-        present, open_classes = self._states(tags, unknown)
+        present, open_classes = tag_states(self.classes, tags, unknown)
         evidence = self._evidence(pixels, present, open_classes, settings)
         return self._finish(pixels, evidence, present, settings, bound=bound)
 
@@ -163,6 +162,7 @@ class Segmenter:
         *,
         settings: PredictionConfig | None = None,
         max_memory: int | str | None = None,
+        known: Callable[[ImageRecord], list[NetworkOutput] | None] | None = None,
     ) -> Iterator[Prediction]:
         """Segment many images in order; the dense CRF of one runs beside the network of the next, memory permitting.
 
@@ -170,6 +170,7 @@ class Segmenter:
             images: pairs of an image and its tags: names, None, or an `ImageRecord` whose `tags` and `unknown` count.
             settings: None: those of the run.
             max_memory: as in `predict`; None: half of this machine's memory, for how many images are in work at once.
+            known: the network's outputs on the views of a record's image where they are known; None: it is run.
 
         Raises:
             ConfigError, DataError: as `predict`.
@@ -183,10 +184,12 @@ class Segmenter:
                 del image
                 shape = (pixels.shape[0], pixels.shape[1])
                 given = (tags.tags, tags.unknown) if isinstance(tags, ImageRecord) else (tags, None)
-                present, open_classes = self._states(*given)
+                present, open_classes = tag_states(self.classes, *given)
                 cost = bound.cost(shape, len(self.classes) + 1, CRF_PIXELS)
                 yield from work.beside(cost)
-                evidence = self._evidence(pixels, present, open_classes, settings)
+                views = known(tags) if known is not None and isinstance(tags, ImageRecord) else None
+                evidence = self._evidence(pixels, present, open_classes, settings, views)
+                del views
                 future = pool.submit(self._finish, pixels, evidence, present, settings, threads=1, bound=bound)
                 work.add(cost, future)
                 del pixels, evidence, future
@@ -262,7 +265,7 @@ class Segmenter:
         """
         pixels = as_rgb(image)
         shape = (pixels.shape[0], pixels.shape[1])
-        present, _ = self._states(tags, None)
+        present, _ = tag_states(self.classes, tags)
         assert present is not None
         positions = np.flatnonzero(present)
         [view] = run_views(self.backend, pixels, side=self.config.data.image_size, scales=(1.0,), flip=False)
@@ -279,7 +282,7 @@ class Segmenter:
         settings: PredictionConfig | None = None,
     ) -> Evidence:
         """What is known of an image (H, W, 3) uint8 RGB before the dense CRF; arguments as in `predict`."""
-        present, open_classes = self._states(tags, unknown)
+        present, open_classes = tag_states(self.classes, tags, unknown)
         return self._evidence(image, present, open_classes, settings or self.config.prediction)
 
     def finish(
@@ -291,7 +294,7 @@ class Segmenter:
         settings: PredictionConfig | None = None,
     ) -> Prediction:
         """From the evidence of an image (H, W, 3) uint8 RGB to its prediction; `settings.crf` may have changed."""
-        present, _ = self._states(tags, None)
+        present, _ = tag_states(self.classes, tags)
         return self._finish(image, evidence, present, settings or self.config.prediction)
 
     def save_pretrained(self, folder: str | PathLike[str]) -> Path:
@@ -339,32 +342,19 @@ class Segmenter:
             )
         return self.backend
 
-    def _states(self, tags: Tags, unknown: Tags) -> tuple[NDArray[np.bool_] | None, NDArray[np.bool_]]:
-        """Which classes are present, (C,) bool or None, and which are left to the network, (C,) bool."""
-        if tags is None:
-            return None, np.ones(len(self.classes), dtype=bool)
-        return self._named(tags), self._named(() if unknown is None else unknown)
-
-    def _named(self, names: str | Iterable[str]) -> NDArray[np.bool_]:
-        """Which classes are named, (C,) bool."""
-        named = np.zeros(len(self.classes), dtype=bool)
-        for name in [names] if isinstance(names, str) else names:
-            if name not in self.classes:
-                raise DataError(f"unknown class '{name}'; this network knows: {', '.join(self.classes)}")
-            named[self.classes.index(name)] = True
-        return named
-
     def _evidence(
         self,
         image: NDArray[np.uint8],
         present: NDArray[np.bool_] | None,
         unknown: NDArray[np.bool_],
         settings: PredictionConfig,
+        views: list[NetworkOutput] | None = None,
     ) -> Evidence:
         side, seen = self._seen(image, settings)
-        views = run_views(
-            self.backend, image, side=side, scales=settings.scales, flip=settings.flip, tile=settings.tile
-        )
+        if views is None:
+            views = run_views(
+                self.backend, image, side=side, scales=settings.scales, flip=settings.flip, tile=settings.tile
+            )
         return combine(views, seen, self.config, settings, present=present, unknown=unknown)
 
     def _finish(

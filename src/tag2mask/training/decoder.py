@@ -123,13 +123,20 @@ class StoredMaskFiles(PseudoMaskFiles):
         self, pool: ThreadPoolExecutor, backend: Backend, chosen: Sequence[int]
     ) -> Iterator[tuple[list[NetworkOutput], NDArray[np.uint8]]]:
         """Outputs of the heads on the kept features, and the kept images."""
-        assert isinstance(backend, TorchBackend) and isinstance(backend.network, FrozenSegmenter)
-        backend.network.eval()
+        assert isinstance(backend, TorchBackend)
         for index in chosen:
-            features = self.store.features(index, backend.device)
-            with torch.no_grad(), autocast(backend.config.training.precision, backend.device):
-                recognition, pixel_logits = backend.network.heads(features)
-            yield to_outputs(recognition, pixel_logits, backend.config.masks.prior_layers), self.store.small(index)
+            yield kept_outputs(backend, self.store, index), self.store.small(index)
+
+
+def kept_outputs(backend: TorchBackend, store: FeatureStore, index: int) -> list[NetworkOutput]:
+    """The output of the heads of a network on the kept features of an image, its only view."""
+    network = backend.network
+    assert isinstance(network, FrozenSegmenter)
+    network.eval()
+    features = store.features(index, backend.device)
+    with torch.no_grad(), autocast(backend.config.training.precision, backend.device):
+        recognition, pixel_logits = network.heads(features)
+    return to_outputs(recognition, pixel_logits, backend.config.masks.prior_layers)
 
 
 def write_known_masks(dataset: Dataset, files: PseudoMaskFiles, store: FeatureStore, *, ground_truth: bool) -> None:

@@ -81,7 +81,7 @@ def fit(
         progress: show progress bars.
 
     Returns:
-        The run's folder, with the trained network in it.
+        The run's folder, with the trained network in it, and the features of frozen backbones, unless a cache has them.
 
     Raises:
         ConfigError: `out` holds another run, or settings or devices do not fit.
@@ -184,8 +184,7 @@ def _train(
         _run(trainer, module, prepared.loader, last)
     if trainer.is_global_zero:
         save_model(run, module.teacher, dataset.classes, module.config)
-        for folder in (run.training_masks, run.features):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(run.training_masks, ignore_errors=True)
 
 
 def _trainer_options(config: Config, out: Path, device: torch.device, *, shown: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from collections.abc import Mapping, Sequence
 from os import PathLike
 from pathlib import Path
@@ -118,6 +119,8 @@ def train(
         _write_recipe(run, recipe)
         if make_masks:
             _write_masks(segmenter, dataset, run, resume=resume, strict=strict, progress=progress)
+        if not first_masks:
+            shutil.rmtree(run.features, ignore_errors=True)
         conclude(run, segmenter, dataset, check, progress=progress)
         if make_masks and make_report:
             _write_report(run, device)
@@ -158,12 +161,14 @@ def _write_masks(
     segmenter: Segmenter, dataset: Dataset, run: RunFolder, *, resume: bool, strict: bool, progress: bool
 ) -> None:
     """Write masks of the training images: predicted with their tags, or as people corrected them."""
+    from tag2mask.training.kept_outputs import outputs_of_kept
     from tag2mask.training.run_folder import has_stale_masks
 
     overwrite = not resume or has_stale_masks(run, segmenter.fingerprint())
     predicted = [record for record in dataset.records if record.corrected is None]
     options = FolderOptions(run.masks, overwrite=overwrite, strict=strict, progress=progress)
-    outcome = write_masks(segmenter, predicted, options)
+    known = outputs_of_kept(segmenter.backend, predicted, run)
+    outcome = write_masks(segmenter, predicted, options, known=known)
     outcome.notes = [note for note in outcome.notes if note != REPLACED]  # a run that goes on replaces what is stale
     if copied := write_corrected(run.masks, dataset.records, dataset.classes):
         outcome.notes.append(f"{copied} corrected masks copied")
