@@ -17,6 +17,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "parquet": ("pyarrow",),
     "hub": ("huggingface_hub",),
     "app": ("gradio",),
+    "studio": ("fastapi", "uvicorn"),
     "scale": ("ray", "fsspec", "pyarrow"),
     "supervision": ("supervision",),
 }
