@@ -121,7 +121,7 @@ def save_model(run: RunFolder, network: SegmentationNetwork, classes: tuple[str,
 
 
 def load_model(run: RunFolder) -> tuple[SegmentationNetwork, tuple[str, ...], Config]:
-    """Read a trained network.
+    """Read a trained network, in evaluation mode.
 
     Raises:
         DataError: the folder holds no finished run.
@@ -158,4 +158,4 @@ def load_model(run: RunFolder) -> tuple[SegmentationNetwork, tuple[str, ...], Co
     except RuntimeError as error:
         first = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise WeightsError(f"{run.weights}: these weights do not belong to {run.model}: {first}") from None
-    return network, classes, config
+    return network.eval(), classes, config

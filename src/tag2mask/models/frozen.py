@@ -137,9 +137,10 @@ class FrozenSegmenter(nn.Module):
 
     def train(self, mode: bool = True) -> FrozenSegmenter:
         """Switch the heads between training and evaluation; the backbones stay in evaluation."""
-        super().train(mode)
-        for backbone in self.backbones:
-            backbone.eval()
+        self.training = mode
+        for name, child in self.named_children():
+            if name not in ("backbone", "companions"):  # hundreds of layers, which would be walked through each time
+                child.train(mode)
         return self
 
     @torch.no_grad()

@@ -65,8 +65,8 @@ def fit_share_classifier(
         for index in chosen:
             if index not in foreground:
                 foreground[index] = _foreground(network, store, index, tags[index], config)
-            maps = store.maps(index).to(device).flatten(1) / size
-            parts.append(_loss(weight @ maps + bias[:, None], foreground[index].to(device), known[index]))
+            logits = (weight / size) @ store.maps(index).to(device).flatten(1) + bias[:, None]
+            parts.append(_loss(logits, foreground[index].to(device), known[index]))
         loss = torch.stack(parts).mean()
         optimiser.zero_grad()
         loss.backward()

@@ -131,7 +131,8 @@ def _recognised(
     chosen = sample(dataset, MOST_RECOGNISED)
     backend = segmenter.backend
     device = backend.device if isinstance(backend, TorchBackend) else torch.device("cpu")
-    pretrained = TorchBackend(build_network(config, len(dataset.classes)), dataset.classes, config, device=device)
+    network = build_network(config, len(dataset.classes)).eval()
+    pretrained = TorchBackend(network, dataset.classes, config, device=device)
     read = image_reader(config)
     parts, kept = [], []
     with progress_bar("images recognised", len(chosen), shown=progress) as advance, torch.no_grad():
