@@ -23,7 +23,19 @@ _WORDS = "tag2mask.words"
 
 ORDER = (
     *("check", "train", "masks", "predict", "evaluate", "score", "export"),
-    *("report", "app", "export-model", "push-to-hub", "serve", "ablate", "cache", "backbones", "config", "demo"),
+    *(
+        "report",
+        "studio",
+        "app",
+        "export-model",
+        "push-to-hub",
+        "serve",
+        "ablate",
+        "cache",
+        "backbones",
+        "config",
+        "demo",
+    ),
 )
 
 

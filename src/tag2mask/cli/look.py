@@ -82,7 +82,7 @@ def application(
         raise ConfigError("give the folder of a run, or --demo")
     if palette not in ("safe", "voc"):
         raise ConfigError(f"--palette {palette}: expected 'safe' or 'voc'")
-    _check_password(ctx, host, password)
+    check_password(ctx, host, password)
     from tag2mask.inference.segmenter import Segmenter
     from tag2mask.models.checkpoint import RunFolder
     from tag2mask.studio import Workbench, serve_page
@@ -92,7 +92,7 @@ def application(
     serve_page(bench, host=host, port=port, password=password, allowed_hosts=allowed_hosts or ())
 
 
-def _check_password(ctx: typer.Context, host: str, password: str | None) -> None:
+def check_password(ctx: typer.Context, host: str, password: str | None) -> None:
     """Refuse an open page without a password before anything is loaded, and warn of one that others can see."""
     from tag2mask.core.hosts import is_loopback
 

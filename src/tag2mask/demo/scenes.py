@@ -99,6 +99,23 @@ def write_dataset(folder: Path, *, train: int, val: int, seed: int) -> None:
         _write_split(folder / split, [(seed, number, index) for index in range(counts[split])])
 
 
+def write_images(folder: Path, count: int, *, seed: int) -> None:
+    """Write images alone, without tags and ground truth: the first training scenes of `write_dataset`.
+
+    Args:
+        folder: for the images, created if needed.
+        count: number of images.
+        seed: random seed, at least 0.
+
+    Raises:
+        DataError: the folder cannot be written to.
+    """
+    make_folder(folder)
+    for index in range(count):
+        scene = make_scene(np.random.default_rng((seed, 0, index)))
+        _write_image(folder / f"{index:04d}.jpg", scene)
+
+
 def _write_split(folder: Path, keys: list[tuple[int, int, int]]) -> None:
     for name in ("images", "masks"):
         make_folder(folder / name)
@@ -118,10 +135,14 @@ def _write_scene(folder: Path, name: str, key: tuple[int, int, int]) -> tuple[st
         with Image.open(mask_file) as mask:
             return tags_of(np.asarray(mask, np.uint8))
     scene = make_scene(np.random.default_rng(key))
-    with atomic_path(folder / "images" / name) as temporary:
-        Image.fromarray(scene.image).save(temporary, format="JPEG", quality=93, subsampling=0)
+    _write_image(folder / "images" / name, scene)
     write_mask(mask_file, scene.gt_mask, classes=len(CLASSES))
     return scene.tags
+
+
+def _write_image(path: Path, scene: Scene) -> None:
+    with atomic_path(path) as temporary:
+        Image.fromarray(scene.image).save(temporary, format="JPEG", quality=93, subsampling=0)
 
 
 def _written_recipe(folder: Path) -> str | None:

@@ -11,10 +11,10 @@ import pytest
 
 from tag2mask.core.errors import ConfigError
 from tag2mask.core.hosts import known_hosts
+from tag2mask.core.listening import listen
 from tag2mask.deploy.serving import Limits
 from tag2mask.deploy.serving.app import create_app
 from tag2mask.deploy.serving.pace import Pace
-from tag2mask.deploy.serving.server import listen
 from tag2mask.inference import Segmenter
 from tag2mask.method.memory import LEAST_CRF_PIXELS, RESERVE, crf_bytes
 from tests.deploy.serving.running import PATIENCE, SlowBackend, ask, png, running

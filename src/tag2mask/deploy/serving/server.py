@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import logging
-import socket
 from collections.abc import Iterable
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,9 +11,9 @@ from typing import Any
 import numpy as np
 
 from tag2mask.core.ending import told_to_end
-from tag2mask.core.errors import ConfigError
 from tag2mask.core.extras import require
 from tag2mask.core.hosts import in_url, is_loopback, known_hosts
+from tag2mask.core.listening import BACKLOG, listen
 from tag2mask.core.machine import usable_cores
 from tag2mask.core.scratch import scratch_folder, sweep
 from tag2mask.deploy.serving.limits import Limits
@@ -24,7 +22,6 @@ from tag2mask.inference import Segmenter
 UPLOADS = "tag2mask-serve-"
 """How the name of the temporary folder of uploads begins."""
 
-_BACKLOG = 128
 _OTHER_FILES = 128  # libraries, logs, the network
 
 _log = logging.getLogger(__name__)
@@ -100,49 +97,12 @@ def server_config(app: Any, limits: Limits, **options: Any) -> Any:
         "http": connections.protocol,
         "ws": "none",
         "log_level": "warning",
-        "backlog": _BACKLOG,
+        "backlog": BACKLOG,
         "timeout_keep_alive": max(1, round(limits.idle_seconds)),
         "timeout_graceful_shutdown": int(limits.seconds) + 1,
         "server_header": False,
     }
     return uvicorn.Config(app, **(settings | options))
-
-
-def listen(host: str, port: int) -> list[socket.socket]:
-    """Sockets that listen on every address of a host.
-
-    Raises:
-        ConfigError: there is no such address here, or the port is in use.
-    """
-    sockets: list[socket.socket] = []
-    try:
-        name = host.strip("[]")
-        found = socket.getaddrinfo(name, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-        for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
-            place = (address[0], sockets[0].getsockname()[1] if sockets else port, *address[2:])
-            with suppress(_NoIPv6Error):
-                sockets.append(_bound(family, place, sockets))
-    except OSError as error:
-        for one in sockets:
-            one.close()
-        reason = error.strerror or error
-        raise ConfigError(
-            f"`host` {host}, `port` {port}: cannot listen there ({reason}); choose another `port`, or another `host`"
-        ) from None
-    return sockets
-
-
-class _NoIPv6Error(Exception):
-    """A name has an address of IPv6, but this machine has none."""
-
-
-def _bound(family: int, place: tuple[Any, ...], before: list[socket.socket]) -> socket.socket:
-    try:
-        return socket.create_server(place, family=family, backlog=_BACKLOG)
-    except OSError:
-        if family == socket.AF_INET6 and before:
-            raise _NoIPv6Error from None
-        raise
 
 
 def _within_open_files(limits: Limits) -> Limits:
@@ -152,7 +112,7 @@ def _within_open_files(limits: Limits) -> Limits:
     except ImportError:  # Windows has no such limit
         return limits
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    needed = limits.connections + limits.uploads + limits.queue + _BACKLOG + _OTHER_FILES
+    needed = limits.connections + limits.uploads + limits.queue + BACKLOG + _OTHER_FILES
     if hard != resource.RLIM_INFINITY and hard < needed:
         fewer = max(1, limits.connections - (needed - hard))
         _log.warning("%d connections instead of %d: this process may open %d files", fewer, limits.connections, hard)

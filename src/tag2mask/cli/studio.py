@@ -1,0 +1,106 @@
+"""`tag2mask studio`: from untagged images to masks, in one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tag2mask.cli.common import Device, app, say
+from tag2mask.cli.look import PASSWORD, check_password
+from tag2mask.core.errors import ConfigError
+
+DEMO_IMAGES = 40
+"""Images of the demo's project."""
+
+
+@app.command()
+def studio(
+    ctx: typer.Context,
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="Folder of images. Tags, masks and runs go into its folder `tag2mask`; nothing else."),
+    ] = None,
+    demo: Annotated[
+        bool, typer.Option("--demo", help=f"With {DEMO_IMAGES} untagged images of the demo, in a new folder.")
+    ] = False,
+    tags: Annotated[
+        Path | None,
+        typer.Option(
+            "--tags",
+            help="Begin with these tags: a file or folder in any format that `train` reads, or FOLDER itself where "
+            "its subfolders are classes.",
+        ),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; any but loopback needs a password, best in TAG2MASK_PASSWORD.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(min=0, max=65535, show_default="7870, or the next free one", help="0: any free one.")
+    ] = None,
+    password: Annotated[
+        str | None,
+        typer.Option(
+            envvar=PASSWORD,
+            help=f"Asked of every visitor. Better set in the environment variable {PASSWORD}: every user of this "
+            "machine can see the options of a command.",
+        ),
+    ] = None,
+    allowed_hosts: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--allowed-host",
+            help="Name that visitors reach the page by, such as a proxy's; repeat for several, `*` for any.",
+            show_default=False,
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="Pretrained weights for suggestions and training: a folder or file of safetensors, package or hub.",
+            show_default="the package if it is installed, else the hub",
+        ),
+    ] = None,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in this machine's browser.")
+    ] = True,
+    device: Device = "auto",
+) -> None:
+    """Tag, train, correct masks and export them, in one page."""
+    from tag2mask.core.extras import require
+
+    require("studio", "the studio")
+    require("train", "the studio")
+    if demo and folder is not None and folder.is_dir() and any(folder.iterdir()):
+        raise ConfigError(f"{folder}: --demo needs a new folder; open this one without --demo")
+    if folder is None and not demo:
+        raise ConfigError("give a folder of images, or --demo")
+    check_password(ctx, host, password)
+    from tag2mask.studio.serve import serve_studio
+
+    place = _demo_images(folder) if demo else folder
+    assert place is not None
+    serve_studio(
+        place,
+        tags=tags,
+        host=host,
+        port=port,
+        password=password,
+        allowed_hosts=allowed_hosts or (),
+        weights=weights,
+        device=device,
+        open_browser=browser,
+    )
+
+
+def _demo_images(folder: Path | None) -> Path:
+    """Images of the demo, without tags, in a folder: the one that was given, or the next free one here."""
+    from tag2mask.demo.scenes import write_images
+
+    if folder is None:
+        number = next(number for number in range(1, 10_000) if not Path(f"tag2mask-demo-{number}").exists())
+        folder = Path(f"tag2mask-demo-{number}")
+    write_images(folder, DEMO_IMAGES, seed=0)
+    say(f"{DEMO_IMAGES} images without tags are in {folder}; open them again with: tag2mask studio {folder}")
+    return folder
