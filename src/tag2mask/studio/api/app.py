@@ -31,7 +31,7 @@ from tag2mask.studio.logins import LoginThrottle
 STATIC = Path(__file__).parents[1] / "static"
 """The page, built from `studio-web/`."""
 
-PARTS = ("tags", "review", "training", "export")
+PARTS = ("tags", "suggestions", "review", "training", "export")
 """Modules of this package with routes; one that is not there is left out."""
 
 
