@@ -1,0 +1,54 @@
+/** The painted layer over the predicted mask, and its colours. */
+
+import type { Rect } from "./geometry";
+
+export const NOT_PAINTED = 255;
+export const BACKGROUND = 0;
+
+/** The final mask: the layer where it is painted, else the mask below. */
+export function merge(layer: Uint8Array, below: Uint8Array): Uint8Array {
+  if (layer.length !== below.length) throw new Error(`layer of ${layer.length} pixels over a mask of ${below.length}`);
+  const merged = new Uint8Array(layer.length);
+  for (let i = 0; i < layer.length; i++) merged[i] = layer[i] === NOT_PAINTED ? below[i] : layer[i];
+  return merged;
+}
+
+/** Write the merged mask of one rectangle into `merged`. */
+export function mergeInto(merged: Uint8Array, layer: Uint8Array, below: Uint8Array, width: number, r: Rect): void {
+  for (let y = r.y0; y < r.y1; y++) {
+    for (let i = y * width + r.x0; i < y * width + r.x1; i++) merged[i] = layer[i] === NOT_PAINTED ? below[i] : layer[i];
+  }
+}
+
+export const isPainted = (layer: Uint8Array): boolean => layer.some((value) => value !== NOT_PAINTED);
+
+/** Pixels of each value, 256 of them. */
+export function histogram(mask: Uint8Array): Uint32Array {
+  const counts = new Uint32Array(256);
+  for (let i = 0; i < mask.length; i++) counts[mask[i]]++;
+  return counts;
+}
+
+/** RGBA words (little-endian) of 256 mask values; background is transparent, 255 grey. */
+export function colourTable(colours: readonly string[], only: number | null = null): Uint32Array {
+  const table = new Uint32Array(256);
+  const put = (value: number, hex: string): void => {
+    const rgb = parseInt(hex.slice(1), 16);
+    table[value] = ((255 << 24) | ((rgb & 255) << 16) | (rgb & 0xff00) | (rgb >> 16)) >>> 0;
+  };
+  for (let value = 1; value < 255; value++) {
+    if (only === null || only === value) put(value, colours[value - 1] ?? "#808080");
+  }
+  if (only === null) put(255, "#9a9a9a");
+  return table;
+}
+
+/** Colours of one rectangle of a mask, for `ImageData`. */
+export function colourise(mask: Uint8Array, width: number, r: Rect, table: Uint32Array): Uint8ClampedArray<ArrayBuffer> {
+  const words = new Uint32Array((r.x1 - r.x0) * (r.y1 - r.y0));
+  let k = 0;
+  for (let y = r.y0; y < r.y1; y++) {
+    for (let i = y * width + r.x0; i < y * width + r.x1; i++) words[k++] = table[mask[i]];
+  }
+  return new Uint8ClampedArray(words.buffer);
+}
