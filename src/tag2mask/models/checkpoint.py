@@ -5,7 +5,7 @@ collection.json    what it was trained on
 model.safetensors  weights; model.yaml: classes, backbone, preprocessing
 checkpoints/       for resuming only
 masks/             masks of the training images; result.json: what was skipped, and their score
-metrics.jsonl      a line an epoch
+metrics.jsonl      a line an epoch; progress.json: how far the training is
 """
 
 from __future__ import annotations
@@ -96,6 +96,11 @@ class RunFolder:
     def metrics(self) -> Path:
         """Losses, a JSON line an epoch."""
         return self.root / "metrics.jsonl"
+
+    @property
+    def progress(self) -> Path:
+        """How far the training is; see `tag2mask.training.progress_file`."""
+        return self.root / "progress.json"
 
 
 def save_model(run: RunFolder, network: SegmentationNetwork, classes: tuple[str, ...], config: Config) -> None:

@@ -38,10 +38,12 @@ from tag2mask.training.base import MaskTraining
 from tag2mask.training.callbacks.epoch_record import EpochRecord
 from tag2mask.training.callbacks.interruption import StopIfInterrupted, remembered_interruption
 from tag2mask.training.callbacks.mask_pictures import MaskPictures
+from tag2mask.training.callbacks.progress import StepProgress
 from tag2mask.training.callbacks.pseudo_masks import PseudoMasks
 from tag2mask.training.loggers import make_loggers
 from tag2mask.training.prepare import prepare_frozen, prepare_joint
 from tag2mask.training.probe import is_probed
+from tag2mask.training.progress_file import begin_progress, current_progress
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
 from tag2mask.training.ranks import Devices, rank_here
 from tag2mask.training.run_folder import check_folder, describe_run, epochs_done, run_folder
@@ -94,6 +96,7 @@ def fit(
     with run_folder(out) if first else nullcontext():
         if first:
             check_folder(run, dataset, config, resume=resume)
+            begin_progress()
         if first_masks:
             _check_first_masks(config, run)
         if resume and _has_ended(run, config, images=len(dataset.records)):
@@ -221,6 +224,8 @@ def _callbacks(
     optional: list[Callback] = [masks] if masks is not None else []
     optional += [MaskPictures(dataset)] if loggers else []
     optional += [RichProgressBar()] if shown else []
+    file = current_progress()
+    optional += [StepProgress(file, images=len(dataset.records))] if file is not None else []
     return [*optional, record, checkpoint]
 
 

@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from os import PathLike
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -88,6 +89,7 @@ def train(
     from tag2mask.inference.backends.torch import choose_device
     from tag2mask.models.checkpoint import RunFolder
     from tag2mask.training.fit import fit
+    from tag2mask.training.progress_file import recorded_progress
     from tag2mask.training.ranks import Devices, rank_here
     from tag2mask.training.settings import choose_class_maps, described, resolve
     from tag2mask.training.verdict import conclude, warn_before
@@ -95,36 +97,36 @@ def train(
     settings, run = resolve(config, options), RunFolder(Path(out))
     where, placed, first = choose_device(device), Devices(devices, nodes, strategy), rank_here() == 0
     _refuse_early(settings, dataset, run, first=first, resume=resume)
-    dataset = prepare_for_training(dataset, strict=strict)
-    settings, recipe = choose_class_maps(
-        settings, dataset, run, resume=resume, device=where, progress=first and progress, several=placed.total > 1
-    )
-    if first:
-        _log.info("%s on %s", described(dataset, settings.config), where)
-        check = warn_before(dataset, settings.config, progress=progress)
-    fit(
-        dataset,
-        settings.config,
-        run.root,
-        given=settings.text,
-        resume=resume,
-        device=where,
-        devices=placed,
-        callbacks=callbacks,
-        first_masks=first_masks,
-        progress=first and progress,
-    )
-    segmenter = Segmenter.from_pretrained(run.root, device=device)
-    if first:
-        _write_recipe(run, recipe)
-        if make_masks:
-            _write_masks(segmenter, dataset, run, resume=resume, strict=strict, progress=progress)
-        if not first_masks:
-            shutil.rmtree(run.features, ignore_errors=True)
-        conclude(run, segmenter, dataset, check, progress=progress)
-        if make_masks and make_report:
-            _write_report(run, device)
-    return segmenter
+    with recorded_progress(run) if first else nullcontext():
+        dataset = prepare_for_training(dataset, strict=strict)
+        progress, several = first and progress, placed.total > 1
+        settings, recipe = choose_class_maps(
+            settings, dataset, run, resume=resume, device=where, progress=progress, several=several
+        )
+        if first:
+            _log.info("%s on %s", described(dataset, settings.config), where)
+            check = warn_before(dataset, settings.config, progress=progress)
+        fit(
+            dataset,
+            settings.config,
+            run.root,
+            given=settings.text,
+            resume=resume,
+            device=where,
+            devices=placed,
+            callbacks=callbacks,
+            first_masks=first_masks,
+            progress=progress,
+        )
+        segmenter = Segmenter.from_pretrained(run.root, device=device)
+        if first:
+            if make_masks:
+                _write_masks(segmenter, dataset, run, resume=resume, strict=strict, progress=progress)
+            _tidy(run, recipe, features=first_masks)
+            conclude(run, segmenter, dataset, check, progress=progress)
+            if make_masks and make_report:
+                _write_report(run, device)
+        return segmenter
 
 
 def _refuse_early(settings: Settings, dataset: Dataset, run: RunFolder, *, first: bool, resume: bool) -> None:
@@ -146,7 +148,10 @@ def _refuse_early(settings: Settings, dataset: Dataset, run: RunFolder, *, first
         require_weights((settings.surfaces or settings.config).model)
 
 
-def _write_recipe(run: RunFolder, recipe: Recipe | None) -> None:
+def _tidy(run: RunFolder, recipe: Recipe | None, *, features: bool) -> None:
+    """Write the recipe into the run's folder; remove its features unless they are to stay (`features`)."""
+    if not features:
+        shutil.rmtree(run.features, ignore_errors=True)
     if recipe is not None:
         write_text(run.recipe, json.dumps(recipe.to_dict(), ensure_ascii=False, indent=1) + "\n")
 
