@@ -67,6 +67,16 @@ describe("history", () => {
     expect(history.redo()).toBeNull();
   });
 
+  it("an open change can be given up", () => {
+    const layer = new Uint8Array(size.width * size.height);
+    const history = new PatchHistory(layer, size);
+    history.begin();
+    history.touch({ x0: 0, y0: 0, x1: 5, y1: 5 });
+    layer[3] = 7;
+    expect(history.cancel()).toEqual({ x0: 0, y0: 0, x1: 64, y1: 64 });
+    expect([layer[3], history.canUndo, history.cancel()]).toEqual([0, false, null]);
+  });
+
   it("says which pixels an undo changed", () => {
     const layer = new Uint8Array(size.width * size.height);
     const history = new PatchHistory(layer, size);

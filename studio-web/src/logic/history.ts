@@ -80,6 +80,18 @@ export class PatchHistory {
     return true;
   }
 
+  /** Take back the change that is open, as if it had not begun. */
+  cancel(): Rect | null {
+    const patch = this.open;
+    this.open = null;
+    let changed: Rect | null = null;
+    for (const [number, kept] of patch?.blocks ?? []) {
+      this.write(this.blockRect(number), kept);
+      changed = union(changed, this.blockRect(number));
+    }
+    return changed;
+  }
+
   /** Take the last change back; returns what it changed. */
   undo(): Rect | null {
     if (this.open) this.commit();

@@ -1,6 +1,6 @@
 /** The painted layer over the predicted mask, and its colours. */
 
-import type { Rect } from "./geometry";
+import type { Rect, Size } from "./geometry";
 
 export const NOT_PAINTED = 255;
 export const BACKGROUND = 0;
@@ -51,4 +51,17 @@ export function colourise(mask: Uint8Array, width: number, r: Rect, table: Uint3
     for (let i = y * width + r.x0; i < y * width + r.x1; i++) words[k++] = table[mask[i]];
   }
   return new Uint8ClampedArray(words.buffer);
+}
+
+/** A mask at another size, nearest pixel. */
+export function resized(mask: Uint8Array, from: Size, to: Size): Uint8Array {
+  if (from.width === to.width && from.height === to.height) return mask;
+  const out = new Uint8Array(to.width * to.height);
+  for (let y = 0; y < to.height; y++) {
+    const row = Math.min(from.height - 1, Math.floor(((y + 0.5) * from.height) / to.height)) * from.width;
+    for (let x = 0; x < to.width; x++) {
+      out[y * to.width + x] = mask[row + Math.min(from.width - 1, Math.floor(((x + 0.5) * from.width) / to.width))];
+    }
+  }
+  return out;
 }

@@ -8,7 +8,7 @@ import type { Rect, Size } from "./geometry";
  *
  * @param only a value: borders of other values are left out
  */
-export function borderLines(mask: Uint8Array, size: Size, r: Rect, only: number | null = null): number[] {
+export function borderLines(mask: ArrayLike<number>, size: Size, r: Rect, only: number | null = null): number[] {
   const { width } = size;
   const lines: number[] = [];
   const isBorder = (i: number, j: number): boolean =>

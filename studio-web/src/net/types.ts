@@ -1,0 +1,82 @@
+/** Answers of the server. */
+
+export interface ClassFacts {
+  name: string;
+  colour: string;
+  key: string;
+  present: number;
+  absent: number;
+}
+
+export interface ProjectFacts {
+  name: string;
+  folder: string;
+  classes: ClassFacts[];
+  images: number;
+  tagged: number;
+  kept: number;
+  run: string | null;
+  runs: string[];
+  read_only: boolean;
+  version: string;
+  left_out?: unknown;
+}
+
+export interface ImageFacts {
+  names: string[];
+  present: number[][];
+  absent: number[][];
+  state: string[];
+  mask: number[];
+  uncertainty: (number | null)[];
+  corrupt: string[];
+}
+
+export interface SuggestionFacts {
+  state: "none" | "features" | "ready" | "stale" | "failed";
+  done: number;
+  total: number;
+  message: string;
+  order: string[];
+  probs: Record<string, number[]>;
+}
+
+export type Light = "green" | "yellow" | "red";
+
+export interface Verdict {
+  colour: Light;
+  text?: string;
+  classes: { name: string; light: Light; reason: string }[];
+}
+
+export interface TrainFacts {
+  state: "idle" | "preparing" | "first-masks" | "training" | "writing" | "done" | "stopped" | "failed";
+  run: string | null;
+  epoch: number | null;
+  epochs: number | null;
+  seconds_left: number | null;
+  images_per_second: number | null;
+  first_masks: number;
+  first_names?: string[];
+  log: string[];
+  verdict: Verdict | null;
+  error: string | null;
+}
+
+export interface QueueFacts {
+  order: string[];
+  kept: string[];
+}
+
+export interface StepFacts {
+  caption: string;
+  url: string;
+}
+
+export interface CorrectionFacts {
+  corrected: number;
+  before: number | null;
+  after: number | null;
+  interval: [number, number] | null;
+  note: string;
+}

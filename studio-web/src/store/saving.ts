@@ -1,0 +1,127 @@
+/** Saving through the outbox, and news from the server. */
+
+import { effect } from "@preact/signals";
+import { BrowserStore } from "../net/idb";
+import { errorOf, isAway } from "../net/api";
+import { Outbox, type Entry, type Outcome } from "../net/outbox";
+import { complain, loadImages, loadProject, project, waiting } from "./app";
+
+export type News = { type: "training" | "suggestions" | "masks" | "project" | "tags" | "open" } & Record<string, unknown>;
+
+const MOST_KEEPALIVE = 60_000; // browsers finish requests of a closed page up to 64 KiB
+
+const listeners = new Set<(news: News) => void>();
+let outbox: Outbox | null = null;
+/** How many of our own changes of tags the server has not reported back; their news needs no loading. */
+let ownTags = 0;
+
+async function deliver(entry: Entry): Promise<Outcome> {
+  const init: RequestInit = { method: entry.method };
+  if (entry.body) {
+    init.body = entry.body;
+    init.headers = { "Content-Type": entry.type };
+    init.keepalive = entry.body.length < MOST_KEEPALIVE;
+  }
+  let response: Response;
+  try {
+    response = await fetch(entry.url, init);
+  } catch {
+    isAway.value = true;
+    return "again";
+  }
+  if (response.status >= 500 || response.status === 401 || response.status === 429) return "again";
+  isAway.value = false;
+  if (response.ok) return "sent";
+  if (!(entry.method === "DELETE" && response.status === 404)) {
+    complain(await errorOf(response));
+    if (entry.url === "/api/tags") void loadImages().catch(complain);
+  }
+  return "refused";
+}
+
+/** Start saving for the project that is open; sends what an earlier visit could not. */
+export async function startSaving(): Promise<void> {
+  outbox = new Outbox({
+    store: new BrowserStore(project.value?.folder ?? ""),
+    send: deliver,
+    onChange: (count) => (waiting.value = count),
+  });
+  await outbox.restore();
+}
+
+const box = (): Outbox => {
+  if (!outbox) throw new Error("saving has not started");
+  return outbox;
+};
+
+export function save(method: Entry["method"], url: string, body: Uint8Array<ArrayBuffer> | object | null, key = ""): void {
+  const isBytes = body instanceof Uint8Array;
+  const bytes = body === null ? null : isBytes ? body : (new TextEncoder().encode(JSON.stringify(body)) as Uint8Array<ArrayBuffer>);
+  if (url === "/api/tags") ownTags++;
+  box().add({ key, method, url, type: isBytes ? "image/png" : "application/json", body: bytes });
+}
+
+export const unsaved = (key: string): Entry | null => outbox?.find(key) ?? null;
+export const drained = (): Promise<void> => outbox?.drained() ?? Promise.resolve();
+
+export function retry(): void {
+  outbox?.retry();
+  void fetch("/api/project").then(
+    (response) => (isAway.value = !response.ok),
+    () => (isAway.value = true),
+  );
+}
+
+export function onNews(listener: (news: News) => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** Listen to the server; after it was away everything is loaded again. */
+export function listen(): void {
+  let wasAway = false;
+  const source = new EventSource("/api/events");
+  source.onopen = () => {
+    isAway.value = false;
+    outbox?.retry();
+    if (wasAway) void drained().then(() => hear({ type: "open" }));
+    wasAway = false;
+  };
+  source.onerror = () => {
+    wasAway = true;
+    if (source.readyState === EventSource.CLOSED) setTimeout(listen, 2000);
+    setTimeout(() => wasAway && retry(), 1500);
+  };
+  source.onmessage = (event) => hear(JSON.parse(event.data as string) as News);
+  const again = setInterval(() => {
+    if (source.readyState === EventSource.CLOSED) clearInterval(again);
+    else if (isAway.value) retry();
+  }, 4000);
+}
+
+let imagesTimer: ReturnType<typeof setTimeout> | null = null;
+
+/** Load images again, once for many news, and never while changes of ours wait. */
+function refreshImages(): void {
+  if (imagesTimer) clearTimeout(imagesTimer);
+  imagesTimer = setTimeout(() => {
+    if (waiting.value > 0) return refreshImages();
+    void loadProject().then(loadImages).catch(complain);
+  }, 400);
+}
+
+function hear(news: News): void {
+  if (news.type === "project" || news.type === "open" || news.type === "masks") refreshImages();
+  if (news.type === "tags") {
+    if (ownTags > 0) ownTags--;
+    else refreshImages();
+  }
+  for (const listener of listeners) listener(news);
+}
+
+/** The browser asks before a page closes that has work which no one else has. */
+effect(() => {
+  const isAtRisk = waiting.value > 0 && isAway.value;
+  if (typeof window === "undefined") return;
+  window.onbeforeunload = isAtRisk ? (event) => event.preventDefault() : null;
+});

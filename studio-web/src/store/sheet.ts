@@ -1,0 +1,98 @@
+/** One image under review: its pixels, the mask below, the painted layer, and undo. */
+
+import { signal } from "@preact/signals";
+import { whole, type Rect, type Size, type Span } from "../logic/geometry";
+import { PatchHistory } from "../logic/history";
+import { histogram, isPainted, merge, mergeInto, NOT_PAINTED } from "../logic/layers";
+
+export type Source = "none" | "predicted" | "kept" | "first" | "settings";
+
+export class Sheet {
+  /** The final mask: layer over `below`. */
+  merged: Uint8Array;
+  history: PatchHistory;
+  /** Counts changes of any pixel. */
+  readonly tick = signal(0);
+  readonly source = signal<Source>("none");
+  /** Painted since the last save. */
+  isDirty = false;
+  private readonly listeners = new Set<(changed: Rect) => void>();
+
+  constructor(
+    readonly name: string,
+    readonly size: Size,
+    readonly picture: ImageBitmap,
+    public below: Uint8Array,
+    readonly layer: Uint8Array,
+    source: Source,
+  ) {
+    this.merged = merge(layer, below);
+    this.history = new PatchHistory(layer, size);
+    this.source.value = source;
+  }
+
+  get isPainted(): boolean {
+    return isPainted(this.layer);
+  }
+
+  /** Called with each rectangle whose pixels changed. */
+  onChange(listener: (changed: Rect) => void): () => void {
+    this.listeners.add(listener);
+    return () => this.listeners.delete(listener);
+  }
+
+  /** Paint spans of one value within a change that is open; `bounds` holds all of them. */
+  paint(bounds: Rect, value: number, draw: (span: Span) => void): void {
+    this.history.touch(bounds);
+    const { width } = this.size;
+    draw((y, x0, x1) => this.layer.fill(value, y * width + x0, y * width + x1));
+    this.changed(bounds);
+  }
+
+  undo(): boolean {
+    return this.step(this.history.undo());
+  }
+
+  redo(): boolean {
+    return this.step(this.history.redo());
+  }
+
+  /** Give up the change that is open. */
+  cancel(): void {
+    const changed = this.history.cancel();
+    if (changed) this.changed(changed);
+  }
+
+  /** Another mask below; the painting stays. */
+  setBelow(mask: Uint8Array, source: Source): void {
+    this.below = mask;
+    this.source.value = source;
+    this.changed(whole(this.size));
+  }
+
+  /** The final mask becomes the mask below, and nothing is painted. */
+  settle(): void {
+    this.below = this.merged.slice();
+    this.layer.fill(NOT_PAINTED);
+    this.history = new PatchHistory(this.layer, this.size);
+    this.isDirty = false;
+    this.source.value = "kept";
+    this.changed(whole(this.size));
+  }
+
+  /** Pixels of each value of the final mask. */
+  counts(): Uint32Array {
+    return histogram(this.merged);
+  }
+
+  private step(changed: Rect | null): boolean {
+    if (changed) this.changed(changed);
+    return changed !== null;
+  }
+
+  private changed(r: Rect): void {
+    mergeInto(this.merged, this.layer, this.below, this.size.width, r);
+    this.tick.value++;
+    for (const listener of this.listeners) listener(r);
+  }
+}
