@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tag2mask.masks.formats.label_studio_rle import brush_rle
 from tag2mask.masks.formats.options import ExportOptions, Text
 from tag2mask.masks.palette_png import voc_hex
-from tag2mask.masks.polygons import edge_polygons
+from tag2mask.masks.polygons import TOLERANCE, edge_polygons
 from tag2mask.masks.run_lengths import class_regions
 
 
@@ -49,21 +49,55 @@ class LabelStudioJson:
         self._write("\n]\n")
 
     def _results(self, region: NDArray[np.bool_], label: str) -> list[dict[str, Any]]:
-        height, width = region.shape
-        common = {"to_name": "image", "original_width": width, "original_height": height, "image_rotation": 0}
         if not self._options.polygons:
-            value = {"format": "rle", "rle": brush_rle(region), "brushlabels": [label]}
-            return [{**common, "from_name": "tag", "type": "brushlabels", "value": value}]
-        percent = 100 / np.array([width, height])
-        return [
-            {
-                **common,
-                "from_name": "label",
-                "type": "polygonlabels",
-                "value": {"points": (polygon * percent).tolist(), "closed": True, "polygonlabels": [label]},
-            }
-            for polygon in edge_polygons(region, self._options.tolerance)
-        ]
+            return [brush_result(region, label)]
+        return polygon_results(region, label, tolerance=self._options.tolerance)
+
+
+def brush_result(
+    region: NDArray[np.bool_], label: str, *, from_name: str = "tag", to_name: str = "image"
+) -> dict[str, Any]:
+    """A region (H, W) as one brush stroke, pixel by pixel.
+
+    Args:
+        region: bool, not empty.
+        label: of the labelling interface.
+        from_name: of the control `BrushLabels`.
+        to_name: of the image there.
+    """
+    value = {"format": "rle", "rle": brush_rle(region), "brushlabels": [label]}
+    return {**_common(region, from_name, to_name), "type": "brushlabels", "value": value}
+
+
+def polygon_results(
+    region: NDArray[np.bool_],
+    label: str,
+    *,
+    from_name: str = "label",
+    to_name: str = "image",
+    tolerance: float = TOLERANCE,
+) -> list[dict[str, Any]]:
+    """A region (H, W) as one polygon per part, in percent of the image; arguments as in `brush_result`."""
+    percent = 100 / np.array([region.shape[1], region.shape[0]])
+    return [
+        {
+            **_common(region, from_name, to_name),
+            "type": "polygonlabels",
+            "value": {"points": (polygon * percent).tolist(), "closed": True, "polygonlabels": [label]},
+        }
+        for polygon in edge_polygons(region, tolerance)
+    ]
+
+
+def _common(region: NDArray[np.bool_], from_name: str, to_name: str) -> dict[str, Any]:
+    height, width = region.shape
+    return {
+        "from_name": from_name,
+        "to_name": to_name,
+        "original_width": width,
+        "original_height": height,
+        "image_rotation": 0,
+    }
 
 
 def labelling_interface(options: ExportOptions) -> str:

@@ -60,3 +60,78 @@ def _bits(words: NDArray[np.int64], widths: NDArray[np.int64]) -> NDArray[np.uin
     ends = np.cumsum(widths)
     shifts = np.repeat(ends, widths) - np.arange(int(ends[-1])) - 1
     return (np.repeat(words, widths) >> shifts & 1).astype(np.uint8)
+
+
+class BrushError(ValueError):
+    """A brush stroke that cannot be decoded; the message says why."""
+
+
+def brush_region(rle: object, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Decode Label Studio's `rle` from a sender that need not be trusted.
+
+    Label Studio's page also writes stretches of different values, which `brush_rle` does not.
+
+    Args:
+        rle: bytes as a list of numbers.
+        size: (H, W) of the image.
+
+    Returns:
+        (H, W) bool: true where the brush covers at least half of the pixel (alpha above 127).
+
+    Raises:
+        BrushError: this is no such stream, or it is of another size.
+    """
+    if not isinstance(rle, list) or not all(type(byte) is int and 0 <= byte <= 255 for byte in rle):
+        raise BrushError("`rle` is not a list of bytes")
+    count = 4 * size[0] * size[1]
+    stream = _Bits(bytes(rle))
+    total, width = stream.read(32), stream.read(5) + 1
+    if total != count:
+        raise BrushError(f"`rle` holds {total} values instead of {count}, four for each of {size[1]} x {size[0]} pixels")
+    if width != 8:
+        raise BrushError(f"`rle` has values of {width} bits; expected 8")
+    widths = [stream.read(4) + 1 for _ in range(4)]
+    values = np.zeros(count, np.uint8)
+    done = 0
+    while done < count:
+        repeated, length = stream.read(1), stream.read(widths[stream.read(2)]) + 1
+        if length > count - done:
+            raise BrushError("`rle` holds more values than it says")
+        if repeated:
+            values[done : done + length] = stream.read(8)
+        else:
+            values[done : done + length] = stream.read_bytes(length)
+        done += length
+    region: NDArray[np.bool_] = values[3::4].reshape(size) > 127
+    return region
+
+
+class _Bits:
+    """Reads numbers of up to 32 bits, most significant bit first."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data + bytes(8)
+        self._end = 8 * len(data)
+        self._at = 0
+
+    def read(self, width: int) -> int:
+        """The next number.
+
+        Raises:
+            BrushError: the stream ends before.
+        """
+        start = self._at
+        self._at += width
+        if self._at > self._end:
+            raise BrushError("`rle` is cut off")
+        byte, bit = divmod(start, 8)
+        return int.from_bytes(self._data[byte : byte + 8], "big") >> (64 - bit - width) & ((1 << width) - 1)
+
+    def read_bytes(self, count: int) -> NDArray[np.uint8]:
+        """The next `count` numbers of 8 bits, which need not begin with a byte of the stream."""
+        byte, bit = divmod(self._at, 8)
+        self._at += 8 * count
+        if self._at > self._end:
+            raise BrushError("`rle` is cut off")
+        pair = np.frombuffer(self._data, np.uint8, count + 1, byte).astype(np.uint16)
+        return ((pair[:-1] << bit | pair[1:] >> (8 - bit)) & 255).astype(np.uint8)
