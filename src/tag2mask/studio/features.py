@@ -28,8 +28,8 @@ from tag2mask.core.files import atomic_path, make_folder
 if TYPE_CHECKING:
     from tag2mask.models import Backbone
 
-SIDE = 256
-"""Long side in pixels at which the backbone sees an image."""
+SIDE = 320
+"""Long side in pixels at which the backbone sees an image; at 256, a third more tags are wrong."""
 
 Features = NDArray[np.float16]
 """(D,) of an image."""
@@ -170,7 +170,8 @@ def main() -> None:
     """
 
     def end_with_parent() -> None:
-        sys.stdin.buffer.read()
+        while os.read(0, 1):  # not `sys.stdin`, whose lock would be held when the interpreter ends
+            pass
         os._exit(1)
 
     threading.Thread(target=end_with_parent, daemon=True).start()

@@ -5,6 +5,7 @@ A header word decides where it is known (`header_words`), the cells where it is 
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -105,6 +106,8 @@ def choose_roles(
     if image is None:
         raise DataError(f"{path}: {no_image_column(header)}")
     split, flag = _split_column(header, keys, image)
+    if (columns := _columns_of(header, rows, image, classes)) is not None:
+        return Roles(image) if split in columns else Roles(image, split=split, split_of_flag=flag)
     roles = Roles(
         image,
         split=split,
@@ -123,6 +126,17 @@ def choose_roles(
         roles = replace(roles, state=_state_column(keys, roles))
         roles = _state_beside_names(header, rows, roles, notes)
     return replace(roles, notes=(*_guessed_words(header, roles, notes), *notes))
+
+
+def _columns_of(
+    header: Sequence[str], rows: Sequence[Row], image: int, classes: Collection[str] | None
+) -> set[int] | None:
+    """Columns of the chosen classes, where each has one of its very name with states alone: `label` may be a class."""
+    by_name = {unicodedata.normalize("NFC", cell.strip()): k for k, cell in enumerate(header) if k != image}
+    if not classes or not by_name.keys() >= set(classes):
+        return None
+    found = {by_name[name] for name in classes}
+    return found if all(state is not None for k in found for state in states_of(rows, k)) else None
 
 
 def _guessed_words(header: Sequence[str], roles: Roles, notes: Sequence[str]) -> list[str]:
