@@ -49,7 +49,7 @@ export class SheetDrawing {
   private readonly context: CanvasRenderingContext2D;
   private readonly tiles: Tile[] = [];
   private look: Look | null = null;
-  private table = new Uint32Array(256);
+  private table: Uint32Array = new Uint32Array(256);
 
   constructor(private readonly sheet: Sheet) {
     this.colours = document.createElement("canvas");

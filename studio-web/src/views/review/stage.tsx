@@ -1,6 +1,6 @@
 /** The canvas of the review: zoom, pan and tools by pointer, wheel, touch and keys. */
 
-import { effect, signal } from "@preact/signals";
+import { effect, signal, untracked } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import type { Point, Size } from "../../logic/geometry";
@@ -33,7 +33,7 @@ import {
 } from "../../store/painting";
 import { sheet } from "../../store/review";
 import type { Sheet } from "../../store/sheet";
-import { SheetDrawing } from "./drawing";
+import { SheetDrawing, type Look } from "./drawing";
 import { drawHints } from "./hints";
 
 export const view = signal<View>({ scale: 1, x: 0, y: 0 });
@@ -216,6 +216,12 @@ function follow(box: HTMLDivElement, below: HTMLCanvasElement, above: HTMLCanvas
     isDirty[which] = true;
     asked ||= requestAnimationFrame(paint);
   };
+  const look = (): Look => ({
+    colours: classes.value.map((one) => one.colour),
+    opacity: opacity.value / 100,
+    only: isAlone.value ? paintValue.value : null,
+    isPaintingOnly: isPaintingOnly.value,
+  });
   const measure = (): void => {
     const size = { width: box.clientWidth, height: box.clientHeight };
     for (const canvas of [below, above]) {
@@ -240,6 +246,7 @@ function follow(box: HTMLDivElement, below: HTMLCanvasElement, above: HTMLCanvas
       unlisten?.();
       shown = one;
       drawing = one && new SheetDrawing(one);
+      drawing?.setLook(untracked(look));
       unlisten = one?.onChange((changed) => {
         drawing?.update(changed);
         ask(0);
@@ -250,13 +257,8 @@ function follow(box: HTMLDivElement, below: HTMLCanvasElement, above: HTMLCanvas
       ask(1);
     }),
     effect(() => {
-      sheet.value;
-      drawing?.setLook({
-        colours: classes.value.map((one) => one.colour),
-        opacity: opacity.value / 100,
-        only: isAlone.value ? paintValue.value : null,
-        isPaintingOnly: isPaintingOnly.value,
-      });
+      const now = look();
+      drawing?.setLook(now);
       view.value;
       isHidden.value;
       ask(0);

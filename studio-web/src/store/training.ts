@@ -1,0 +1,89 @@
+/** Training: its state, starting, stopping, going on; what corrections brought. */
+
+import { computed, signal } from "@preact/signals";
+import { getJson, send } from "../net/api";
+import type { CorrectionFacts, TrainFacts } from "../net/types";
+import { complain, images, loadProject } from "./app";
+import { drained, onNews } from "./saving";
+
+export interface Recipe {
+  preset: string;
+  backbone: string;
+  epochs: string;
+  minutes: string;
+}
+
+export const recipe = signal<Recipe>({ preset: "auto", backbone: "", epochs: "", minutes: "" });
+export const training = signal<TrainFacts | null>(null);
+export const corrections = signal<CorrectionFacts | null>(null);
+/** Counts news of masks, so that pictures of first masks are loaded again. */
+export const maskTick = signal(0);
+
+const BUSY = ["preparing", "first-masks", "training", "writing"];
+export const isBusy = computed(() => BUSY.includes(training.value?.state ?? "idle"));
+
+export async function loadTraining(): Promise<void> {
+  const before = training.value?.state;
+  training.value = await getJson<TrainFacts>("/api/train");
+  if (before !== undefined && before !== training.value.state) {
+    maskTick.value++;
+    await loadProject();
+    if (training.value.state === "done") await loadCorrections();
+  }
+}
+
+export async function loadCorrections(): Promise<void> {
+  corrections.value = await getJson<CorrectionFacts>("/api/corrections");
+}
+
+/** Start a run, or go on with one that was stopped. */
+export async function start(resume: string | null = null): Promise<void> {
+  const { preset, backbone, epochs, minutes } = recipe.value;
+  const body: Record<string, unknown> = { preset, corrected: true };
+  if (backbone.trim()) body.backbone = backbone.trim();
+  if (epochs) body.epochs = Number(epochs);
+  if (minutes) body.minutes = Number(minutes);
+  if (resume) body.run = resume;
+  try {
+    await drained();
+    await send("POST", "/api/train", body);
+    await loadTraining();
+  } catch (error) {
+    complain(error);
+  }
+}
+
+export async function stop(): Promise<void> {
+  try {
+    await send("POST", "/api/train/stop");
+    await loadTraining();
+  } catch (error) {
+    complain(error);
+  }
+}
+
+/** Images whose first masks are shown: those of the server, else tagged ones. */
+export const firstNames = computed(() => {
+  const facts = training.value;
+  const all = images.value;
+  if (!facts || !all || facts.first_masks === 0) return [];
+  if (facts.first_names) return facts.first_names;
+  return all.names.filter((_, i) => all.tags.isTagged(i)).slice(0, 24);
+});
+
+export function followTraining(): void {
+  let timer: ReturnType<typeof setTimeout> | null = null;
+  const load = (): void => {
+    if (timer) return;
+    timer = setTimeout(() => {
+      timer = null;
+      void loadTraining().catch(complain);
+    }, 200);
+  };
+  onNews((news) => {
+    if (news.type === "training" || news.type === "open") load();
+    if (news.type === "masks") maskTick.value++;
+  });
+  void loadTraining().catch(() => undefined);
+  setInterval(() => isBusy.value && load(), 5000);
+}
