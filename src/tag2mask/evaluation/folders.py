@@ -17,7 +17,7 @@ from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
 from tag2mask.data.dataset import Dataset
 from tag2mask.evaluation.by_size import SizeScores, scores_by_size
-from tag2mask.evaluation.metrics import iou_per_class, mean_iou, pixel_accuracy
+from tag2mask.evaluation.metrics import iou_per_class, mean_iou, pixel_accuracy, resampled_mean_iou
 from tag2mask.evaluation.pairs import CountedPairs, MaskPairs, count_pairs, paired_masks
 from tag2mask.evaluation.worth import nothing_but_background, warnings_of
 from tag2mask.masks import mask_path
@@ -193,10 +193,7 @@ def estimate(
     counted = count_pairs(found.pairs, names, threads=threads, each=True, by_size=by_size)
     evaluation = _score(counted, found, names)
     _warn(evaluation)
-    # Not scipy.stats.bootstrap: it would hold the matrices of every resample, instead of counts of images.
-    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
-    sums = np.tensordot(draws, counted.confusions, axes=1)
-    scores = [mean_iou(one) for one in sums]
+    scores = resampled_mean_iou(counted.confusions, resamples=resamples, seed=seed)
     low, high = np.nanquantile(scores, [(1 - confidence) / 2, (1 + confidence) / 2])
     return Estimate(evaluation, float(low), float(high), confidence)
 

@@ -89,6 +89,28 @@ def mean_iou(confusion: NDArray[np.int64]) -> float:
     return float(present.mean()) if present.size else float("nan")
 
 
+def resampled_mean_iou(confusions: NDArray[np.int64], *, resamples: int = 2000, seed: int = 0) -> NDArray[np.float64]:
+    """Mean IoU of images drawn again with replacement: the bootstrap over images (Efron, Ann. Statist. 1979).
+
+    The same seed draws the same images, so that results of two methods on the same images can be subtracted.
+
+    Args:
+        confusions: int64 (N, C, C), one matrix an image.
+        resamples: how many times N images are drawn.
+        seed: of the draws.
+
+    Returns:
+        float64 (resamples,) in [0, 1].
+
+    >>> resampled_mean_iou(np.array([[[3, 1], [0, 2]]] * 4), resamples=2).round(3)
+    array([0.708, 0.708])
+    """
+    count = len(confusions)
+    # Not scipy.stats.bootstrap: it would hold the matrices of every resample, instead of counts of images.
+    draws = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), resamples)
+    return np.array([mean_iou(one) for one in np.tensordot(draws, confusions, axes=1)])
+
+
 def pixel_accuracy(confusion: NDArray[np.int64]) -> float:
     """Share of scored pixels whose class is right, in [0, 1]; NaN if no pixel is scored.
 

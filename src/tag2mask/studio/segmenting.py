@@ -168,6 +168,10 @@ class Segmenting:
 
         return self._maps.get_or_compute((image.key, name), compute)
 
+    def tag_probs(self, image: OpenImage, choice: Choice) -> NDArray[np.float32]:
+        """What the tag classifier says of each class, (C,) in [0, 1]."""
+        return self._of(image, choice).tag_probs
+
     def _of(self, image: OpenImage, choice: Choice) -> Evidence:
         def compute() -> Evidence:
             with self._network:

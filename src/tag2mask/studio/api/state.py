@@ -38,6 +38,7 @@ class Studio:
         weights: pretrained weights for suggestions and training, as `model.weights`; None: those of the settings.
         device: as in `Segmenter.from_pretrained`.
         closing: called when the server ends, last first.
+        shared: what parts share with each other, by its name.
     """
 
     project: Project
@@ -45,6 +46,7 @@ class Studio:
     weights: str | None = None
     device: str = "auto"
     closing: list[Callable[[], None]] = field(default_factory=list)
+    shared: dict[str, Any] = field(default_factory=dict)
 
     def record(self, name: str) -> ImageRecord:
         """The image of a name in a request.
