@@ -1,6 +1,6 @@
 /** Tools of the review: what they paint on the open sheet. */
 
-import { signal } from "@preact/signals";
+import { effect, signal } from "@preact/signals";
 import { nextBrush, strokeBounds, strokeSpans } from "../logic/brush";
 import type { Point, Size, Span } from "../logic/geometry";
 import { BACKGROUND, NOT_PAINTED } from "../logic/layers";
@@ -9,7 +9,7 @@ import { polygonBounds, polygonSpans } from "../logic/polygon";
 import { allSpans, floodSpans, regionSpans } from "../logic/region";
 import { getGrey, query, request } from "../net/api";
 import { classes, complain, tell } from "./app";
-import { painted, sheet } from "./review";
+import { firstSheet, painted, sheet } from "./review";
 import type { Sheet } from "./sheet";
 
 export type Tool = "brush" | "eraser" | "restore" | "polygon" | "fill" | "superpixel" | "map" | "hand";
@@ -52,6 +52,11 @@ export function resize(direction: 1 | -1): void {
   else if (tool.value === "superpixel") superpixelCount.value = Math.min(4000, Math.max(50, Math.round(superpixelCount.value * (direction > 0 ? 1.25 : 0.8))));
   else brushSize.value = nextBrush(brushSize.value, direction);
 }
+
+effect(() => {
+  const found = firstSheet.value?.merged.find((value) => value !== BACKGROUND && value !== NOT_PAINTED);
+  if (found !== undefined) paintValue.value = found;
+});
 
 /* Strokes -------------------------------------------------------------------------------------------------------- */
 

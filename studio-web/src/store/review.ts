@@ -22,6 +22,8 @@ export const queue = signal<string[]>([]);
 export const sheet = signal<Sheet | null>(null);
 export const sheetError = signal<string | null>(null);
 export const isLoading = signal(false);
+/** The first sheet that was shown: painting starts with a class that it has. */
+export const firstSheet = signal<Sheet | null>(null);
 
 export const isKept = (name: string): boolean => {
   const all = images.value;
@@ -90,7 +92,9 @@ async function show(name: string): Promise<void> {
   try {
     const found = await fetchSheet(name);
     if (reviewed.value !== name) return;
+    const isFirst = sheet.value === null;
     sheet.value = found;
+    if (isFirst) firstSheet.value = found;
     sheetError.value = null;
     prefetch(name);
   } catch (error) {

@@ -59,7 +59,7 @@ export function ExportView(): JSX.Element {
   return (
     <div class="page">
       <div class="column">
-        <h1>Export</h1>
+        <h2 class="title">Export</h2>
         <section class="card stack wide-gap">
           <fieldset class="plain">
             <legend>Format</legend>

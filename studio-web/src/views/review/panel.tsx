@@ -223,7 +223,7 @@ function Steps(): JSX.Element {
         {(steps.value ?? []).map((one) => (
           <li key={one.url}>
             <figure>
-              <img src={one.url} alt={one.caption} loading="lazy" />
+              <img src={one.url} alt={`Heat map: ${one.caption}`} loading="lazy" />
               <figcaption>{one.caption}</figcaption>
             </figure>
           </li>

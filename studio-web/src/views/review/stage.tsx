@@ -102,6 +102,7 @@ class Pointers {
     const one = sheet.value;
     if (!one) return;
     this.canvas.focus({ preventScroll: true });
+    this.canvas.classList.add("pointed"); // no frame of focus around the image while the pointer draws
     this.canvas.setPointerCapture(event.pointerId);
     const at = this.at(event);
     this.down.set(event.pointerId, at);
@@ -300,6 +301,7 @@ export function Stage(): JSX.Element {
     canvas.addEventListener("dblclick", () => tool.value === "polygon" && closePolygon(), { signal });
     canvas.addEventListener("contextmenu", (event) => event.preventDefault(), { signal });
     canvas.addEventListener("keydown", canvasKey, { signal });
+    canvas.addEventListener("focus", () => canvas.classList.remove("pointed"), { signal });
     canvas.addEventListener("blur", () => isCrossHair.value && ((isCrossHair.value = false), (pointer.value = null)), { signal });
     return () => {
       stop();

@@ -7,7 +7,7 @@ import { ABSENT, PRESENT } from "../../logic/tags";
 import { counted, number } from "../../logic/time";
 import { targets } from "../../logic/selection";
 import { classCounts, classes, images, tagTick } from "../../store/app";
-import { addClass, changeClass, press, probsOf, removeClass, selection, shared } from "../../store/tagging";
+import { addClass, changeClass, press, removeClass, selection, shared } from "../../store/tagging";
 import { Button, Dialog, Key, Swatch } from "../../ui/bits";
 import { Icon } from "../../ui/icons";
 
@@ -19,7 +19,6 @@ function ClassRow({ cls }: { cls: number }): JSX.Element {
   const value = shared(cls);
   const found = targets(selection.value);
   const counts = classCounts.value[cls];
-  const p = found.length === 1 ? (probsOf(found[0])?.[cls] ?? null) : null;
   return (
     <li class="class-row">
       <button
@@ -34,7 +33,6 @@ function ClassRow({ cls }: { cls: number }): JSX.Element {
         {facts.key ? <Key>{facts.key.toUpperCase()}</Key> : <span class="no-key" />}
         <Swatch colour={facts.colour} />
         <span class="grow cut">{facts.name}</span>
-        {p !== null && <span class="muted small number" title="Suggested probability">{Math.round(p * 100)}%</span>}
         <span class="muted small number count" title={`${number(counts.present)} present, ${number(counts.absent)} absent`}>
           {number(counts.present)}
         </span>

@@ -44,10 +44,10 @@ export function SuggestBar(): JSX.Element {
       </div>
       <span class="muted grow" role="status">{text}</span>
       {isBusy && <Meter value={facts.total > 0 ? percent(facts.done, facts.total) : null} label="Suggestions" />}
-      {isReady && left > 0 && (
+      {isReady && left > 0 && !isConfirming.value && (
         <Button kind="primary" icon="check" onClick={startConfirming}>Confirm or correct</Button>
       )}
-      {!isBusy && tagged >= LEAST_TAGGED && (
+      {!isBusy && tagged >= LEAST_TAGGED && !isConfirming.value && (
         <Button icon="spark" onClick={() => void startSuggestions()}>{isReady ? "Suggest again" : "Suggest tags"}</Button>
       )}
     </div>

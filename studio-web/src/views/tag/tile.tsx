@@ -1,6 +1,7 @@
 /** One image of the grid. */
 
 import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
 import { memo } from "./memo";
 import { thumbUrl } from "../../net/api";
 import type { ClassFacts } from "../../net/types";
@@ -31,7 +32,16 @@ export interface TileProps {
   chipKey: string;
 }
 
-const MOST_CHIPS = 3;
+/** How many chips fit into a tile, by the length of their names. */
+function fitting(chips: readonly Chip[], width: number): number {
+  const more = 34;
+  let used = 14;
+  for (const [i, { cls }] of chips.entries()) {
+    used += 30 + 6.6 * cls.name.length;
+    if (used > width - (i < chips.length - 1 ? more : 0)) return Math.max(1, i);
+  }
+  return chips.length;
+}
 
 const short = (name: string): string => name.split("/").at(-1) as string;
 
@@ -47,8 +57,23 @@ function spoken(props: TileProps): string {
   return parts.join("; ");
 }
 
+const PAUSE_MS = 60;
+const shown = new Set<string>();
+
+/** A picture that is asked for only when its tile stays: quick scrolling leaves out what flies past. */
+function Picture({ url }: { url: string }): JSX.Element {
+  const [isWanted, setWanted] = useState(shown.has(url));
+  useEffect(() => {
+    if (shown.has(url)) return setWanted(true);
+    const timer = setTimeout(() => setWanted(true), PAUSE_MS);
+    return () => clearTimeout(timer);
+  }, [url]);
+  return <img src={isWanted ? url : undefined} alt="" decoding="async" draggable={false} onLoad={() => shown.add(url)} />;
+}
+
 export const Tile = memo(function Tile(props: TileProps): JSX.Element {
   const { chips } = props;
+  const most = fitting(chips, props.width);
   return (
     <div
       id={`tile-${props.index}`}
@@ -69,7 +94,7 @@ export const Tile = memo(function Tile(props: TileProps): JSX.Element {
             Cannot be read
           </span>
         ) : (
-          <img src={thumbUrl(props.name, props.side)} alt="" decoding="async" draggable={false} />
+          <Picture key={props.name} url={thumbUrl(props.name, props.side)} />
         )}
         {props.isKept && (
           <span class="kept" title="Mask kept">
@@ -78,13 +103,13 @@ export const Tile = memo(function Tile(props: TileProps): JSX.Element {
         )}
       </div>
       <div class="chips">
-        {chips.slice(0, chips.length > MOST_CHIPS ? MOST_CHIPS - 1 : MOST_CHIPS).map(({ cls, kind }) => (
+        {chips.slice(0, most).map(({ cls, kind }) => (
           <span class={`chip ${kind}`} key={cls.name}>
             <span class="swatch" style={{ background: cls.colour }} />
             <span class="cut">{cls.name}</span>
           </span>
         ))}
-        {chips.length > MOST_CHIPS && <span class="chip more">+{chips.length - MOST_CHIPS + 1}</span>}
+        {chips.length > most && <span class="chip more number">+{chips.length - most}</span>}
         {chips.length === 0 && <span class="name cut">{short(props.name)}</span>}
       </div>
     </div>

@@ -210,7 +210,7 @@ export function TrainView(): JSX.Element {
   return (
     <div class="page">
       <div class="column">
-        <h1>Train</h1>
+        <h2 class="title">Train</h2>
         {facts && isBusy.value && <Progress facts={facts} />}
         {facts && <Ended facts={facts} />}
         {facts?.verdict && !isBusy.value && <VerdictCard verdict={facts.verdict} run={facts.run} />}
