@@ -11,7 +11,22 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from tag2mask.cli import backbones, cache, check, config, deploy, export, look, predict, score, serve, studio, train
+from tag2mask.cli import (
+    backbones,
+    cache,
+    check,
+    config,
+    cvat,
+    deploy,
+    export,
+    label_studio,
+    look,
+    predict,
+    score,
+    serve,
+    studio,
+    train,
+)
 from tag2mask.cli.common import app, fail
 from tag2mask.cli.interruption import STATUS, end_at_once_if_interrupted_again
 from tag2mask.core.extras import explain
@@ -23,8 +38,10 @@ __all__ = [
     "cache",
     "check",
     "config",
+    "cvat",
     "deploy",
     "export",
+    "label_studio",
     "look",
     "main",
     "predict",

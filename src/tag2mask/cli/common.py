@@ -30,6 +30,8 @@ ORDER = (
         "export-model",
         "push-to-hub",
         "serve",
+        "label-studio",
+        "cvat-function",
         "ablate",
         "cache",
         "backbones",

@@ -20,6 +20,7 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "studio": ("fastapi", "uvicorn"),
     "scale": ("ray", "fsspec", "pyarrow"),
     "supervision": ("supervision",),
+    "cvat": ("cvat_sdk",),
 }
 """Modules of each extra of `pip install 'tag2mask[extra]'`."""
 
