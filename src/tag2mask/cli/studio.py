@@ -68,10 +68,10 @@ def studio(
     device: Device = "auto",
 ) -> None:
     """Tag, train, correct masks and export them, in one page."""
-    from tag2mask.core.extras import require
+    from tag2mask.core.extras import check_installed
 
-    require("studio", "the studio")
-    require("train", "the studio")
+    check_installed("studio", "the studio")
+    check_installed("train", "the studio")
     if demo and folder is not None and folder.is_dir() and any(folder.iterdir()):
         raise ConfigError(f"{folder}: --demo needs a new folder; open this one without --demo")
     if folder is None and not demo:
