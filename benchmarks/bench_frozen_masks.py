@@ -146,7 +146,7 @@ def rows(
 
 def measured(config: Config, dataset: Dataset, store: FeatureStore, seen: Callable[[int], NetworkOutput]) -> Config:
     """The configuration with what the evidence of all tagged images says of threshold and spread."""
-    if not config.masks.measured:
+    if not config.masks.measured or config.model.contrast_stages:
         return config
     tags = dataset.tags()
     tagged = [index for index, record in enumerate(dataset.records) if record.present]

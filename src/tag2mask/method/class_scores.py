@@ -76,15 +76,23 @@ def class_scores(
             return ClassScores(maps, prior, background, normalised_scores(background, maps))
     else:
         raise ValueError("this network's output holds nothing to make class maps from")
-    evidence = foreground_evidence(prior, maps, prior_share=share, affinity=output.affinity, spread=spread)
     if output.share_logits is not None and len(present):
         shares = class_shares(maps, output.share_logits[present])
+    evidence = foreground_evidence(
+        prior, maps, prior_share=share, affinity=output.affinity, spread=spread, shares=shares
+    )
     scores = soft_scores(evidence, maps, threshold=threshold, factor=masks.soft_factor, shares=shares)
     return ClassScores(maps, prior, scores[0], scores)
 
 
 def foreground_evidence(
-    prior: Array, maps: Array, *, prior_share: float, affinity: Affinity | None = None, spread: float = 1.0
+    prior: Array,
+    maps: Array,
+    *,
+    prior_share: float,
+    affinity: Affinity | None = None,
+    spread: float = 1.0,
+    shares: Array | None = None,
 ) -> Array:
     """Evidence of foreground: prior_share * prior + (1 - prior_share) * best class map.
 
@@ -92,12 +100,19 @@ def foreground_evidence(
 
         spread * affinity(evidence) + (1 - spread) * best class map
 
+    Beside an animal that fills the image, a person's part of the evidence is small after it was spread over all. Where
+    the present classes share the evidence, its spread is therefore the mean of two, each scaled to [0, 1]: of all of
+    it, and the best of the classes' parts,
+
+        (affinity(evidence) + max_c affinity(evidence * share_c)) / 2
+
     Args:
         prior: (H, W) in [0, 1].
         maps: (K, H, W) class maps in [0, 1].
         prior_share: weight of the prior, in [0, 1].
         affinity: between the parts of the image; None: the evidence stays where it is.
         spread: share of it that is spread, in [0, 1].
+        shares: (K, H, W) of the present classes, summing to 1, or None.
 
     Returns:
         (H, W) in [0, 1].
@@ -106,7 +121,11 @@ def foreground_evidence(
     evidence: Array = prior_share * prior + (1 - prior_share) * best
     if affinity is None:
         return evidence
-    mixed: Array = np.float32(spread) * affinity.spread(evidence) + np.float32(1 - spread) * best
+    wide = affinity.spread(evidence)
+    if shares is not None and len(shares) > 1:
+        parts = np.stack([affinity.spread(evidence * share) for share in shares])
+        wide = (wide + parts.max(axis=0)) / 2
+    mixed: Array = np.float32(spread) * wide + np.float32(1 - spread) * best
     return mixed
 
 

@@ -13,6 +13,7 @@ from tag2mask.core.constants import IGNORE_INDEX, Tag
 from tag2mask.method.class_scores import (
     area_threshold,
     class_scores,
+    class_shares,
     foreground_evidence,
     spread_share,
     wide_area,
@@ -124,8 +125,9 @@ def sample_evidence(
     spread, best, areas = [], [], []
     for view in views:
         steps = class_scores(view, present, size, config.masks, config.paper)
+        shares = None if view.share_logits is None else class_shares(steps.maps, view.share_logits[present])
         evidence = foreground_evidence(
-            steps.prior, steps.maps, prior_share=config.masks.soft_prior, affinity=view.affinity
+            steps.prior, steps.maps, prior_share=config.masks.soft_prior, affinity=view.affinity, shares=shares
         )
         spread.append(evidence[::step, ::step].ravel())
         best.append(steps.maps.max(axis=0, initial=0)[::step, ::step].ravel())

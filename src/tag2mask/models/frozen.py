@@ -7,7 +7,7 @@ before the projection is trained, they are computed once an image; training work
 from __future__ import annotations
 
 from copy import copy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -58,28 +58,36 @@ class LinearTagHead(nn.Module):
 
     The features that tell classes apart best are not those whose class activation maps cover objects best. `tags`
     takes the pooled features of all backbones, `classifier` the projected ones; the class activation map of a class is
-    these weighted by the weights of it (Zhou et al., CVPR 2016, arXiv:1512.04150). `shares`, where the network has it,
-    lets all classes compete at each pixel.
+    these weighted by the weights of it (Zhou et al., CVPR 2016, arXiv:1512.04150), less `usual`, what images without
+    the class have. `shares`, where the network has it, lets all classes compete at each pixel.
     """
+
+    usual: Tensor
 
     def __init__(self, channels: int, pooled: int, num_classes: int, *, shares: bool = True):
         super().__init__()
         self.classifier = nn.Linear(channels, num_classes)
         self.tags = nn.Linear(pooled, num_classes)
         self.shares = nn.Linear(channels, num_classes) if shares else None
+        self.register_buffer("usual", torch.zeros(num_classes))
         for parameter in self.parameters():
             nn.init.zeros_(parameter)
 
     def forward(self, features: FrozenFeatures) -> Recognition:
         """Classify the features of B images."""
         tag_logits = self.tags(features.pooled)
-        cams = F.conv2d(features.maps, self.classifier.weight[:, :, None, None])
+        cams = F.conv2d(features.maps, self.classifier.weight[:, :, None, None], -self.usual)
         shares = None
         if self.shares is not None:
             shares = F.conv2d(features.maps, self.shares.weight[:, :, None, None], self.shares.bias)
         return Recognition(
             tag_logits, cams, [features.energy[:, None]], affinity=features.affinity, share_logits=shares
         )
+
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        """Networks of earlier versions took nothing off their class activation maps."""
+        state_dict.setdefault(f"{prefix}usual", torch.zeros_like(self.usual))
+        super()._load_from_state_dict(state_dict, prefix, *args)
 
 
 class FrozenSegmenter(nn.Module):

@@ -34,6 +34,11 @@ from tag2mask.training.probe import fit_classifier
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
 from tag2mask.training.samples import read_ground_truth
 
+_USUAL = 0.75
+"""Quantile of a class's map over images without the class up to which it means nothing."""
+
+_ASKED = 1000  # images of which that is measured, at most
+
 TARGET_SCALE = 4
 """Side of the target of the pixel loss / side of the grid of features."""
 
@@ -176,6 +181,23 @@ def start_tag_classifier(network: FrozenSegmenter, store: FeatureStore, tags: ND
         for layer, weights, biases in fitted:
             layer.weight.copy_(weights)
             layer.bias.copy_(biases)
+        network.recognition.usual.copy_(_usual_evidence(network.recognition.classifier.weight, store, tags))
+
+
+def _usual_evidence(weight: Tensor, store: FeatureStore, tags: NDArray[np.int8]) -> Tensor:
+    """What class activation maps (C,) have at three of four pixels of the images that lack the class, at least 0.
+
+    The fewer the images, the noisier the weights of a class (C, D), and the more of its map is above 0 everywhere:
+    masks become too large. Images without the class tell how much of it means nothing.
+    """
+    positions = np.unique(np.linspace(0, len(tags) - 1, min(len(tags), _ASKED)).round().astype(int))
+    found: list[list[Tensor]] = [[] for _ in weight]
+    for position in positions.tolist():
+        cams = weight.detach().cpu() @ store.maps(position).flatten(1)
+        for index in np.flatnonzero(tags[position] == Tag.ABSENT).tolist():
+            found[index].append(cams[index])
+    levels = [float(np.quantile(torch.cat(one).numpy(), _USUAL)) if one else 0.0 for one in found]
+    return torch.tensor(levels).clamp_min(0)
 
 
 class DecoderTraining(MaskTraining):
