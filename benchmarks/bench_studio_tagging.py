@@ -18,11 +18,12 @@ from numpy.typing import NDArray
 
 from tag2mask.core.constants import Tag
 from tag2mask.data import Dataset
+from tag2mask.data.tag_table import States
 from tag2mask.studio.backbones import choose_backbone
 from tag2mask.studio.features import FeatureCache, Request, compute
 from tag2mask.studio.pixels import image_version
-from tag2mask.studio.suggestions import LEAST_TAGGED, Fitted, probe, suggested
-from tag2mask.studio.tag_table import States
+from tag2mask.studio.probe import probe
+from tag2mask.studio.suggestions import LEAST_TAGGED, Fitted, suggested
 
 PAGE = 24
 ORDERS = ("least certain first", "any order", "most certain first")

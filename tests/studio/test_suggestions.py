@@ -17,8 +17,9 @@ from tag2mask.demo.weights import demo_weights
 from tag2mask.studio.backbones import choose_backbone
 from tag2mask.studio.features import FeatureCache
 from tag2mask.studio.opening import open_project
+from tag2mask.studio.probe import probe
 from tag2mask.studio.project import Project, TagChange
-from tag2mask.studio.suggestions import Fitted, Suggestions, probe, suggested
+from tag2mask.studio.suggestions import Fitted, Suggestions, suggested
 from tests.helpers import SHAPES, draw_shapes, write_image
 
 pytest.importorskip("fastapi", reason="the studio's extra is not installed")
@@ -140,9 +141,13 @@ def test_features_are_computed_once(project: Project, weights: str) -> None:
     assert news
     name, source = choose_backbone(weights)
     cache = FeatureCache(project.cache / "features", name, source)
-    files = {path: path.stat().st_mtime_ns for path in cache.folder.iterdir()}
+    files = {path: path.stat().st_mtime_ns for path in cache.folder.glob("*.npz")}
     assert len(cache.read()) == COUNT
     next(iter(files)).with_name("broken.npz").write_bytes(b"killed")
+    process = suggestions._process._process
+    assert process is not None
+    process.kill()  # as when memory runs out: the next wish starts another
+    process.wait()
     tag(project, range(30))
     suggestions.start()
     facts = wait(suggestions)

@@ -1,16 +1,11 @@
 """Pooled features of a pretrained backbone, once an image: what the suggestions are fitted on.
 
-They are computed in a process of their own (`python -m tag2mask.studio.features`), which the server starts: the page
-stays quick, and its memory goes with it. Every few images are a file of their own, so that what was computed stays.
+Every few images are a file of their own, so that what was computed stays.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import sys
-import threading
 import time
 import zipfile
 from collections.abc import Iterator, Mapping
@@ -22,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from tag2mask.core.errors import DataError, Tag2MaskError
+from tag2mask.core.errors import DataError
 from tag2mask.core.files import atomic_path, make_folder
 
 if TYPE_CHECKING:
@@ -60,11 +55,7 @@ class FeatureCache:
         """All features there are, by version of image; damaged files are left out."""
         found: dict[str, Features] = {}
         for path in sorted(self.folder.glob("*.npz")):
-            try:
-                with np.load(path, allow_pickle=False) as part:
-                    found |= dict(zip(part["keys"].tolist(), part["features"], strict=True))
-            except (OSError, ValueError, KeyError, zipfile.BadZipFile):
-                continue
+            found |= read_features(path)
         return found
 
     def add(self, features: Mapping[str, Features]) -> None:
@@ -76,9 +67,18 @@ class FeatureCache:
             np.savez(temporary, keys=np.array(list(features)), features=np.stack(list(features.values())))
 
 
+def read_features(path: Path) -> dict[str, Features]:
+    """Features in one file, by version of image; nothing where it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as part:
+            return dict(zip(part["keys"].tolist(), part["features"], strict=True))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return {}
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What the process is to compute.
+    """What is to be computed.
 
     Attributes:
         folder: of all backbones' features.
@@ -95,20 +95,21 @@ class Request:
     images: dict[str, str]
 
 
-def compute(request: Request) -> Iterator[int]:
+def compute(request: Request, network: Backbone | None = None) -> Iterator[int]:
     """Compute and keep features, in the order of the request; yields how many images are done.
 
     An image that cannot be read has no features.
 
+    Args:
+        request: what to compute.
+        network: its backbone, on its device; None: it is loaded.
+
     Raises:
         Tag2MaskError: the weights cannot be loaded, or the folder cannot be written to.
     """
-    from tag2mask.inference.backends.torch import choose_device
-
     cache = FeatureCache(Path(request.folder), request.backbone, request.weights)
     make_folder(cache.folder)
-    device = choose_device(request.device)
-    network = load_network(request.backbone, request.weights).to(device)
+    network = network or load_network(request.backbone, request.weights, request.device)
     part: dict[str, Features] = {}
     last = time.monotonic()
     try:
@@ -123,20 +124,21 @@ def compute(request: Request) -> Iterator[int]:
         cache.add(part)
 
 
-def load_network(name: str, weights: str) -> Backbone:
+def load_network(name: str, weights: str, device: str) -> Backbone:
     """A pretrained backbone in evaluation mode, with the convolution before its classifier where it has one.
 
     Raises:
         ConfigError: there is no such backbone.
         WeightsError: its weights cannot be loaded.
     """
+    from tag2mask.inference.backends.torch import choose_device
     from tag2mask.models import Backbone, load_backbone_weights
     from tag2mask.models.folding import folded
 
     network = Backbone(name, output_stride=16, freeze_norm=True, with_head=True)
     load_backbone_weights(network, weights)
     network.requires_grad_(False)
-    return folded(network.eval())
+    return folded(network.eval()).to(choose_device(device))
 
 
 def image_features(network: Backbone, path: Path) -> Features:
@@ -161,28 +163,3 @@ def image_features(network: Backbone, path: Path) -> Features:
         pooled = torch.cat([one.float().mean(dim=(2, 3))[0] for one in last])
     found: Features = pooled.cpu().numpy().astype(np.float16)
     return found
-
-
-def main() -> None:
-    """Compute what the file named on the command line asks for; a JSON line on standard output an image.
-
-    Ends with its parent, which holds the other end of standard input.
-    """
-
-    def end_with_parent() -> None:
-        while os.read(0, 1):  # not `sys.stdin`, whose lock would be held when the interpreter ends
-            pass
-        os._exit(1)
-
-    threading.Thread(target=end_with_parent, daemon=True).start()
-    request = Request(**json.loads(Path(sys.argv[1]).read_text(encoding="utf-8")))
-    try:
-        for done in compute(request):
-            print(json.dumps({"done": done}), flush=True)
-    except Tag2MaskError as error:
-        print(json.dumps({"error": str(error)}), flush=True)
-        sys.exit(1)
-
-
-if __name__ == "__main__":
-    main()

@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import logging
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from tag2mask.core.constants import Tag
 from tag2mask.core.errors import DataError, Tag2MaskError
-from tag2mask.core.files import make_folder, write_text
+from tag2mask.core.files import atomic_path, make_folder
 from tag2mask.core.text import counted
 from tag2mask.studio.backbones import choose_backbone
-from tag2mask.studio.features import FeatureCache, Features, Request
+from tag2mask.studio.features import FeatureCache, Request
 from tag2mask.studio.pixels import image_version
+from tag2mask.studio.probe import Probabilities
 from tag2mask.studio.project import Project
+from tag2mask.studio.suggestion_process import SuggestionProcess
 from tag2mask.studio.tag_table import States
 
 LEAST_TAGGED = 20
 """Tagged images from which on suggestions are made."""
 
 State = Literal["none", "features", "ready", "stale"]
-Probabilities = NDArray[np.float32]
-"""(N, C) in [0, 1] that a class is present; NaN where that cannot be said."""
-
+_AT_ONCE = 128  # images between which suggestions may be made
 _NEWS_SECONDS = 0.5
 _REFIT_SECONDS = 15.0
 _END_SECONDS = 5.0
@@ -55,7 +51,7 @@ class Fitted:
 
 
 class Suggestions:
-    """Suggestions of one project, made by a thread while `facts` answers at once."""
+    """Suggestions of one project, made by a thread and a process while `facts` answers at once."""
 
     def __init__(
         self,
@@ -76,7 +72,7 @@ class Suggestions:
         self._project, self._changed, self._weights, self._device = project, changed, weights, device
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
-        self._process: subprocess.Popen[str] | None = None
+        self._process = SuggestionProcess()
         self._is_wanted_again = self._is_closed = False
         self._fitted: Fitted | None = None
         self._done = self._total = 0
@@ -122,9 +118,8 @@ class Suggestions:
         """End thread and process."""
         with self._lock:
             self._is_closed = True
-            process, thread = self._process, self._thread
-        if process is not None:
-            process.kill()
+            thread = self._thread
+        self._process.close()
         if thread is not None:
             thread.join(_END_SECONDS)
 
@@ -153,17 +148,15 @@ class Suggestions:
 
     def _make(self) -> None:
         backbone, weights = choose_backbone(self._weights)
-        cache = FeatureCache(self._project.cache / "features", backbone, weights)
+        cache = FeatureCache(make_folder(self._project.cache / "features"), backbone, weights)
+        make_folder(cache.folder)
         keys = self._keys()
-        features = cache.read()
-        missing = {key: str(self._project.path(name)) for name, key in keys.items() if key not in features}
+        there = cache.read().keys()
+        missing = [name for name, key in keys.items() if key not in there]
         with self._lock:
             self._total, self._done = len(keys), len(keys) - len(missing)
-        if missing:
-            self._compute(Request(str(cache.folder.parent), backbone, weights, self._device, missing), cache, keys)
-            features = cache.read()
-        self._say("fitting")
-        self._fit(keys, features)
+        self._compute(cache, Request(str(cache.folder.parent), backbone, weights, self._device, {}), keys, missing)
+        self._fit(cache, keys)
         self._say(f"from {counted(int(self._project.tagged().sum()), 'tagged images')}, {backbone}")
 
     def _keys(self) -> dict[str, str]:
@@ -179,88 +172,52 @@ class Suggestions:
                 continue
         return keys
 
-    def _compute(self, request: Request, cache: FeatureCache, keys: Mapping[str, str]) -> None:
-        """Run the process that computes features; suggestions of what is done are made now and then.
+    def _compute(self, cache: FeatureCache, request: Request, keys: Mapping[str, str], missing: list[str]) -> None:
+        """Have the missing features computed, some images at a time, with suggestions of what is done in between.
 
         Raises:
-            DataError: the process ended with an error.
+            DataError: the process ended, or the weights cannot be loaded.
         """
-        about = make_folder(self._project.cache / "features") / "request.json"
-        write_text(about, json.dumps(asdict(request)))
-        before, news, fitted = self._done, 0.0, time.monotonic()
-        lines: list[str] = []
-        with self._lock:
+        last = time.monotonic()
+        for start in range(0, len(missing), _AT_ONCE):
+            some = {keys[name]: str(self._project.path(name)) for name in missing[start : start + _AT_ONCE]}
+            self._say("features of the images")
+            self._process.ask({"compute": asdict(replace(request, images=some))}, self._on_progress(self._done))
             if self._is_closed:
                 return
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tag2mask.studio.features", str(about)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-            )
-        process = self._process
-        assert process.stdout is not None
-        self._say("features of the images")
-        with process:
-            for line in process.stdout:
-                done, error = _progress(line)
-                if error:
-                    raise DataError(error)
-                if done is None:
-                    lines = [*lines, line.rstrip()][-5:]
-                    continue
-                self._done = before + done
-                now = time.monotonic()
-                if now - fitted > _REFIT_SECONDS:
-                    self._fit(keys, cache.read())
-                    fitted = time.monotonic()
-                if now - news > _NEWS_SECONDS:
-                    self._changed()
-                    news = now
-        self._process = None
-        if process.returncode and not self._is_closed:
-            raise DataError(f"computing features ended with status {process.returncode}: {' / '.join(lines)}")
+            if time.monotonic() - last > _REFIT_SECONDS and start + _AT_ONCE < len(missing):
+                self._fit(cache, keys)
+                last = time.monotonic()
 
-    def _fit(self, keys: Mapping[str, str], features: Mapping[str, Features]) -> None:
-        """Fit the probe to the tags as they are now, and keep what it says of every image with features."""
+    def _on_progress(self, before: int) -> Callable[[Mapping[str, Any]], None]:
+        news = 0.0
+
+        def said(answer: Mapping[str, Any]) -> None:
+            nonlocal news
+            self._done = before + int(answer.get("done", 0))
+            if time.monotonic() - news > _NEWS_SECONDS:
+                news = time.monotonic()
+                self._changed()
+
+        return said
+
+    def _fit(self, cache: FeatureCache, keys: Mapping[str, str]) -> None:
+        """Have the probe fitted to the tags as they are now, and keep what it says of every image with features."""
+        self._say("fitting")
         with self._project.lock:
             classes, states = self._project.class_names, self._project.states()
-        rows = [self._project.row(name) for name, key in keys.items() if key in features]
+        rows = [self._project.row(name) for name in keys]
+        given, made = cache.folder / "tags.npy", cache.folder / "probabilities.npy"
+        for path, array in ((given, states[rows]), (given.with_name("keys.npy"), np.array(list(keys.values())))):
+            with atomic_path(path) as temporary:
+                np.save(temporary, array)
+        self._process.ask({"fit": str(cache.folder)}, lambda _: None)
+        if self._is_closed:
+            return
         probabilities = np.full(states.shape, np.nan, np.float32)
-        if rows:
-            found = np.stack([features[keys[self._project.names[row]]] for row in rows]).astype(np.float32)
-            probabilities[rows] = probe(found, states[rows])
+        probabilities[rows] = np.load(made, allow_pickle=False)
         with self._lock:
             self._fitted = Fitted(classes, states, probabilities)
-
-
-def probe(features: NDArray[np.float32], states: States) -> Probabilities:
-    """Probabilities (N, C) of every class in every image, from a probe fitted to the known tags.
-
-    A class that is nowhere absent counts as absent in the tagged images that do not say; a class that is nowhere
-    present cannot be judged, and one that is present everywhere neither: NaN.
-
-    Args:
-        features: (N, D).
-        states: (N, C) of `Tag` values.
-    """
-    import torch
-
-    from tag2mask.training.probe import fit_classifier
-
-    tagged = np.flatnonzero((states != Tag.UNKNOWN).any(axis=1))
-    known = states[tagged].copy()
-    silent = ~(known == Tag.ABSENT).any(axis=0)
-    known[:, silent] = np.where(known[:, silent] == Tag.UNKNOWN, Tag.ABSENT, known[:, silent])
-    judged = (known == Tag.PRESENT).any(axis=0) & (known == Tag.ABSENT).any(axis=0)
-    found = np.full(states.shape, np.nan, np.float32)
-    if judged.any():
-        # Of one length, so that contrast and brightness count less: a tenth fewer wrong tags.
-        inputs = torch.nn.functional.normalize(torch.from_numpy(features), dim=1) * features.shape[1] ** 0.5
-        weight, bias = fit_classifier(inputs[torch.from_numpy(tagged)], torch.from_numpy(known[:, judged]))
-        found[:, judged] = torch.sigmoid(inputs @ weight.T + bias).numpy()
-    return found
 
 
 def suggested(
@@ -288,15 +245,3 @@ def suggested(
         for row in order.tolist()
     }
     return list(probs), probs
-
-
-def _progress(line: str) -> tuple[int | None, str]:
-    """How many images a line says are done, or the error that it says; (None, '') where it says neither."""
-    try:
-        said: Any = json.loads(line)
-    except ValueError:
-        return None, ""
-    if not isinstance(said, dict):
-        return None, ""
-    done = said.get("done")
-    return done if isinstance(done, int) else None, str(said.get("error", ""))
