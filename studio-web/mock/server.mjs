@@ -215,6 +215,7 @@ const ROUTES = {
   "DELETE /api/draft": (query) => (state.drafts.delete(query.get("name")), nothing),
   "POST /api/keep": keep,
   "DELETE /api/keep": takeBack,
+  "GET /api/settings": () => json({ gate: 0.05, crf: { enabled: true, iterations: 10, gaussian_weight: 3, gaussian_xy: 3, bilateral_weight: 5, bilateral_xy: 50, bilateral_rgb: 10 } }),
   "POST /api/predict": (_, body) => {
     const { name, crf, gate } = JSON.parse(body);
     const i = index.get(name);

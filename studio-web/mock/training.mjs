@@ -71,12 +71,12 @@ export class Training {
   }
 
   verdict() {
-    const lights = ["green", "green", "yellow", "green", "red", "green"];
+    const lights = ["green", "green", "amber", "green", "red", "green"];
     const reasons = {
       green: "Held-out tags are predicted well, and masks agree with the images' edges.",
-      yellow: "Masks differ much between two ways to make them: look at twenty.",
+      amber: "Masks differ much between two ways to make them: look at twenty.",
       red: "Only 6 images are tagged with it. Tag 30, and train again.",
     };
-    return { colour: "yellow", classes: this.names().slice(0, 8).map((name, i) => ({ name, light: lights[i % 6], reason: reasons[lights[i % 6]] })) };
+    return { colour: "amber", classes: this.names().slice(0, 8).map((name, i) => ({ name, light: lights[i % 6], reason: reasons[lights[i % 6]] })) };
   }
 }

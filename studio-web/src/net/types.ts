@@ -41,23 +41,32 @@ export interface SuggestionFacts {
   probs: Record<string, number[]>;
 }
 
-export type Light = "green" | "yellow" | "red";
+export type Light = "green" | "amber" | "red";
 
 export interface Verdict {
   colour: Light;
   text?: string;
   classes: { name: string; light: Light; reason: string }[];
+  findings?: { light: Light; what: string; remedy: string }[];
 }
 
 export interface TrainFacts {
   state: "idle" | "preparing" | "first-masks" | "training" | "writing" | "done" | "stopped" | "failed";
   run: string | null;
+  /** What is counted now, with how many are done of how many. */
+  what?: string | null;
+  done?: number;
+  total?: number;
   epoch: number | null;
   epochs: number | null;
   seconds_left: number | null;
   images_per_second: number | null;
   first_masks: number;
+  /** Images of first masks, without suffix. */
   first_names?: string[];
+  stopping?: boolean;
+  can_resume?: boolean;
+  presets?: string[];
   log: string[];
   verdict: Verdict | null;
   error: string | null;
@@ -74,9 +83,13 @@ export interface StepFacts {
 }
 
 export interface CorrectionFacts {
+  state?: "none" | "computing" | "ready";
   corrected: number;
+  compared?: number;
+  done?: number;
   before: number | null;
   after: number | null;
+  /** 95 % of the difference. */
   interval: [number, number] | null;
   note: string;
 }

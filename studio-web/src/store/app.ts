@@ -28,6 +28,8 @@ export const view = signal<ViewName>("tag");
 export const reviewed = signal<string | null>(null);
 export const isHelpOpen = signal(false);
 
+/** Name of the run whose masks are shown. */
+export const run = computed(() => project.value?.run ?? null);
 export const classes = computed(() => project.value?.classes ?? []);
 export const taggedCount = computed(() => {
   tagTick.value;

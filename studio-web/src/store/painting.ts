@@ -155,6 +155,7 @@ export async function loadGuide(one: Sheet, which: Tool, value: number, count: n
     if (!found) tell(`No class map of ${classes.value[value - 1]?.name ?? "this class"} here: the network does not know the class, or is not trained yet.`);
     else guide.value = { key: url, size: found, data: found.data };
   } catch (error) {
+    wantedGuide = "";
     complain(error);
   }
 }

@@ -7,7 +7,7 @@ import { decodeGrey, encodeGrey, encodeGreyNow, type GreyImage } from "../logic/
 import { KEPT } from "../logic/tags";
 import { ApiError, getGrey, getJson, query, request, send } from "../net/api";
 import type { QueueFacts } from "../net/types";
-import { complain, go, images, noteMask, reviewed, tell, view } from "./app";
+import { complain, go, images, noteMask, reviewed, run, tell, view } from "./app";
 import { drained, onNews, save, unsaved } from "./saving";
 import { Sheet, type Source } from "./sheet";
 
@@ -116,12 +116,13 @@ function prefetch(name: string): void {
   for (const one of wanted) void fetchSheet(one).catch(() => undefined);
 }
 
-/** Drop sheets whose mask below is old; painting that is not saved stays. */
-function forgetSheets(): void {
-  for (const [name, promise] of sheets) {
-    void promise.then((one) => {
-      if (!one.isDirty && !unsaved(`draft:${name}`) && sheets.get(name) === promise && (one !== sheet.value || !one.history.canUndo)) sheets.delete(name);
-    }).catch(() => undefined);
+/** Drop sheets whose mask below is old; what is being painted on stays. */
+async function forgetSheets(isOld: (one: Sheet) => boolean): Promise<void> {
+  for (const [name, promise] of [...sheets]) {
+    const one = await promise.catch(() => null);
+    if (!one || one.isDirty || one.history.canUndo || sheets.get(name) !== promise || !isOld(one)) continue;
+    sheets.delete(name);
+    if (one === sheet.value && view.value === "review") await show(name);
   }
 }
 
@@ -249,10 +250,18 @@ export async function loadQueue(): Promise<void> {
 export function followReview(): void {
   void loadQueue().catch(complain);
   onNews((news) => {
-    if (news.type === "masks" || news.type === "open") {
-      forgetSheets();
-      void loadQueue().catch(complain);
-    }
+    if (news.type === "open" || news.type === "masks") void loadQueue().catch(complain);
+  });
+  let shownRun = run.value;
+  effect(() => {
+    if (run.value === shownRun) return;
+    shownRun = run.value;
+    void forgetSheets((one) => one.source.value !== "kept");
+    void loadQueue().catch(complain);
+  });
+  effect(() => {
+    images.value; // another page may have kept a mask, or taken it back
+    void forgetSheets((one) => !unsaved(`keep:${one.name}`) && isKept(one.name) !== (one.source.value === "kept"));
   });
   effect(() => {
     if (view.value !== "review" || queue.value.length === 0) return;

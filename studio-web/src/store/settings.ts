@@ -5,8 +5,7 @@ import { decodeGrey } from "../logic/png";
 import { resized } from "../logic/layers";
 import { ApiError, getJson, query, request } from "../net/api";
 import type { StepFacts } from "../net/types";
-import { complain } from "./app";
-import { reviewed } from "./app";
+import { complain, reviewed, run, view } from "./app";
 import { sheet } from "./review";
 import type { Source } from "./sheet";
 
@@ -26,12 +25,14 @@ export interface Settings {
   tags: string[] | null;
 }
 
-export const STANDARD: Settings = {
+const STANDARD: Settings = {
   gate: 0.05,
   crf: { enabled: true, iterations: 10, bilateral_weight: 5, bilateral_xy: 50, bilateral_rgb: 10, gaussian_weight: 3 },
   tags: null,
 };
 
+/** What the chosen run has. */
+export const usual = signal<Settings>(STANDARD);
 export const settings = signal<Settings>(STANDARD);
 export const isPredicting = signal(false);
 export const predictError = signal<string | null>(null);
@@ -82,7 +83,7 @@ export function reset(): void {
   if (timer) clearTimeout(timer);
   running?.abort();
   isPredicting.value = false;
-  settings.value = STANDARD;
+  settings.value = usual.value;
   const one = sheet.value;
   if (one && before?.name === one.name) one.setBelow(before.mask, before.source);
   before = null;
@@ -103,9 +104,20 @@ effect(() => {
   const one = sheet.value;
   if (one && before?.name !== one.name) {
     before = null;
-    settings.value = STANDARD;
+    settings.value = usual.peek();
     predictError.value = null;
   }
+});
+
+effect(() => {
+  if (run.value === null || view.value !== "review") return;
+  void getJson<Pick<Settings, "gate" | "crf">>("/api/settings")
+    .then((found) => {
+      const isUsual = settings.value === usual.value;
+      usual.value = { gate: found.gate, crf: { ...STANDARD.crf, ...found.crf }, tags: null };
+      if (isUsual) settings.value = usual.value;
+    })
+    .catch(() => undefined); // the run cannot be read; a change of settings says why
 });
 
 effect(() => {

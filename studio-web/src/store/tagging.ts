@@ -186,15 +186,9 @@ export const toConfirm = computed(() => {
   if (!all) return [];
   return (suggestions.value?.order ?? []).flatMap((name) => {
     const i = all.index.get(name);
-    return i === undefined || isDone(i) ? [] : [i];
+    return i === undefined || all.tags.isTagged(i) || all.corrupt.has(name) ? [] : [i];
   });
 });
-
-/** Whether every class of an image is known, so that nothing is left to confirm. */
-function isDone(image: number): boolean {
-  const probs = probsOf(image);
-  return !probs || probs.every((_, cls) => images.value?.tags.get(image, cls) !== UNKNOWN);
-}
 
 /** Confirm the suggestions of the selected images; in the list of suggestions, go on to the next. */
 export function confirmSelection(): void {

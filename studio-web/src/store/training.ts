@@ -10,10 +10,9 @@ export interface Recipe {
   preset: string;
   backbone: string;
   epochs: string;
-  minutes: string;
 }
 
-export const recipe = signal<Recipe>({ preset: "auto", backbone: "", epochs: "", minutes: "" });
+export const recipe = signal<Recipe>({ preset: "auto", backbone: "", epochs: "" });
 export const training = signal<TrainFacts | null>(null);
 export const corrections = signal<CorrectionFacts | null>(null);
 /** Counts news of masks, so that pictures of first masks are loaded again. */
@@ -38,11 +37,10 @@ export async function loadCorrections(): Promise<void> {
 
 /** Start a run, or go on with one that was stopped. */
 export async function start(resume: string | null = null): Promise<void> {
-  const { preset, backbone, epochs, minutes } = recipe.value;
+  const { preset, backbone, epochs } = recipe.value;
   const body: Record<string, unknown> = { preset, corrected: true };
   if (backbone.trim()) body.backbone = backbone.trim();
   if (epochs) body.epochs = Number(epochs);
-  if (minutes) body.minutes = Number(minutes);
   if (resume) body.run = resume;
   try {
     await drained();
@@ -67,7 +65,10 @@ export const firstNames = computed(() => {
   const facts = training.value;
   const all = images.value;
   if (!facts || !all || facts.first_masks === 0) return [];
-  if (facts.first_names) return facts.first_names;
+  if (facts.first_names) {
+    const stems = new Map(all.names.map((name) => [name.replace(/\.[^./]*$/, ""), name]));
+    return facts.first_names.flatMap((name) => stems.get(name) ?? (all.index.has(name) ? name : []));
+  }
   return all.names.filter((_, i) => all.tags.isTagged(i)).slice(0, 24);
 });
 
@@ -82,7 +83,10 @@ export function followTraining(): void {
   };
   onNews((news) => {
     if (news.type === "training" || news.type === "open") load();
-    if (news.type === "masks") maskTick.value++;
+    if (news.type === "masks") {
+      maskTick.value++;
+      if (corrections.value) void loadCorrections().catch(complain);
+    }
   });
   void loadTraining().catch(() => undefined);
   setInterval(() => isBusy.value && load(), 5000);

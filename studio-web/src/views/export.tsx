@@ -41,7 +41,9 @@ async function download(names: string[]): Promise<void> {
   link.download = fileName(response, `${project.value?.name ?? "masks"}-${format.value}.zip`);
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
-  tell(`${link.download} is downloaded.`);
+  const left = Number(response.headers.get("X-Left-Out") ?? 0);
+  const written = Number(response.headers.get("X-Images") ?? 0);
+  tell(`${link.download}: ${counted(written, "image")}${left > 0 ? `; ${counted(left, "image")} without a mask left out` : ""}`);
 }
 
 export function ExportView(): JSX.Element {

@@ -19,7 +19,7 @@ import {
   tool,
 } from "../../store/painting";
 import { clearPainting, isKept, sheet, takeBack } from "../../store/review";
-import { areStepsOpen, change, isPredicting, predictError, reset, settings, STANDARD, steps, stepsError } from "../../store/settings";
+import { areStepsOpen, change, isPredicting, predictError, reset, settings, steps, usual, stepsError } from "../../store/settings";
 import { Button, Key, Swatch } from "../../ui/bits";
 
 export const isPanelOpen = signal(false);
@@ -165,7 +165,7 @@ function ToolOptions(): JSX.Element | null {
 function Settings(): JSX.Element {
   const now = settings.value;
   const { crf } = now;
-  const isChanged = now !== STANDARD;
+  const isChanged = now !== usual.value;
   return (
     <details>
       <summary>Settings of the prediction</summary>
@@ -230,9 +230,9 @@ function Steps(): JSX.Element {
         ))}
       </ol>
       <p class="colour-bar small inset" hidden={!steps.value?.length}>
-        <span>low</span>
-        <span class="bar" role="img" aria-label="Colour bar: dark blue is low, yellow is high" />
-        <span>high</span>
+        <span>0</span>
+        <span class="bar" role="img" aria-label="Colour bar of heat maps: black is 0, light yellow is 1" />
+        <span>1</span>
       </p>
     </details>
   );

@@ -63,7 +63,10 @@ function NewClass(): JSX.Element {
       class="new-class"
       onSubmit={(event) => {
         event.preventDefault();
-        if (name.trim()) void addClass(name.trim()).then((added) => added && setName(""));
+        const given = name.trim();
+        if (!given) return;
+        setName("");
+        void addClass(given).then((added) => !added && setName(given));
       }}
     >
       <input

@@ -36,7 +36,7 @@ function Recipe(): JSX.Element {
     <section class="card stack wide-gap">
       <h2>Recipe</h2>
       <div class="presets" role="radiogroup" aria-label="Recipe">
-        {PRESETS.map(([value, title, text]) => (
+        {PRESETS.filter(([value]) => training.value?.presets?.includes(value) ?? true).map(([value, title, text]) => (
           <label key={value} class="preset">
             <input type="radio" name="preset" checked={now.preset === value} onChange={() => set({ preset: value })} />
             <span>
@@ -61,10 +61,6 @@ function Recipe(): JSX.Element {
           <label class="field">
             Epochs
             <input type="number" min={1} placeholder="by the number of images" value={now.epochs} onInput={(event) => set({ epochs: event.currentTarget.value })} />
-          </label>
-          <label class="field">
-            At most, in minutes
-            <input type="number" min={1} placeholder="no limit" value={now.minutes} onInput={(event) => set({ minutes: event.currentTarget.value })} />
           </label>
         </div>
       </details>
@@ -94,7 +90,9 @@ function Stages({ facts }: { facts: TrainFacts }): JSX.Element {
 
 function Progress({ facts }: { facts: TrainFacts }): JSX.Element {
   const share = facts.epochs && facts.epoch !== null ? (100 * facts.epoch) / facts.epochs : null;
+  const step = facts.what && facts.total ? (100 * (facts.done ?? 0)) / facts.total : null;
   const parts = [
+    facts.what && facts.total ? `${facts.what}: ${number(facts.done ?? 0)} of ${number(facts.total)}` : null,
     facts.epochs && facts.epoch !== null ? `Epoch ${number(facts.epoch)} of ${number(facts.epochs)}` : null,
     facts.images_per_second ? `${facts.images_per_second.toFixed(facts.images_per_second < 10 ? 1 : 0)} images a second` : null,
     facts.first_masks > 0 ? counted(facts.first_masks, "mask") : null,
@@ -104,10 +102,10 @@ function Progress({ facts }: { facts: TrainFacts }): JSX.Element {
       <header class="row wrap">
         <h2 class="grow">{facts.run ?? "Run"}</h2>
         {facts.seconds_left !== null && <span class="time-left number">{duration(facts.seconds_left)} left</span>}
-        <Button icon="stop" onClick={() => void stop()}>Stop</Button>
+        <Button icon="stop" disabled={facts.stopping} onClick={() => void stop()}>{facts.stopping ? "Stopping…" : "Stop"}</Button>
       </header>
       <Stages facts={facts} />
-      <Meter value={facts.state === "training" ? share : null} label="Training" />
+      <Meter value={facts.state === "training" && share !== null ? share : step} label="Training" />
       <p class="muted number" role="status">{parts.join(" · ") || "Starting…"}</p>
       <Log facts={facts} />
     </section>
@@ -132,7 +130,7 @@ function Ended({ facts }: { facts: TrainFacts }): JSX.Element | null {
       <h2>{isFailed ? `${facts.run ?? "Training"} failed` : `${facts.run} was stopped`}</h2>
       {facts.error && <p class={isFailed ? "error" : "muted"} role="alert">{facts.error}</p>}
       <div class="row">
-        {facts.run && <Button kind="primary" icon="play" onClick={() => void start(facts.run)}>Go on with {facts.run}</Button>}
+        {facts.run && facts.can_resume !== false && <Button kind="primary" icon="play" onClick={() => void start(facts.run)}>Go on with {facts.run}</Button>}
       </div>
       <Log facts={facts} />
     </section>
@@ -192,6 +190,7 @@ function Corrections(): JSX.Element | null {
           )}
         </dl>
       ) : null}
+      {facts?.state === "computing" && <p class="muted number" role="status">Comparing masks: {number(facts.done ?? 0)} of {number(facts.compared ?? 0)}</p>}
       {facts?.note && <p class="muted">{facts.note}</p>}
       <div class="row wrap">
         <Button icon="spark" kind={isBusy.value ? "plain" : "primary"} disabled={isBusy.value} onClick={() => void start()}>Learn from corrections</Button>

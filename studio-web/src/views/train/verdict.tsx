@@ -8,18 +8,18 @@ import { Icon, type IconName } from "../../ui/icons";
 
 const LIGHTS: Record<Light, [IconName, string, string]> = {
   green: ["check", "good", "Good"],
-  yellow: ["warn", "fair", "Look closely"],
+  amber: ["warn", "fair", "Look closely"],
   red: ["cross", "poor", "Do not trust"],
 };
 
 const HEADINGS: Record<Light, string> = {
   green: "The masks look good",
-  yellow: "Some masks need a close look",
+  amber: "Some masks need a close look",
   red: "These masks cannot be trusted yet",
 };
 
 function LightMark({ light }: { light: Light }): JSX.Element {
-  const [icon, kind, word] = LIGHTS[light] ?? LIGHTS.yellow;
+  const [icon, kind, word] = LIGHTS[light] ?? LIGHTS.amber;
   return (
     <span class={`light ${kind}`}>
       <Icon name={icon} size={14} />
@@ -46,6 +46,18 @@ export function VerdictCard({ verdict, run }: { verdict: Verdict; run: string | 
           </li>
         ))}
       </ul>
+      {(verdict.findings ?? []).length > 0 && (
+        <ul class="findings">
+          {verdict.findings?.map((one) => (
+            <li key={one.what}>
+              <LightMark light={one.light} />
+              <span>
+                {one.what} <span class="muted">{one.remedy}</span>
+              </span>
+            </li>
+          ))}
+        </ul>
+      )}
       <div class="row">
         <Button kind="primary" icon="review" onClick={() => go("review")}>Review the least certain masks</Button>
       </div>
