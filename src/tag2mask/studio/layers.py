@@ -16,15 +16,18 @@ from PIL import Image
 
 from tag2mask.core.constants import IGNORE_INDEX
 from tag2mask.core.errors import DataError
-from tag2mask.core.files import atomic_path
+from tag2mask.core.files import atomic_path, write_text
 from tag2mask.images.decode import image_size
 from tag2mask.masks import mask_path, read_mask, write_mask
-from tag2mask.masks.class_names import CLASSES_FILE, read_classes
+from tag2mask.masks.class_names import CLASSES_FILE, classes_text, read_classes
 from tag2mask.studio.pixels import work_size
 from tag2mask.studio.project import Project
 
 UNPAINTED = 255
 """Value of a draft where nothing is painted."""
+
+_NAMES_NOW = "names-now.txt"
+"""File of it with the names in the project of the run's classes, in their order, once one was renamed."""
 
 OURS = "studio"
 """Folder of a run for what the studio adds: what was trained on, the log, the process."""
@@ -36,8 +39,8 @@ Mask = NDArray[np.uint8]
 class ClassLink:
     """Classes of a run and those of the project, which may have changed since the run was trained.
 
-    Classes belong together by name. One whose name is gone belongs to the class at its position, where that has a
-    name that the run does not know: it was renamed. Pixels of a class that belongs to none become 255, undecided.
+    Classes belong together by name, also by a new name (`note_new_name`). Pixels of a class that belongs to none become
+    255, undecided.
 
     Attributes:
         of_run: names, without background.
@@ -50,21 +53,21 @@ class ClassLink:
     table: NDArray[np.uint8]
 
     @classmethod
-    def between(cls, of_run: Sequence[str], of_project: Sequence[str]) -> ClassLink:
-        """Find which classes belong together."""
+    def of(cls, run: Path, of_project: Sequence[str]) -> ClassLink:
+        """Find which classes of a run, by its folder, belong to which of the project."""
+        of_run = run_classes(run) or ()
         table = np.full(256, IGNORE_INDEX, np.uint8)
         table[0] = 0
-        for position, name in enumerate(of_run):
+        for position, name in enumerate(_names_now(run) or of_run):
             if name in of_project:
                 table[position + 1] = of_project.index(name) + 1
-            elif position < len(of_project) and of_project[position] not in of_run:
-                table[position + 1] = position + 1
         return cls(tuple(of_run), tuple(of_project), table)
 
     @property
     def is_same(self) -> bool:
         """Whether indices mean the same on both sides."""
-        return self.of_run == self.of_project[: len(self.of_run)]
+        count = len(self.of_run) + 1
+        return bool((self.table[:count] == np.arange(count)).all())
 
     def to_project(self, mask: Mask) -> Mask:
         """A mask of the run in class indices of the project."""
@@ -90,6 +93,21 @@ def run_classes(run: Path) -> tuple[str, ...] | None:
     with suppress(OSError, ValueError, KeyError):
         return tuple(json.loads((run / "collection.json").read_text(encoding="utf-8"))["classes"])
     return None
+
+
+def note_new_name(project: Project, before: str, now: str) -> None:
+    """Remember in every run that a class has a new name in the project."""
+    for run in project.runs():
+        folder = project.runs_folder / run
+        names = _names_now(folder) or run_classes(folder)
+        if names is not None and before in names:
+            write_text(folder / OURS / _NAMES_NOW, classes_text([now if name == before else name for name in names]))
+
+
+def _names_now(run: Path) -> tuple[str, ...] | None:
+    """Names in the project of the classes of a run, where one was renamed."""
+    path = run / OURS / _NAMES_NOW
+    return tuple(read_classes(path)) if path.is_file() else None
 
 
 def resized(mask: Mask, size: tuple[int, int]) -> Mask:
@@ -227,19 +245,17 @@ class Layers:
             run: folder of the run.
             folders: of it, the preferred ones first.
         """
-        classes = None
         for folder in folders:
             path = mask_path(run / folder, name)
             if not path.is_file():
                 continue
-            classes = classes or run_classes(run)
             try:
                 mask = read_mask(path)
             except DataError:
                 if path.is_file():
                     raise
                 continue  # masks of a training are removed when it ends
-            return ClassLink.between(classes or (), self.project.class_names).to_project(mask), folder
+            return ClassLink.of(run, self.project.class_names).to_project(mask), folder
         return None
 
     def _read(self, path: Path, name: str) -> Mask | None:

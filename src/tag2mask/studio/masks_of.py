@@ -89,7 +89,7 @@ class MasksOf:
                 (str(folder), weights.stat().st_mtime_ns),
                 lambda: Segmenting(Segmenter.from_pretrained(folder, device=self.device)),
             )
-        return Network(segmenting, ClassLink.between(segmenting.classes, self.project.class_names))
+        return Network(segmenting, ClassLink.of(folder, self.project.class_names))
 
     def mask(self, name: str, source: Source = "auto") -> tuple[Mask, str] | None:
         """A mask of an image at its work size in class indices of the project, and which one it is.

@@ -21,6 +21,7 @@ from tag2mask.core.errors import DataError
 from tag2mask.core.text import printable
 from tag2mask.images.decode import image_size
 from tag2mask.studio.api.state import ApiError, Studio
+from tag2mask.studio.layers import note_new_name
 from tag2mask.studio.pixels import image_version, work_pixels
 from tag2mask.studio.project import KEPT, Project, TagChange
 from tag2mask.studio.project_file import is_colour, is_key
@@ -228,8 +229,11 @@ def _add_classes(routes: APIRouter, studio: Studio) -> None:
         }
         with project.lock:
             known = {name: value for name, value in given.items() if value is not None}
+            before = project.class_names[index]
             project.change_class(index, replace(project.classes[index], **known))
             made = project.classes[index]
+            if made.name != before:
+                note_new_name(project, before, made.name)
         studio.events.publish("project")
         return {"index": index, "name": made.name, "colour": made.colour, "key": made.key}
 

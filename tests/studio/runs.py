@@ -1,0 +1,58 @@
+"""Projects with a trained run, for tests of the studio."""
+
+from __future__ import annotations
+
+import io
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+from PIL import Image
+
+from tests.conftest import TINY_OPTIONS
+from tests.helpers import TinyDataset
+
+
+def copy_images(shapes: TinyDataset, folder: Path, count: int = 12) -> Path:
+    """Copy the first images of a tiny dataset; returns their folder, to open with the dataset's tags."""
+    folder.mkdir(parents=True)
+    for path in sorted(shapes.images.iterdir())[:count]:
+        shutil.copy(path, folder)
+    return folder
+
+
+def add_run(home: Path, trained: Path, number: int = 1) -> Path:
+    """Copy a trained run into the folder of a project."""
+    run = home / "runs" / f"run-{number}"
+    shutil.copytree(trained, run)
+    return run
+
+
+def write_settings(home: Path, **options: Any) -> None:
+    """Write settings of training that take seconds: the project's own `train.yaml`."""
+    tree: dict[str, Any] = {}
+    given = {name.replace("__", "."): value for name, value in options.items()}
+    for name, value in {**TINY_OPTIONS, "training.loggers": [], **given}.items():
+        place = tree
+        *sections, last = name.split(".")
+        for section in sections:
+            place = place.setdefault(section, {})
+        place[last] = value
+    (home / "train.yaml").write_text(yaml.safe_dump(tree))
+
+
+def png_of(mask: NDArray[Any], mode: str = "L") -> bytes:
+    """A mask as the page sends it."""
+    stream = io.BytesIO()
+    image = Image.fromarray(mask.astype(np.uint8)).convert(mode)
+    image.save(stream, format="PNG")
+    return stream.getvalue()
+
+
+def mask_of(content: bytes) -> NDArray[Any]:
+    """The values of a PNG that the server sent."""
+    with Image.open(io.BytesIO(content)) as image:
+        return np.array(image)
