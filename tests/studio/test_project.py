@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import signal
 import subprocess
@@ -17,7 +18,7 @@ from tag2mask.core.errors import DataError
 from tag2mask.core.files import write_text
 from tag2mask.data import Dataset
 from tag2mask.images.folder import list_images
-from tag2mask.masks import mask_path, write_mask
+from tag2mask.masks import mask_path, read_mask, write_mask
 from tag2mask.studio.opening import open_project
 from tag2mask.studio.project import DRAFT, KEPT, NO_MASK, PREDICTED, TagChange
 from tag2mask.studio.tag_table import read_tags
@@ -252,3 +253,31 @@ def test_a_kill_at_any_moment_loses_nothing_that_was_answered(images: Path) -> N
 
 
 EXPECTED = {".tag2mask", ".tag2mask.lock", "project.yaml", "tags.csv", "classes.txt", "cache"}
+
+
+def test_a_run_opens_at_its_images_with_what_it_has(images: Path, tmp_path: Path) -> None:
+    table = tmp_path / "tags.csv"
+    table.write_text("image,tags\na.png,cat dog\nb.png,none\n")
+    run = tmp_path / "runs" / "mine"
+    mask = np.ones((30, 40), np.uint8)
+    for folder in ("masks", "corrected"):
+        write_mask(mask_path(run / folder, "a.png"), mask)
+    (run / "checkpoints").mkdir()
+    (run / "model.yaml").write_text("classes: [cat, dog]\n")
+    (run / "collection.json").write_text(json.dumps(Dataset.load(images, table).to_dict()))
+    for _ in range(2):
+        with open_project(run) as project:
+            assert project.root == images.resolve()
+            assert project.states().tolist() == [[1, 1], [0, 0], [-1, -1], [-1, -1]]
+            assert (project.run, project.runs()) == ("run-1", ["run-1"])
+            assert project.masks().tolist() == [KEPT, NO_MASK, NO_MASK, NO_MASK]
+            assert not (project.runs_folder / "run-1" / "checkpoints").exists()
+            project.set_tags([TagChange("a.png", 1, Tag.PRESENT)])
+    write_mask(mask_path(images / "tag2mask" / "corrected", "a.png"), mask * 2)
+    with open_project(run) as project:  # what was corrected in the project stays
+        assert read_mask(mask_path(project.corrected, "a.png")).max() == 2
+    assert read_mask(mask_path(run / "corrected", "a.png")).max() == 1
+    assert [name for _, name in list_images(images)] == list(NAMES)
+    images.rename(tmp_path / "moved")
+    with pytest.raises(DataError, match=r"which is not there any more; give the folder of images"), open_project(run):
+        pass

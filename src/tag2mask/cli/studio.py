@@ -20,7 +20,10 @@ def studio(
     ctx: typer.Context,
     folder: Annotated[
         Path | None,
-        typer.Argument(help="Folder of images. Tags, masks and runs go into its folder `tag2mask`; nothing else."),
+        typer.Argument(
+            help="Folder of images, or of a run. Tags, masks and runs go into the images' folder `tag2mask`; nothing "
+            "else is changed."
+        ),
     ] = None,
     demo: Annotated[
         bool, typer.Option("--demo", help=f"With {DEMO_IMAGES} untagged images of the demo, in a new folder.")

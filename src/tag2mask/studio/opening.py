@@ -13,6 +13,7 @@ from tag2mask.core.text import counted, printable
 from tag2mask.data import Dataset, log_problems
 from tag2mask.images.folder import FolderIndex
 from tag2mask.images.left_out import MARKER
+from tag2mask.studio.from_run import dataset_of, is_run, take_run
 from tag2mask.studio.project import Project
 from tag2mask.studio.project_folder import HOME, PROJECT_FILE, ProjectFolder
 from tag2mask.studio.together import finish
@@ -23,7 +24,7 @@ def open_project(folder: str | Path, *, tags: str | Path | None = None) -> Itera
     """Hold a project, which is made where there is none, while the context lasts.
 
     Args:
-        folder: of images.
+        folder: of images; or of a run of `train`, whose images, tags and masks are then those of the project.
         tags: file or folder of tags in any format of `Dataset.load`, taken over where the project has no tags yet;
             the folder of images itself: its layout says the tags, such as a folder a class.
 
@@ -31,6 +32,10 @@ def open_project(folder: str | Path, *, tags: str | Path | None = None) -> Itera
         DataError: there is no image, another process holds the project, or a file of it is damaged.
     """
     root = Path(folder)
+    run, dataset = None, None
+    if is_run(root):
+        run, dataset = root, dataset_of(root)
+        root = dataset.root
     if not root.is_dir():
         FolderIndex(root)  # says what is wrong
     if (root / MARKER).is_file() and (root / PROJECT_FILE).is_file():
@@ -46,6 +51,8 @@ def open_project(folder: str | Path, *, tags: str | Path | None = None) -> Itera
         project = Project(root, home)
         if tags is not None:
             _take_tags(project, root, Path(tags), is_new=is_new)
+        if run is not None and dataset is not None:
+            take_run(project, run, dataset)
         try:
             yield project
         finally:
