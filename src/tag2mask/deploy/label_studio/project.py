@@ -84,13 +84,7 @@ class AnnotationProject:
             states = self._unknown()
             states[place] = values
             self._rows[name] = states
-        self._state: dict[str, Any] = {
-            "annotations": {},
-            "before": {},
-            "new": 0,
-            "training": None,
-            **self._read_state(),
-        }
+        self._state: dict[str, Any] = {**_EMPTY, **self._read_state()}
         self._write_tables()
 
     @property
