@@ -72,12 +72,16 @@ export function toggle(table: TagTable, images: readonly number[], cls: number, 
     .filter((change) => change.before !== change.after);
 }
 
-/** Suggestions of an image taken as its tags: probable classes present, others absent; known tags stay. */
-export function confirm(table: TagTable, image: number, probs: readonly number[]): TagChange[] {
+/**
+ * Suggestions of an image taken as its tags: probable classes present, others absent; known tags stay, and so do those
+ * of classes that cannot be judged yet (null).
+ */
+export function confirm(table: TagTable, image: number, probs: readonly (number | null)[]): TagChange[] {
   const changes: TagChange[] = [];
   for (let cls = 0; cls < probs.length; cls++) {
-    if (table.get(image, cls) === UNKNOWN) {
-      changes.push({ image, cls, before: UNKNOWN, after: probs[cls] >= 0.5 ? PRESENT : ABSENT });
+    const p = probs[cls];
+    if (p !== null && table.get(image, cls) === UNKNOWN) {
+      changes.push({ image, cls, before: UNKNOWN, after: p >= 0.5 ? PRESENT : ABSENT });
     }
   }
   return changes;
