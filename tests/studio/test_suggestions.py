@@ -166,7 +166,7 @@ def test_what_is_wrong_with_the_weights_is_said(project: Project, tmp_path: Path
     suggestions = Suggestions(project, lambda: None, weights=str(path))
     suggestions.start()
     facts = wait(suggestions)
-    assert facts["state"] == "none"
+    assert facts["state"] == "failed"
     assert "resnet18.safetensors: cannot read this as safetensors" in facts["error"]
     suggestions.close()
 

@@ -26,7 +26,7 @@ from tag2mask.studio.tag_table import States
 LEAST_TAGGED = 20
 """Tagged images from which on suggestions are made."""
 
-State = Literal["none", "features", "ready", "stale"]
+State = Literal["none", "features", "ready", "stale", "failed"]
 _AT_ONCE = 128  # images between which suggestions may be made
 _NEWS_SECONDS = 0.5
 _REFIT_SECONDS = 15.0
@@ -104,14 +104,21 @@ class Suggestions:
             running = self._thread is not None and self._thread.is_alive()
             fitted, done, total, message, error = self._fitted, self._done, self._total, self._message, self._error
         states, classes = self._project.states(), self._project.class_names
-        state: State = "none"
+        state: State = "failed" if error else "none"
         if running:
             state = "features"
-        elif fitted is not None:
+        elif fitted is not None and not error:
             same = fitted.classes == classes and np.array_equal(fitted.states, states)
             state = "ready" if same else "stale"
         order, probs = ([], {}) if fitted is None else suggested(self._project.names, classes, states, fitted)
-        found = {"state": state, "done": done, "total": total, "message": message, "order": order, "probs": probs}
+        found = {
+            "state": state,
+            "done": done,
+            "total": total,
+            "message": message or error,
+            "order": order,
+            "probs": probs,
+        }
         return found | ({"error": error} if error else {})
 
     def close(self) -> None:
