@@ -96,9 +96,9 @@ def fit(
     with run_folder(out) if first else nullcontext():
         if first:
             check_folder(run, dataset, config, resume=resume)
-            begin_progress()
         if first_masks:
             _check_first_masks(config, run)
+        begin_progress()
         if resume and _has_ended(run, config, images=len(dataset.records)):
             return run
         shown = progress and sys.stdout.isatty()
