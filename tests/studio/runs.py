@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import shutil
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -56,3 +59,17 @@ def mask_of(content: bytes) -> NDArray[Any]:
     """The values of a PNG that the server sent."""
     with Image.open(io.BytesIO(content)) as image:
         return np.array(image)
+
+
+def start_server(folder: Path, log: Path) -> tuple[subprocess.Popen[bytes], str]:
+    """A server of its own, and its address."""
+    words = [sys.executable, "-m", "tag2mask", "studio", str(folder), "--port", "0", "--no-browser"]
+    with log.open("wb") as file:
+        process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT, cwd=folder)
+    for _ in range(600):
+        found = [word for word in log.read_text().split() if word.startswith("http://")]
+        if found:
+            return process, found[0].rstrip("/")
+        assert process.poll() is None, log.read_text()
+        time.sleep(0.1)
+    raise AssertionError(log.read_text())

@@ -5,9 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
-import sys
-import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,7 +19,7 @@ from tag2mask.masks import mask_path, read_mask, write_mask
 from tag2mask.studio.opening import open_project
 from tag2mask.studio.project import Project, TagChange
 from tests.helpers import TinyDataset, write_image
-from tests.studio.runs import add_run, copy_images, mask_of, png_of
+from tests.studio.runs import add_run, copy_images, mask_of, png_of, start_server
 
 pytest.importorskip("fastapi", reason="the studio's extra is not installed")
 from fastapi.testclient import TestClient
@@ -232,20 +229,6 @@ def test_an_image_that_cannot_be_read(client: TestClient, project: Project, with
     project.path(NAME).write_bytes(b"not an image")
     for path in ("mask", "superpixels", "steps"):
         assert client.get(f"/api/{path}", params={"name": NAME}).status_code in (400, 422)
-
-
-def start_server(folder: Path, log: Path) -> tuple[subprocess.Popen[bytes], str]:
-    """A server of its own, and its address."""
-    words = [sys.executable, "-m", "tag2mask", "studio", str(folder), "--port", "0", "--no-browser"]
-    with log.open("wb") as file:
-        process = subprocess.Popen(words, stdout=file, stderr=subprocess.STDOUT, cwd=folder)
-    for _ in range(600):
-        found = [word for word in log.read_text().split() if word.startswith("http://")]
-        if found:
-            return process, found[0].rstrip("/")
-        assert process.poll() is None, log.read_text()
-        time.sleep(0.1)
-    raise AssertionError(log.read_text())
 
 
 def put(address: str, name: str, content: bytes) -> None:

@@ -131,14 +131,16 @@ class RunProcess:
         return [printable(line) for line in text.replace("\r", "\n").split("\n") if line.strip()][-lines:]
 
     def progress(self) -> Mapping[str, Any]:
-        """What `progress.json` of this process says; empty where it has not written it yet."""
+        """What `progress.json` says; where this process has not written it yet, the epochs that were done before."""
         try:
-            found = json.loads((self.run / "progress.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            found: dict[str, Any] = json.loads((self.run / "progress.json").read_text(encoding="utf-8"))
+            updated = float(found["updated"])
+        except (OSError, ValueError, KeyError, TypeError):
             return {}
         about = self.about()
-        is_older = about is not None and float(found.get("updated", 0)) < about.started
-        return {} if is_older or not isinstance(found, dict) else found
+        if about is not None and updated < about.started:
+            return {name: found.get(name) for name in ("epoch", "epochs")}
+        return found
 
     def _write(self, about: About) -> None:
         write_text(self.home / "process.json", json.dumps(asdict(about), ensure_ascii=False, indent=1) + "\n")

@@ -100,7 +100,7 @@ def _ended(stage: str | None, *, is_stopped: bool) -> State:
 def _error(progress: Mapping[str, Any], log: tuple[str, ...]) -> str:
     if progress.get("error"):
         return str(progress["error"])
-    if progress:
+    if progress.get("stage"):
         return (
             "the process has ended without a word: it was killed, perhaps for want of memory, or the machine was "
             "switched off; go on with it, ended epochs are kept"
