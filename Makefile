@@ -14,7 +14,7 @@ export PYTHONWARNINGS ?= default
 # Tests start many processes; each would compile every library that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-all tools browser screenshots check generated lowest format wheel-test bench-crf bench-check bench-animals bench-animals-joint bench-steel bench-steel-joint bench-peers bench-onnx bench-serve bench-slow-clients fuzz clean
+.PHONY: help setup demo test test-all tools browser screenshots studio-web check generated lowest format wheel-test bench-crf bench-check bench-animals bench-animals-joint bench-steel bench-steel-joint bench-peers bench-onnx bench-serve bench-slow-clients fuzz clean
 
 help:
 	@echo "make demo | test | test-all | fuzz | check | lowest | format | bench-check | bench-crf | bench-animals | bench-steel | bench-peers | bench-onnx | bench-serve | bench-slow-clients | clean"
@@ -74,6 +74,10 @@ wheel-test: $(STAMP)
 	  || $(WHEEL_VENV)/bin/python -m pip install --quiet "$$(ls dist/*.whl)[train]"
 	cd $(WHEEL_VENV) && bin/tag2mask demo --quick --out demo-out
 	rm -rf $(WHEEL_VENV)
+
+# The studio's page: built from TypeScript into the package, which holds what it writes. Node 20 or later.
+studio-web:
+	cd studio-web && npm ci --no-fund --no-audit && npm run build && npm test
 
 check: $(STAMP)
 	$(BIN)/ruff check .

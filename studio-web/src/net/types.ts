@@ -38,7 +38,8 @@ export interface SuggestionFacts {
   total: number;
   message: string;
   order: string[];
-  probs: Record<string, number[]>;
+  /** Of each class; null where a class cannot be judged yet. */
+  probs: Record<string, (number | null)[]>;
 }
 
 export type Light = "green" | "amber" | "red";

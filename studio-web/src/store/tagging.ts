@@ -152,7 +152,7 @@ export async function removeClass(index: number, force: boolean): Promise<string
 
 /* Suggestions ---------------------------------------------------------------------------------------------------- */
 
-export const probsOf = (image: number): readonly number[] | null => {
+export const probsOf = (image: number): readonly (number | null)[] | null => {
   const all = images.value;
   return (all && suggestions.value?.probs[all.names[image]]) ?? null;
 };
@@ -162,7 +162,7 @@ export function suggested(image: number): number[] {
   const all = images.value;
   const probs = probsOf(image);
   if (!all || !probs) return [];
-  return probs.flatMap((p, cls) => (p >= 0.5 && all.tags.get(image, cls) === UNKNOWN ? [cls] : []));
+  return probs.flatMap((p, cls) => (p !== null && p >= 0.5 && all.tags.get(image, cls) === UNKNOWN ? [cls] : []));
 }
 
 export async function loadSuggestions(): Promise<void> {

@@ -78,21 +78,21 @@ export function ConfirmView(): JSX.Element | null {
       <ul class="answers">
         {classes.value.map((one, cls) => {
           const value = all.tags.get(image, cls);
-          const p = probs[cls];
-          const isSuggested = value === UNKNOWN && p >= 0.5;
+          const p = probs[cls] ?? null;
+          const isSuggested = value === UNKNOWN && p !== null && p >= 0.5;
           const kind = value === PRESENT ? "present" : value === ABSENT ? "absent" : isSuggested ? "suggested" : "unlikely";
           return (
             <li key={one.name}>
               <button
                 type="button"
                 class={`answer ${kind}`}
-                aria-label={`${one.name}: ${kind === "unlikely" ? "not suggested" : kind}${p === undefined ? "" : `, ${Math.round(p * 100)} percent`}`}
+                aria-label={`${one.name}: ${kind === "unlikely" ? "not suggested" : kind}${p === null ? "" : `, ${Math.round(p * 100)} percent`}`}
                 onClick={() => press(cls, isSuggested ? ABSENT : PRESENT)}
               >
                 {one.key && <Key>{one.key.toUpperCase()}</Key>}
                 <Swatch colour={one.colour} />
                 <span class="word">{one.name}</span>
-                {value === PRESENT ? <Icon name="check" size={16} /> : p !== undefined && <span class="small number">{Math.round(p * 100)}%</span>}
+                {value === PRESENT ? <Icon name="check" size={16} /> : p !== null && <span class="small number">{Math.round(p * 100)}%</span>}
               </button>
             </li>
           );

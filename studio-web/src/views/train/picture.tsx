@@ -15,6 +15,7 @@ async function draw(canvas: HTMLCanvasElement, name: string, source: string): Pr
   const picture = new Image();
   picture.src = thumbUrl(name, SIDE);
   const [mask] = await Promise.all([getGrey(query("/api/mask", { name, source })).catch(() => null), picture.decode()]);
+  if (!mask && canvas.width > 4) return; // masks that are being written again: those of before stay
   const size = { width: picture.naturalWidth, height: picture.naturalHeight };
   canvas.width = size.width;
   canvas.height = size.height;
@@ -35,7 +36,7 @@ async function draw(canvas: HTMLCanvasElement, name: string, source: string): Pr
 export function MaskPicture({ name, source, version }: { name: string; source: string; version: number }): JSX.Element {
   const ref = useRef<HTMLCanvasElement>(null);
   useEffect(() => {
-    if (ref.current) void draw(ref.current, name, source).catch(() => undefined);
+    if (ref.current && (version >= 0 || ref.current.width <= 4)) void draw(ref.current, name, source).catch(() => undefined);
   }, [name, source, version]);
   return <canvas ref={ref} width={4} height={3} role="img" aria-label={`Mask of ${name}`} />;
 }

@@ -141,6 +141,8 @@ function FirstMasks(): JSX.Element | null {
   const names = firstNames.value;
   if (names.length === 0) return null;
   const source = isBusy.value ? "first" : "auto";
+  // While masks are written, those of before stay on the page.
+  const version = training.value?.state === "writing" ? -1 : maskTick.value;
   return (
     <section class="stack" aria-label="Masks so far">
       <h2>{isBusy.value ? "Masks so far" : "Masks"}</h2>
@@ -155,7 +157,7 @@ function FirstMasks(): JSX.Element | null {
                 go("review", name);
               }}
             >
-              <MaskPicture name={name} source={source} version={maskTick.value} />
+              <MaskPicture name={name} source={source} version={version} />
             </a>
           </li>
         ))}

@@ -36,7 +36,20 @@ export function VerdictCard({ verdict, run }: { verdict: Verdict; run: string | 
         {run && <span class="muted">{run}</span>}
         <LightMark light={verdict.colour} />
       </header>
-      {verdict.text && <p>{verdict.text}</p>}
+      {verdict.text && !verdict.findings?.length && <p>{verdict.text}</p>}
+      {(verdict.findings ?? []).length > 0 && (
+        <ul class="findings">
+          {verdict.findings?.map((one) => (
+            <li key={one.what}>
+              <LightMark light={one.light} />
+              <span>
+                {one.what}
+                <span class="muted remedy">What helps: {one.remedy}.</span>
+              </span>
+            </li>
+          ))}
+        </ul>
+      )}
       <ul class="verdict">
         {verdict.classes.map((one) => (
           <li key={one.name}>
@@ -46,18 +59,6 @@ export function VerdictCard({ verdict, run }: { verdict: Verdict; run: string | 
           </li>
         ))}
       </ul>
-      {(verdict.findings ?? []).length > 0 && (
-        <ul class="findings">
-          {verdict.findings?.map((one) => (
-            <li key={one.what}>
-              <LightMark light={one.light} />
-              <span>
-                {one.what} <span class="muted">{one.remedy}</span>
-              </span>
-            </li>
-          ))}
-        </ul>
-      )}
       <div class="row">
         <Button kind="primary" icon="review" onClick={() => go("review")}>Review the least certain masks</Button>
       </div>
