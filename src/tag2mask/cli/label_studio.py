@@ -100,7 +100,7 @@ def label_studio(
     from tag2mask.deploy.label_studio.server import ImageOptions, ProjectOptions, serve_label_studio
     from tag2mask.deploy.label_studio.training import TrainingPlan
 
-    given = None if model is None else model / "config.given.yaml"
+    given = None if model is None else model / "config.yaml"
     plan = TrainingPlan(
         train_after, shlex.split(train_options or ""), given if given is not None and given.is_file() else None
     )
