@@ -92,5 +92,7 @@ export interface CorrectionFacts {
   after: number | null;
   /** 95 % of the difference. */
   interval: [number, number] | null;
+  interval_before?: [number, number] | null;
+  interval_after?: [number, number] | null;
   note: string;
 }

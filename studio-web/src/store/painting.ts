@@ -135,6 +135,7 @@ interface Guide {
 
 /** Superpixels, or the class map, of the open image; null while they are loaded or where there are none. */
 export const guide = signal<Guide | null>(null);
+export const isGuideLoading = signal(false);
 let wantedGuide = "";
 
 /** Load what the chosen tool points at. */
@@ -148,6 +149,7 @@ export async function loadGuide(one: Sheet, which: Tool, value: number, count: n
   if (url === wantedGuide && (url === "" || guide.value?.key === url)) return;
   wantedGuide = url;
   guide.value = null;
+  isGuideLoading.value = url !== "";
   if (url === "") return;
   try {
     const found = which === "map" ? await getGrey(url) : decodeGrey(new Uint8Array(await (await request(url)).arrayBuffer()));
@@ -158,6 +160,7 @@ export async function loadGuide(one: Sheet, which: Tool, value: number, count: n
     wantedGuide = "";
     complain(error);
   }
+  if (wantedGuide === url || wantedGuide === "") isGuideLoading.value = false;
 }
 
 const fits = (one: Sheet, found: Guide | null): found is Guide =>

@@ -10,6 +10,7 @@ import {
   chooseValue,
   isAlone,
   isEverywhere,
+  isGuideLoading,
   isPaintingOnly,
   isStroke,
   opacity,
@@ -149,7 +150,8 @@ function Slider(props: { label: string; value: number; min: number; max: number;
 function ToolOptions(): JSX.Element | null {
   const which = tool.value;
   if (isStroke(which)) return <Slider label="Brush" unit=" px" min={1} max={400} value={brushSize.value} shortcut="[ and ]" onInput={(v) => (brushSize.value = v)} />;
-  if (which === "superpixel") return <Slider label="Superpixels" min={50} max={4000} step={50} value={superpixelCount.value} shortcut="[ and ]" onInput={(v) => (superpixelCount.value = v)} />;
+  const loading = isGuideLoading.value && <p class="muted small" role="status">Loading…</p>;
+  if (which === "superpixel") return <><Slider label="Superpixels" min={50} max={4000} step={50} value={superpixelCount.value} shortcut="[ and ]" onInput={(v) => (superpixelCount.value = v)} />{loading}</>;
   if (which !== "map") return null;
   return (
     <>
@@ -158,6 +160,7 @@ function ToolOptions(): JSX.Element | null {
         <input type="checkbox" checked={isEverywhere.value} onChange={(event) => (isEverywhere.value = event.currentTarget.checked)} />
         Everywhere, not only where I click
       </label>
+      {loading}
     </>
   );
 }
@@ -219,6 +222,11 @@ function Steps(): JSX.Element {
     <details open={areStepsOpen.value} onToggle={(event) => (areStepsOpen.value = event.currentTarget.open)}>
       <summary>Steps of the method</summary>
       {stepsError.value && <p class="muted inset">{stepsError.value}</p>}
+      <p class="colour-bar small inset" hidden={!steps.value?.length}>
+        <span>0</span>
+        <span class="bar" role="img" aria-label="Colour bar of heat maps: black is 0, light yellow is 1" />
+        <span>1</span>
+      </p>
       <ol class="steps inset">
         {(steps.value ?? []).map((one) => (
           <li key={one.url}>
@@ -229,11 +237,6 @@ function Steps(): JSX.Element {
           </li>
         ))}
       </ol>
-      <p class="colour-bar small inset" hidden={!steps.value?.length}>
-        <span>0</span>
-        <span class="bar" role="img" aria-label="Colour bar of heat maps: black is 0, light yellow is 1" />
-        <span>1</span>
-      </p>
     </details>
   );
 }

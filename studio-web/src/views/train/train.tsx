@@ -166,23 +166,28 @@ function FirstMasks(): JSX.Element | null {
   );
 }
 
+const percent = (share: number): string => (share * 100).toFixed(1);
+
+function Interval({ of }: { of: [number, number] | null | undefined }): JSX.Element | null {
+  return of ? <span class="muted small" title="95% interval">{`${percent(of[0])} to ${percent(of[1])}`}</span> : null;
+}
+
 function Corrections(): JSX.Element | null {
   const facts = corrections.value;
   const kept = keptCount.value;
   if (kept === 0 || !project.value?.run) return null;
-  const percent = (share: number): string => (share * 100).toFixed(1);
   return (
     <section class="card stack wide-gap">
       <h2>Corrections</h2>
       {facts && facts.before !== null ? (
         <dl class="scores">
           <div>
-            <dt>mIoU before</dt>
-            <dd class="number">{percent(facts.before)}</dd>
+            <dt>mIoU before learning from them</dt>
+            <dd class="number">{percent(facts.before)} <Interval of={facts.interval_before} /></dd>
           </div>
           <div>
-            <dt>mIoU after</dt>
-            <dd class="number">{facts.after === null ? "–" : percent(facts.after)}</dd>
+            <dt>mIoU after it</dt>
+            <dd class="number">{facts.after === null ? "–" : percent(facts.after)} <Interval of={facts.interval_after} /></dd>
           </div>
           {facts.interval && (
             <div>
