@@ -93,8 +93,13 @@ export async function loadProject(): Promise<void> {
   project.value = await getJson<ProjectFacts>("/api/project");
 }
 
-export async function loadImages(): Promise<void> {
+/**
+ * Load names, tags and states of all images.
+ * @param isCurrent asked when they have come: false where something was changed meanwhile, and they are not taken
+ */
+export async function loadImages(isCurrent: () => boolean = () => true): Promise<void> {
   const facts = await getJson<ImageFacts>("/api/images");
+  if (!isCurrent()) return;
   const tags = new TagTable(facts.names.length, Math.max(1, classes.value.length));
   facts.present.forEach((found, i) => found.forEach((cls) => tags.set(i, cls, PRESENT)));
   facts.absent.forEach((found, i) => found.forEach((cls) => tags.set(i, cls, ABSENT)));

@@ -14,6 +14,8 @@ const listeners = new Set<(news: News) => void>();
 let outbox: Outbox | null = null;
 /** How many of our own changes of tags the server has not reported back; their news needs no loading. */
 let ownTags = 0;
+/** Counts what was saved: a list of images that was asked for before is old. */
+let saves = 0;
 
 async function deliver(entry: Entry): Promise<Outcome> {
   const init: RequestInit = { method: entry.method };
@@ -58,6 +60,7 @@ export function save(method: Entry["method"], url: string, body: Uint8Array<Arra
   const isBytes = body instanceof Uint8Array;
   const bytes = body === null ? null : isBytes ? body : (new TextEncoder().encode(JSON.stringify(body)) as Uint8Array<ArrayBuffer>);
   if (url === "/api/tags") ownTags++;
+  saves++;
   box().add({ key, method, url, type: isBytes ? "image/png" : "application/json", body: bytes });
 }
 
@@ -106,11 +109,17 @@ function refreshImages(): void {
   if (imagesTimer) clearTimeout(imagesTimer);
   imagesTimer = setTimeout(() => {
     if (waiting.value > 0) return refreshImages();
-    void loadProject().then(loadImages).catch(complain);
+    const before = saves;
+    const isCurrent = (): boolean => saves === before;
+    void loadProject()
+      .then(() => loadImages(isCurrent))
+      .then(() => isCurrent() || refreshImages())
+      .catch(complain);
   }, 400);
 }
 
 function hear(news: News): void {
+  if (news.type === "open") ownTags = 0;
   if (news.type === "project" || news.type === "open" || news.type === "masks") refreshImages();
   if (news.type === "tags") {
     if (ownTags > 0) ownTags--;

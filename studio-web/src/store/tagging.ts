@@ -146,7 +146,9 @@ export async function removeClass(index: number, force: boolean): Promise<string
   }
   history.clear();
   historyTick.value++;
-  await loadProject().then(loadImages).catch(complain);
+  await loadProject()
+    .then(() => loadImages())
+    .catch(complain);
   return null;
 }
 
