@@ -34,7 +34,7 @@ from tag2mask.training.probe import fit_classifier
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
 from tag2mask.training.samples import read_ground_truth
 
-_USUAL = 0.75
+_USUAL = 0.6
 """Quantile of a class's map over images without the class up to which it means nothing."""
 
 _ASKED = 1000  # images of which that is measured, at most
@@ -185,7 +185,7 @@ def start_tag_classifier(network: FrozenSegmenter, store: FeatureStore, tags: ND
 
 
 def _usual_evidence(weight: Tensor, store: FeatureStore, tags: NDArray[np.int8]) -> Tensor:
-    """What class activation maps (C,) have at three of four pixels of the images that lack the class, at least 0.
+    """What class activation maps (C,) have at most at three of five pixels of images that lack the class, at least 0.
 
     The fewer the images, the noisier the weights of a class (C, D), and the more of its map is above 0 everywhere:
     masks become too large. Images without the class tell how much of it means nothing.
