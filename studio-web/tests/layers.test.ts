@@ -9,7 +9,15 @@ describe("layers", () => {
   it("painting covers the mask below, background included", () => {
     expect([...merge(layer, below)]).toEqual([1, 0, 2, 0]);
     expect(isPainted(layer)).toBe(true);
-    expect(isPainted(new Uint8Array(4).fill(255))).toBe(false);
+    for (const [length, at] of [[4, 0], [7, 6], [9, 3]]) {
+      const blank = new Uint8Array(length + 1).fill(255);
+      for (const part of [blank.subarray(0, length), blank.subarray(1)]) {
+        expect(isPainted(part)).toBe(false);
+        part[at] = 0;
+        expect(isPainted(part)).toBe(true);
+        part[at] = 255;
+      }
+    }
   });
 
   it("a rectangle alone is merged again", () => {

@@ -29,6 +29,11 @@ export class PatchHistory {
     this.columns = Math.ceil(size.width / BLOCK);
   }
 
+  /** Whether a change has begun and not ended. */
+  get isOpen(): boolean {
+    return this.open !== null;
+  }
+
   get canUndo(): boolean {
     return this.done.length > 0;
   }

@@ -72,10 +72,7 @@ export function stroke(one: Sheet, from: Point, to: Point, which: Tool): void {
 }
 
 export function endStroke(one: Sheet): void {
-  if (one.history.commit()) {
-    one.tick.value++;
-    painted(one);
-  }
+  if (one.commit()) painted(one);
 }
 
 /** One change of spans that are known only when they are drawn. */

@@ -226,7 +226,7 @@ export function clearPainting(): void {
   one.paint({ x0: 0, y0: 0, x1: one.size.width, y1: one.size.height }, NOT_PAINTED, (span) => {
     for (let y = 0; y < one.size.height; y++) span(y, 0, one.size.width);
   });
-  if (one.history.commit()) painted(one);
+  if (one.commit()) painted(one);
 }
 
 /* Following ------------------------------------------------------------------------------------------------------ */

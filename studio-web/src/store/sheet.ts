@@ -11,11 +11,13 @@ export class Sheet {
   /** The final mask: layer over `below`. */
   merged: Uint8Array;
   history: PatchHistory;
-  /** Counts changes of any pixel. */
+  /** Counts changes that are complete: not the parts of a stroke. */
   readonly tick = signal(0);
   readonly source = signal<Source>("none");
   /** Painted since the last save. */
   isDirty = false;
+  private painted = false;
+  private paintedTick = -1;
   private readonly listeners = new Set<(changed: Rect) => void>();
 
   constructor(
@@ -32,7 +34,18 @@ export class Sheet {
   }
 
   get isPainted(): boolean {
-    return isPainted(this.layer);
+    if (this.paintedTick !== this.tick.peek() || this.history.isOpen) {
+      this.painted = isPainted(this.layer);
+      this.paintedTick = this.tick.peek();
+    }
+    return this.painted;
+  }
+
+  /** End the change that is open; says whether it changed anything. */
+  commit(): boolean {
+    const isChanged = this.history.commit();
+    this.tick.value++;
+    return isChanged;
   }
 
   /** Called with each rectangle whose pixels changed. */
@@ -61,6 +74,7 @@ export class Sheet {
   cancel(): void {
     const changed = this.history.cancel();
     if (changed) this.changed(changed);
+    this.tick.value++;
   }
 
   /** Another mask below; the painting stays. */
@@ -68,6 +82,7 @@ export class Sheet {
     this.below = mask;
     this.source.value = source;
     this.changed(whole(this.size));
+    this.tick.value++;
   }
 
   /** The final mask becomes the mask below, and nothing is painted. */
@@ -78,6 +93,7 @@ export class Sheet {
     this.isDirty = false;
     this.source.value = "kept";
     this.changed(whole(this.size));
+    this.tick.value++;
   }
 
   /** Pixels of each value of the final mask. */
@@ -87,12 +103,12 @@ export class Sheet {
 
   private step(changed: Rect | null): boolean {
     if (changed) this.changed(changed);
+    this.tick.value++;
     return changed !== null;
   }
 
   private changed(r: Rect): void {
     mergeInto(this.merged, this.layer, this.below, this.size.width, r);
-    this.tick.value++;
     for (const listener of this.listeners) listener(r);
   }
 }

@@ -3,7 +3,7 @@
 import { effect, signal, untracked } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
-import type { Point, Size } from "../../logic/geometry";
+import { union, type Point, type Rect, type Size } from "../../logic/geometry";
 import { fit, hold, toImage, zoomAt, type View } from "../../logic/view";
 import { classes } from "../../store/app";
 import {
@@ -102,7 +102,7 @@ class Pointers {
     const one = sheet.value;
     if (!one) return;
     this.canvas.focus({ preventScroll: true });
-    this.canvas.classList.add("pointed"); // no frame of focus around the image while the pointer draws
+    this.canvas.dataset.pointed = ""; // no frame of focus around the image while the pointer draws
     this.canvas.setPointerCapture(event.pointerId);
     const at = this.at(event);
     this.down.set(event.pointerId, at);
@@ -199,21 +199,34 @@ function follow(box: HTMLDivElement, below: HTMLCanvasElement, above: HTMLCanvas
   let shown: Sheet | null = null;
   let unlisten: (() => void) | null = null;
   let isDirty = [true, true];
+  let changedPart: Rect | null = null;
+  let drawnView: View | null = null;
+  let refine: ReturnType<typeof setTimeout> | undefined;
   let asked = 0;
   const paint = (): void => {
     asked = 0;
     const size = { width: below.width, height: below.height };
     if (isDirty[0]) {
-      if (drawing) drawing.draw(contexts[0], size, view.peek(), ratio(), !isHidden.peek());
-      else {
+      const now = view.peek();
+      const isMoving = drawnView !== null && drawnView !== now;
+      drawnView = now;
+      if (drawing) drawing.draw(contexts[0], size, now, ratio(), !isHidden.peek(), changedPart, isMoving);
+      if (isMoving) {
+        clearTimeout(refine);
+        refine = setTimeout(() => ask(0), 120);
+      }
+      if (!drawing) {
         contexts[0].setTransform(1, 0, 0, 1, 0, 0);
         contexts[0].clearRect(0, 0, size.width, size.height);
       }
     }
     if (isDirty[1]) drawHints(contexts[1], size, ratio(), shown, view.peek(), pointer.peek(), isCrossHair.peek(), isMoving.peek());
     isDirty = [false, false];
+    changedPart = null;
   };
-  const ask = (which: 0 | 1): void => {
+  /** Draw soon; a part alone where nothing else is to be drawn. */
+  const ask = (which: 0 | 1, part: Rect | null = null): void => {
+    if (which === 0) changedPart = part && (!isDirty[0] || changedPart) ? union(changedPart, part) : null;
     isDirty[which] = true;
     asked ||= requestAnimationFrame(paint);
   };
@@ -250,7 +263,7 @@ function follow(box: HTMLDivElement, below: HTMLCanvasElement, above: HTMLCanvas
       drawing?.setLook(untracked(look));
       unlisten = one?.onChange((changed) => {
         drawing?.update(changed);
-        ask(0);
+        ask(0, changed);
       }) ?? null;
       corners.value = [];
       if (one) view.value = fit(one.size, frame.peek());
@@ -278,6 +291,7 @@ function follow(box: HTMLDivElement, below: HTMLCanvasElement, above: HTMLCanvas
     observer.disconnect();
     unlisten?.();
     cancelAnimationFrame(asked);
+    clearTimeout(refine);
     for (const end of ends) end();
   };
 }
@@ -301,7 +315,7 @@ export function Stage(): JSX.Element {
     canvas.addEventListener("dblclick", () => tool.value === "polygon" && closePolygon(), { signal });
     canvas.addEventListener("contextmenu", (event) => event.preventDefault(), { signal });
     canvas.addEventListener("keydown", canvasKey, { signal });
-    canvas.addEventListener("focus", () => canvas.classList.remove("pointed"), { signal });
+    canvas.addEventListener("focus", () => delete canvas.dataset.pointed, { signal });
     canvas.addEventListener("blur", () => isCrossHair.value && ((isCrossHair.value = false), (pointer.value = null)), { signal });
     return () => {
       stop();

@@ -30,6 +30,7 @@ export function SuggestBar(): JSX.Element {
   const isReady = facts?.state === "ready" || facts?.state === "stale";
   let text: string;
   if (isBusy) text = facts.message || `Looking at the images: ${number(facts.done)} of ${number(facts.total)}`;
+  else if (tagged === total && left === 0) text = "Every image is tagged.";
   else if (tagged < LEAST_TAGGED) text = `${counted(LEAST_TAGGED - tagged, "more tagged image")}, and the other tags can be suggested.`;
   else if (isReady && left > 0) text = `${counted(left, "image")} to confirm or correct, least certain first.`;
   else if (isReady) text = "Every suggestion has been looked at.";
@@ -47,7 +48,7 @@ export function SuggestBar(): JSX.Element {
       {isReady && left > 0 && !isConfirming.value && (
         <Button kind="primary" icon="check" onClick={startConfirming}>Confirm or correct</Button>
       )}
-      {!isBusy && tagged >= LEAST_TAGGED && !isConfirming.value && (
+      {!isBusy && tagged >= LEAST_TAGGED && tagged < total && !isConfirming.value && (
         <Button icon="spark" onClick={() => void startSuggestions()}>{isReady ? "Suggest again" : "Suggest tags"}</Button>
       )}
     </div>
