@@ -176,8 +176,6 @@ class _Loader:
 
 
 def _source(images: ImageOptions, project: Path | None, scratch: Path) -> ImageSource:
-    if images.token and images.url is None:
-        raise ConfigError("`token` is for Label Studio; give its address as `url`")
     if images.url is not None and not images.token:
         _log.warning("no token: uploads and local files are only seen where Label Studio shows them to everybody")
     rules = AddressRules(images.url, images.hosts)
