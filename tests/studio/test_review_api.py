@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -208,6 +209,30 @@ def test_steps_class_maps_and_superpixels(client: TestClient, with_run: Path) ->
     segments = mask_of(client.get("/api/superpixels", params={"name": NAME, "count": 40}).content)
     assert segments.shape == (48, 64)
     assert 20 <= segments.max() <= 80
+
+
+def test_masks_that_are_missing_are_predicted_on_request(
+    client: TestClient, project: Project, with_run: Path, trained: Path
+) -> None:
+    assert client.get("/api/predictions").json()["missing"] == 0
+    assert client.post("/api/predictions").status_code == 409
+    for name in (NAME, "shape_005.png"):
+        (with_run / "masks" / name).unlink()
+    project.set_tags([TagChange(NAME, position, Tag.UNKNOWN) for position in (0, 1)])
+    assert client.post("/api/predictions").json()["state"] == "running"
+    for _ in range(600):
+        status = client.get("/api/predictions").json()
+        if status["state"] != "running":
+            break
+        time.sleep(0.1)
+    assert status == {"state": "done", "missing": 0, "done": 2, "total": 2, "error": None}
+    segmenter = Segmenter.from_pretrained(trained, device="cpu")
+    for name, tags in ((NAME, None), ("shape_005.png", ("square",))):
+        expected = segmenter.predict(project.path(name), tags).mask
+        np.testing.assert_array_equal(read_mask(with_run / "predictions" / name), expected)
+    assert len(project.uncertainties()) == 48
+    answer = client.post("/api/export", json={"to": "coco"})
+    assert answer.headers["X-Left-Out"] == "0"
 
 
 def test_a_run_before_classes_changed(client: TestClient, project: Project, with_run: Path) -> None:

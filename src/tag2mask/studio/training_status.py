@@ -86,7 +86,7 @@ def status_of(name: str, process: RunProcess) -> Status:
 def _running(stage: str | None, what: str | None) -> State:
     if stage == "training":
         return "training"
-    if stage in ("writing", "done"):
+    if stage in ("writing", "done", "stopped", "failed"):  # the last two: it ends now
         return "writing"
     return "first-masks" if what == "pseudo masks" else "preparing"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ from tag2mask.studio.api.state import ApiError, Studio
 from tag2mask.studio.layers import Layers, Mask, encode_grey
 from tag2mask.studio.masks_of import MasksOf, Source
 from tag2mask.studio.project import NO_MASK, Project, TagChange
+from tag2mask.studio.rest import Rest
 from tag2mask.studio.segmenting import Choice
 
 _NOT_KEPT = {"Cache-Control": "no-store"}
@@ -44,6 +46,7 @@ def router(studio: Studio) -> APIRouter:
     _add_drafts(routes, studio, masks.layers)
     _add_keeping(routes, studio, masks.layers)
     _add_predictions(routes, studio, masks)
+    _add_rest(routes, studio, masks)
     add_pictures(routes, studio, masks)
     return routes
 
@@ -128,6 +131,31 @@ def _add_predictions(routes: APIRouter, studio: Studio, masks: MasksOf) -> None:
             usual.tags, usual.gate if body.gate is None else body.gate, crf_settings(usual.crf, body.crf or {})
         )
         return png(masks.predict(body.name, network, choice), {"X-Source": "predicted"})
+
+
+def _add_rest(routes: APIRouter, studio: Studio, masks: MasksOf) -> None:
+    rest = Rest(masks, lambda: studio.events.publish("masks"))
+    studio.closing.append(rest.close)
+
+    @routes.get("/api/predictions")
+    def status() -> dict[str, Any]:
+        """How many images have no mask of the chosen run, and how far predicting them is."""
+        return asdict(rest.status())
+
+    @routes.post("/api/predictions", status_code=202)
+    def start() -> dict[str, Any]:
+        """Predict the masks that are missing, such as those of untagged images, in the background."""
+        try:
+            rest.start()
+        except DataError as error:
+            raise ApiError(409, str(error)) from None
+        return asdict(rest.status())
+
+    @routes.delete("/api/predictions")
+    def stop() -> dict[str, Any]:
+        """Stop; masks that are written stay."""
+        rest.stop()
+        return asdict(rest.status())
 
 
 def review_order(project: Project) -> list[str]:
