@@ -118,7 +118,7 @@ def serve_label_studio(
     limits = Limits()
     # One to two images at once: Label Studio asks for one task at a time, or for a batch in one request.
     loader = _Loader(options, device, max(1, usable_cores() // limits.parallel))
-    network = Model(source.stem, loader.load(source))
+    network = Model(source.resolve().name.removesuffix(".onnx"), loader.load(source))
     with told_to_end(), scratch_folder(SCRATCH) as scratch, ExitStack() as stack:
         where = _source(images, project.folder, scratch)
         inbox, trainer = stack.enter_context(_collecting(project, network, where, loader))
