@@ -74,10 +74,10 @@ def report(folder: Path, config: Config, limit: int, every: int, tries: list[str
         if layers not in seen:
             seen[layers] = look(backend, val)
         if chosen.masks.soft_threshold == "auto":
-            measured = PseudoMaskFiles(train, Path()).threshold(backend)
+            measured = PseudoMaskFiles(train, Path()).measure(backend)
             assert measured is not None, "no image of `train` has a tag"
-            chosen = chosen.with_threshold(measured)
-            text += f" ({measured})"
+            chosen = chosen.with_threshold(measured.threshold, measured.spread)
+            text += f" ({measured.threshold})"
         _, after = score(seen[layers], chosen, len(train.classes) + 1)
         share = after[:, 1:].sum() / after[1:].sum()
         by_class = " ".join(f"{100 * value:.0f}" for value in iou_per_class(after))

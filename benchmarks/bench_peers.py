@@ -150,9 +150,9 @@ def first_masks(backend: TorchBackend, train: Dataset, scored: Dataset, *, crf: 
     config = backend.config if crf else backend.config.override({"masks.crf.enabled": False})
     backend = TorchBackend(backend.network, backend.classes, config, device="cpu")
     if config.masks.soft_threshold == "auto":
-        measured = PseudoMaskFiles(train, Path()).threshold(backend)
+        measured = PseudoMaskFiles(train, Path()).measure(backend)
         assert measured is not None, "no image of `train` has a tag"
-        config = config.with_threshold(measured)
+        config = config.with_threshold(measured.threshold, measured.spread)
         backend = TorchBackend(backend.network, backend.classes, config, device="cpu")
     with tempfile.TemporaryDirectory() as folder:
         files = PseudoMaskFiles(scored, Path(folder))

@@ -87,7 +87,9 @@ def brush_region(rle: object, size: tuple[int, int]) -> NDArray[np.bool_]:
     stream = _Bits(bytes(rle))
     total, width = stream.read(32), stream.read(5) + 1
     if total != count:
-        raise BrushError(f"`rle` holds {total} values instead of {count}, four for each of {size[1]} x {size[0]} pixels")
+        raise BrushError(
+            f"`rle` holds {total} values instead of {count}, four for each of {size[1]} x {size[0]} pixels"
+        )
     if width != 8:
         raise BrushError(f"`rle` has values of {width} bits; expected 8")
     widths = [stream.read(4) + 1 for _ in range(4)]
