@@ -103,7 +103,7 @@ def test_a_training_outlives_its_server_and_goes_on(shapes: TinyDataset, tmp_pat
     server, address = start_server(folder, tmp_path / "log")
     try:
         assert request(address, "train", {"epochs": 100_000}) == {"run": "run-1"}
-        wait_for(lambda: request(address, "train")["first_masks"] > 0 or request(address, "train")["epoch"] == 1)
+        wait_for(lambda: (request(address, "train")["epoch"] or 0) >= 1)
     finally:
         server.send_signal(signal.SIGKILL)
         server.wait(30)

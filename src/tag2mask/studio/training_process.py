@@ -287,7 +287,7 @@ def presets() -> list[str]:
 
 
 def _has_begun(run: Path) -> bool:
-    """As `training.run_folder.has_begun`, without importing PyTorch."""
+    """As `has_begun` of the training, without importing PyTorch."""
     is_there = [(run / part).is_file() for part in ("checkpoints/last.ckpt", "model.safetensors")]
     return (run / "config.yaml").is_file() and any(is_there)
 

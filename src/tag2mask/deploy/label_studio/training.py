@@ -22,6 +22,7 @@ from tag2mask.deploy.label_studio.project import AnnotationProject
 State = Literal["idle", "training", "done", "failed"]
 
 _SECONDS = 1.0
+_LEFT_RUNNING: list[subprocess.Popen[bytes]] = []  # they may outlive their trainer, of which Python would warn
 _SHOWN_LINES = 5
 _log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class Trainer:
                 self._child = subprocess.Popen(
                     words, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
                 )
+            _LEFT_RUNNING.append(self._child)
             self._project.begin_training(run.name, self._child.pid)
             _log.info("training %s; it says what it does in %s", run.name, log)
             self._watch(run.name, self._child.pid)
