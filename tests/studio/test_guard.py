@@ -113,6 +113,7 @@ def start(run: Path, folder: Path) -> tuple[subprocess.Popen[str], str]:
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+@pytest.mark.thorough
 def test_uploads_are_removed_at_the_end_and_what_a_kill_left_at_the_next_start(
     trained: Path, shapes: TinyDataset, tmp_path: Path
 ) -> None:

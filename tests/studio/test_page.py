@@ -228,6 +228,7 @@ def test_unusable_files_are_reported(page: Any, tmp_path: Path, shapes: TinyData
     assert page.locator("#message").inner_text().strip() == ""
 
 
+@pytest.mark.thorough
 def test_eight_at_once(browser: Any, address: str, run: Path, shapes: TinyDataset) -> None:
     segmenter = Segmenter.from_pretrained(run)
     pages = [new_page(browser) for _ in range(8)]

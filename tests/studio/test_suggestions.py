@@ -132,6 +132,7 @@ def test_from_tags_to_suggestions_over_http(project: Project, weights: str) -> N
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_features_are_computed_once(project: Project, weights: str) -> None:
     tag(project, range(20))
     news: list[None] = []
