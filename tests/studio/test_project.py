@@ -17,11 +17,11 @@ from tag2mask.core.constants import Tag
 from tag2mask.core.errors import DataError
 from tag2mask.core.files import write_text
 from tag2mask.data import Dataset
+from tag2mask.data.tag_table import read_tags
 from tag2mask.images.folder import list_images
 from tag2mask.masks import mask_path, read_mask, write_mask
 from tag2mask.studio.opening import open_project
 from tag2mask.studio.project import DRAFT, KEPT, NO_MASK, PREDICTED, TagChange
-from tag2mask.studio.tag_table import read_tags
 from tag2mask.studio.together import finish, together
 from tests.studio.projects import write_images
 

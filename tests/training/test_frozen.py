@@ -115,7 +115,9 @@ def test_masks_of_training_images_do_not_run_the_backbones(
     segmenter = train(dataset, tmp_path / "run", options=options, make_masks=False, progress=False)
     copied = shutil.copyfile(dataset.records[1].path, tmp_path / "copy.png")
     records = [dataset.records[0], replace(dataset.records[1], name="copy", image=copied)]
-    known = outputs_of_kept(segmenter.backend, records, RunFolder(tmp_path / "run"))
+    gone = replace(dataset.records[2], name="gone", image=tmp_path / "gone.png")
+    known = outputs_of_kept(segmenter.backend, [*records, gone], RunFolder(tmp_path / "run"))
+    assert known is not None and known(gone) is None, "an image that is gone fails where it is read, alone"
     assert known is not None and known(records[1]) is None, "an image without features is not known"
     [kept] = known(records[0]) or []
     [seen] = run_views(segmenter.backend, read_image(records[0].path), side=128, scales=(1.0,), flip=False)

@@ -27,13 +27,13 @@ from tag2mask.core.files import make_folder, write_text
 from tag2mask.core.record import ImageRecord
 from tag2mask.core.text import printable
 from tag2mask.data import Dataset
+from tag2mask.data.tag_table import States, read_tags, tags_text
 from tag2mask.images.folder import FolderIndex, check_mask_names, no_image, without_suffix
 from tag2mask.inference.review import TABLE, read_review
 from tag2mask.masks import mask_path
 from tag2mask.masks.class_names import CLASSES_FILE, check_names, classes_text, read_classes
 from tag2mask.studio.project_file import ProjectClass, new_class, project_text, read_project
 from tag2mask.studio.project_folder import HOME, PROJECT_FILE, TAGS_FILE, ProjectFolder
-from tag2mask.studio.tag_table import States, read_tags, tags_text
 from tag2mask.studio.together import together
 
 NO_MASK, PREDICTED, DRAFT, KEPT = range(4)

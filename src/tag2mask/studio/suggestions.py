@@ -15,13 +15,13 @@ from tag2mask.core.constants import Tag
 from tag2mask.core.errors import DataError, Tag2MaskError
 from tag2mask.core.files import atomic_path, make_folder
 from tag2mask.core.text import counted
+from tag2mask.data.tag_table import States
 from tag2mask.studio.backbones import choose_backbone
 from tag2mask.studio.features import FeatureCache, Request
 from tag2mask.studio.pixels import image_version
 from tag2mask.studio.probe import Probabilities
 from tag2mask.studio.project import Project
 from tag2mask.studio.suggestion_process import SuggestionProcess
-from tag2mask.studio.tag_table import States
 
 LEAST_TAGGED = 20
 """Tagged images from which on suggestions are made."""

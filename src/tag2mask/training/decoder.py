@@ -38,6 +38,7 @@ _USUAL = 0.6
 """Quantile of a class's map over images without the class up to which it means nothing."""
 
 _ASKED = 1000  # images of which that is measured, at most
+_EVERY = 4  # one of so many pixels counts, so that many classes fit into memory
 
 TARGET_SCALE = 4
 """Side of the target of the pixel loss / side of the grid of features."""
@@ -193,7 +194,7 @@ def _usual_evidence(weight: Tensor, store: FeatureStore, tags: NDArray[np.int8])
     positions = np.unique(np.linspace(0, len(tags) - 1, min(len(tags), _ASKED)).round().astype(int))
     found: list[list[Tensor]] = [[] for _ in weight]
     for position in positions.tolist():
-        cams = weight.detach().cpu() @ store.maps(position).flatten(1)
+        cams = weight.detach().cpu() @ store.maps(position).flatten(1)[:, ::_EVERY]
         for index in np.flatnonzero(tags[position] == Tag.ABSENT).tolist():
             found[index].append(cams[index])
     levels = [float(np.quantile(torch.cat(one).numpy(), _USUAL)) if one else 0.0 for one in found]

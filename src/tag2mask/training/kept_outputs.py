@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from tag2mask.config.schema import Config
+from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
 from tag2mask.inference.backends import Backend
 from tag2mask.inference.backends.torch import TorchBackend
@@ -42,8 +44,12 @@ def outputs_of_kept(
     kept = place.read()
     if kept is None:
         return None
-    keys = dict(zip((record.name for record in records), image_keys([one.path for one in records]), strict=True))
-    there = {name: key for name, key in keys.items() if key in kept.keys}
+    there = {}
+    for record in records:
+        with suppress(DataError):  # the image is gone since: it fails where it is read, alone
+            [key] = image_keys([record.path])
+            if key in kept.keys:
+                there[record.name] = key
     return _KeptOutputs(backend, kept.store(list(there.values())), {name: k for k, name in enumerate(there)})
 
 
