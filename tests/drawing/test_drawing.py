@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from tag2mask.drawing import heatmap, legend_strip, overlay, palette_colours, sheet
+from tag2mask.drawing import Palette, colour_bar, heatmap, legend_strip, overlay, palette_colours, ramp, sheet
 from tag2mask.masks import voc_colours
 
 GREY = np.full((40, 60, 3), 100, np.uint8)
@@ -51,6 +51,20 @@ def test_the_first_seven_colours_are_apart_for_colour_blind_people() -> None:
     assert least(palette_colours()[1:8]) > 35 > least(palette_colours("voc")[1:8])
 
 
+def test_colours_of_ones_own() -> None:
+    own = [(1, 2, 3), (250, 0, 0)]
+    colours = palette_colours(own)
+    np.testing.assert_array_equal(colours[1:3], own)
+    np.testing.assert_array_equal(colours[3:], voc_colours()[3:])
+    picture = overlay(GREY, shapes(), alpha=1, outline=False, palette=own)
+    np.testing.assert_array_equal(picture[10, 10], own[0])
+    np.testing.assert_array_equal(picture[25, 40], own[1])
+    assert (legend_strip(["a", "b"], 200, palette=own) == own[1]).all(axis=-1).any()
+    for wrong in ([(1, 2)], [(0, 0, 256)], [(0, 0, 0)] * 255):
+        with pytest.raises(ValueError, match=r"colours of classes are \(C, 3\) from 0 to 255"):
+            palette_colours(wrong)  # type: ignore[arg-type]
+
+
 def test_overlay_by_hand() -> None:
     picture = overlay(GREY, shapes(), alpha=0.5, outline=False)
     colours = palette_colours().astype(float)
@@ -76,11 +90,59 @@ def test_outlines_have_the_full_colour_of_their_class() -> None:
     np.testing.assert_array_equal(picture[4, 10], GREY[0, 0])
 
 
-def test_ignored_pixels_are_hatched() -> None:
+def contrast(one: NDArray[np.uint8], other: NDArray[np.uint8]) -> float:
+    """Contrast ratio of WCAG 2: 1 to 21."""
+    dark, light = sorted((luminance(one.astype(np.float64)), luminance(other.astype(np.float64))))
+    return (light + 0.05) / (dark + 0.05)
+
+
+ANY_COLOUR = [*palette_colours()[:22], *(np.full(3, grey, np.uint8) for grey in (0, 64, 128, 192, 255))]
+
+
+@pytest.mark.parametrize("palette", ["safe", "voc"])
+def test_outlines_are_seen_on_an_image_of_any_colour(palette: Palette) -> None:
+    mask = np.zeros((30, 30), np.uint8)
+    mask[5:25, 5:25] = 1
+    for index in range(1, 22):
+        for colour in ANY_COLOUR:
+            picture = overlay(np.broadcast_to(colour, (30, 30, 3)).copy(), mask * index, palette=palette)
+            np.testing.assert_array_equal(picture[4, 15], colour)
+            np.testing.assert_array_equal(picture[5, 15], palette_colours(palette)[index])
+            assert max(contrast(picture[row, 15], colour) for row in (5, 6)) > 2
+            assert contrast(picture[5, 15], picture[6, 15]) > 4  # so that none is seen worse than by 2
+
+
+@pytest.mark.parametrize("side", [100, 600, 1200])
+def test_lines_and_stripes_grow_with_the_image(side: int) -> None:
+    image = np.full((side, side, 3), 100, np.uint8)
+    mask = np.zeros((side, side), np.uint8)
+    mask[: side // 2] = 3
+    mask[side // 2 :, : side // 2] = 255
+    picture = overlay(image, mask)
+    line = max(1, side // 600)
+    assert (picture[:, side - 1] == palette_colours()[3]).all(axis=-1).sum() == line
+    stripes = picture[side * 3 // 4, : side // 4, 0]
+    assert np.abs(np.diff(stripes.astype(int))).astype(bool).sum() == pytest.approx(side / 4 / (3 * line), abs=1)
+
+
+def test_undecided_pixels_are_hatched_and_seen_on_any_image() -> None:
     mask = np.full((40, 60), 255, np.uint8)
-    picture = overlay(GREY, mask)
-    assert len(np.unique(picture)) == 2
-    assert picture.min() > 100
+    for colour in ANY_COLOUR:
+        image = np.broadcast_to(colour, (40, 60, 3)).copy()
+        picture = overlay(image, mask)
+        tones = np.unique(picture.reshape(-1, 3), axis=0)
+        assert len(tones) == 2
+        assert contrast(tones[0], tones[1]) > 1.5
+        assert max(contrast(tone, image[0, 0]) for tone in tones) > 1.5
+
+
+def test_a_legend_says_what_is_undecided() -> None:
+    mask = shapes()
+    mask[:3] = 255
+    picture = overlay(np.full((40, 200, 3), 100, np.uint8), np.pad(mask, ((0, 0), (0, 140))), legend=True, classes="ab")
+    named = legend_strip("ab", 200, present=[1, 2, 255])
+    np.testing.assert_array_equal(picture[40:], named)
+    assert (named != legend_strip("ab", 200, present=[1, 2])).any()
 
 
 def test_a_legend_names_the_classes_that_occur() -> None:
@@ -114,6 +176,40 @@ def test_heatmap_rises_from_dark_to_light() -> None:
     assert light[0] < 0.01
     assert light[-1] > 0.8
     assert (np.diff(light) >= -1e-3).all()
+
+
+def test_a_class_map_rises_from_dark_to_light_in_the_colour_of_its_class() -> None:
+    for colour in palette_colours()[1:22]:
+        steps = ramp(tuple(colour.tolist()))
+        light = [luminance(step) for step in steps.astype(np.float64)]
+        assert (np.diff(light) >= -1e-3).all()
+        assert light[-1] - light[0] > 0.5
+        assert (steps == colour).all(axis=-1).any() or np.abs(steps.astype(int) - colour).sum(axis=-1).min() < 8
+    picture = heatmap(GREY, np.ones((4, 6)), alpha=1, colour=(0, 114, 178))
+    np.testing.assert_array_equal(picture[0, 0], ramp((0, 114, 178))[-1])
+
+
+@pytest.mark.parametrize("width", [12, 60, 400])
+def test_a_colour_bar_goes_from_0_to_1(width: int) -> None:
+    strip = colour_bar(width)
+    assert strip.shape[1] == width
+    picture = heatmap(np.zeros((20, width, 3), np.uint8), np.ones((2, 2)), bar=True)
+    np.testing.assert_array_equal(picture[20:], strip)
+    if width > 60:
+        middle = strip[len(strip) // 2]
+        start, end = (np.nonzero((middle == one).all(axis=-1))[0] for one in (ramp()[0], ramp()[255]))
+        assert start.min() < width / 8
+        assert end.max() > width * 7 / 8
+
+
+def test_the_legend_of_a_sheet_names_what_is_there() -> None:
+    red = np.zeros((100, 400, 3), np.uint8)
+    red[..., 0] = 255
+    picture = sheet([[red]], cell=(100, 400), legend=["cat", "dog"], present=[2, 255], bar="prior")
+    colours = palette_colours()
+    assert not (picture == colours[1]).all(axis=-1).any()
+    assert (picture == colours[2]).all(axis=-1).any()
+    assert (picture == ramp()[128]).all(axis=-1).any() or (picture == ramp()[129]).all(axis=-1).any()
 
 
 def test_heatmap_resizes_and_clips() -> None:

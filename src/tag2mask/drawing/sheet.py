@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from tag2mask.drawing.image import RgbImage, check_image
 from tag2mask.drawing.legend import legend_strip
-from tag2mask.drawing.palette import Palette
+from tag2mask.drawing.palette import Colour, Palette
 from tag2mask.drawing.text import INK, PAPER, font, line_height, text_width, wrapped
 
 _CELL_GREY = (240, 240, 240)
@@ -24,7 +24,9 @@ def sheet(
     cell: tuple[int, int] = (240, 320),
     text_size: int = 16,
     legend: Sequence[str] | None = None,
-    palette: Palette = "safe",
+    present: Sequence[int] | None = None,
+    bar: str | None = None,
+    palette: Palette | Sequence[Colour] = "safe",
 ) -> RgbImage:
     """Arrange images in a table with a title above each column and a caption beside each row.
 
@@ -36,6 +38,8 @@ def sheet(
         cell: height and width of a cell in pixels.
         text_size: of titles and captions, in pixels.
         legend: names of classes, shown with their colours below the table.
+        present: class indices that the legend shows (255: undecided); None: all of `legend`.
+        bar: name of what is drawn as a heat map; a colour bar is added to the legend.
         palette: of the legend.
 
     Returns:
@@ -69,12 +73,14 @@ def sheet(
         for k, image in enumerate(row):
             _place(canvas, image, (left + k * (cell_width + _GAP), y), cell)
     table = np.array(canvas)
-    return table if legend is None else _with_legend(table, legend, left, palette)
+    if legend is None and bar is None:
+        return table
+    strip = legend_strip(legend or (), table.shape[1] - left - _MARGIN + 6, present=present, palette=palette, bar=bar)
+    return _with_legend(table, strip, left)
 
 
-def _with_legend(table: RgbImage, legend: Sequence[str], left: int, palette: Palette) -> RgbImage:
+def _with_legend(table: RgbImage, strip: RgbImage, left: int) -> RgbImage:
     """The table with a legend below it, flush with the images at `left`."""
-    strip = legend_strip(legend, table.shape[1] - left - _MARGIN + 6, palette=palette)
     footer = np.full((strip.shape[0] + _GAP, table.shape[1], 3), 255, np.uint8)
     footer[: strip.shape[0], left - 6 : left - 6 + strip.shape[1]] = strip
     return np.concatenate([table[: _GAP - _MARGIN], footer])
