@@ -152,9 +152,9 @@ bench-peers: $(STAMP)
 	  --weights $(WEIGHTS) \
 	  $(foreach pair,$(PEER_RUNS),$(if $(wildcard $(lastword $(subst =, ,$(pair)))/model.safetensors),--run $(pair)))
 
-# The README's pictures of report and page.
+# The README's pictures of report and studio.
 screenshots: demo browser
-	$(BIN)/python benchmarks/screenshots.py demo-out docs/images
+	$(BIN)/python benchmarks/screenshots.py demo-out/run docs/images
 
 clean:
 	rm -rf $(VENV) $(WHEEL_VENV) $(LOWEST_VENV) dist build demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,23 +1,48 @@
-"""The README's screenshots of report and page, from the demo's run, with Debian's Chromium.
+"""Screenshots of a run's report and of the studio's views, with Debian's Chromium.
 
-python benchmarks/screenshots.py demo-out docs/images
+python benchmarks/screenshots.py demo-out/run docs/images
+python benchmarks/screenshots.py photos/ /tmp/shots --width 390 --scheme dark      # a project, see docs/studio.md
 """
 
 from __future__ import annotations
 
 import argparse
 import shutil
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import uvicorn
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-from tag2mask import Segmenter
-from tag2mask.models.checkpoint import RunFolder
-from tag2mask.studio import Workbench, open_page
+from tag2mask.studio.api.app import create_app
+from tag2mask.studio.api.state import Studio
+from tag2mask.studio.opening import open_project
 
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking"]
+VIEWS = {"tag": ".tile img", "train": ".presets", "review": ".legend-row .swatch", "export": ".formats"}
+"""Views, and what is there once one is drawn."""
+
+
+@contextmanager
+def server(folder: Path) -> Iterator[str]:
+    """Serve a project; gives its address."""
+    with open_project(folder) as project, socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        studio = Studio(project)
+        served = uvicorn.Server(uvicorn.Config(create_app(studio), log_level="warning"))
+        thread = threading.Thread(target=served.run, kwargs={"sockets": [listening]})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            studio.events.close()
+            served.should_exit = True
+            thread.join()
 
 
 def save(page: Any, path: Path, **options: Any) -> None:
@@ -30,28 +55,29 @@ def save(page: Any, path: Path, **options: Any) -> None:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("demo", type=Path, help="folder that `tag2mask demo` wrote")
+    parser.add_argument("folder", type=Path, help="folder of a run, or of images with a project")
     parser.add_argument("out", type=Path, help="folder of the screenshots")
+    parser.add_argument("--width", type=int, default=1280)
+    parser.add_argument("--height", type=int, default=800)
+    parser.add_argument("--scheme", choices=("light", "dark"), default="light")
     args = parser.parse_args()
-    run = RunFolder(args.demo / "run")
-    bench = Workbench(Segmenter.from_pretrained(run.root), run)
-    with open_page(bench, port=0) as address, sync_playwright() as playwright:
+    args.out.mkdir(parents=True, exist_ok=True)
+    dark = "-dark" if args.scheme == "dark" else ""
+    with server(args.folder) as address, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=ARGUMENTS)
-        page = browser.new_page(viewport={"width": 1100, "height": 1500})
-        page.goto((run.root / "report.html").resolve().as_uri())
-        page.locator("#images").scroll_into_view_if_needed()
-        page.evaluate("document.getElementById('images').scrollIntoView()")
-        save(page, args.out / "report.jpg", clip={"x": 0, "y": 0, "width": 1100, "height": 1000})
-        for width, name in ((1200, "app.jpg"), (390, "app-small.jpg")):
-            page = browser.new_page(viewport={"width": width, "height": 1000})
-            page.goto(address)
-            page.wait_for_selector("#next")
-            page.locator("#next").click()
-            page.wait_for_function("window.tag2mask.value() !== ''")
-            page.get_by_role("tab", name="Correct").click()
-            page.wait_for_selector("#paint-canvas:not([hidden])")
-            page.wait_for_timeout(800)
-            save(page, args.out / name)
+        report = args.folder / "report.html"
+        if report.is_file():
+            page = browser.new_page(viewport={"width": 1100, "height": 1500}, color_scheme=args.scheme)
+            page.goto(report.resolve().as_uri())
+            page.locator("#images").scroll_into_view_if_needed()
+            page.evaluate("document.getElementById('images').scrollIntoView()")
+            save(page, args.out / f"report{dark}.jpg", clip={"x": 0, "y": 0, "width": 1100, "height": 1000})
+        page = browser.new_page(viewport={"width": args.width, "height": args.height}, color_scheme=args.scheme)
+        for view, ready in VIEWS.items():
+            page.goto(f"{address}/#{view}")
+            page.wait_for_selector(ready, state="attached")
+            page.wait_for_timeout(2500)  # thumbnails and masks are drawn
+            save(page, args.out / f"studio-{view}{dark}.jpg")
         browser.close()
     return 0
 

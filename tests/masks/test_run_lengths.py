@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,7 +10,7 @@ from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 from pycocotools import mask as coco
 
-from tag2mask.masks.run_lengths import RunLengthError, coco_counts, coco_region, mask_from_runs, mask_runs
+from tag2mask.masks.run_lengths import RunLengthError, coco_counts, coco_region
 
 Region = NDArray[np.bool_]
 REGIONS = hnp.arrays(np.bool_, hnp.array_shapes(min_dims=2, max_dims=2, max_side=40))
@@ -77,26 +75,3 @@ def test_any_text_is_decoded_or_refused(text: str) -> None:
 def test_damaged_counts(counts: object, message: str) -> None:
     with pytest.raises(RunLengthError, match=message):
         coco_region(counts, (4, 4))
-
-
-@given(hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=20), elements=st.integers(0, 3)))
-@settings(deadline=None)
-def test_runs_of_class_indices(mask: NDArray[np.uint8]) -> None:
-    runs = mask_runs(mask)
-    flat = [index for count, index in runs for _ in range(count)]
-    assert flat == mask.ravel().tolist()
-    assert all(one[1] != following[1] for one, following in itertools.pairwise(runs))
-    assert np.array_equal(mask_from_runs(runs, mask.shape, 3), mask)
-
-
-@pytest.mark.parametrize(
-    "runs",
-    [
-        None, [], "text", [[]], [[16]], [[15, 1]], [[17, 1]], [[16, 3]], [[16, -1]], [[-1, 0], [17, 0]],
-        [[16, 1], [0, 1]], [[16.0, 1]], [[8, 1], [8]], [[10**30, 1]], [[2**62, 1]] * 4 + [[16, 1]],
-        {"a": 1},
-    ],
-)  # fmt: skip
-def test_runs_that_make_no_sense(runs: object) -> None:
-    with pytest.raises(RunLengthError):
-        mask_from_runs(runs, (4, 4), 2)

@@ -20,6 +20,7 @@ from tag2mask.data import Dataset
 from tag2mask.data.tag_table import read_tags
 from tag2mask.images.folder import list_images
 from tag2mask.masks import mask_path, read_mask, write_mask
+from tag2mask.studio.layers import run_classes
 from tag2mask.studio.opening import open_project
 from tag2mask.studio.project import DRAFT, KEPT, NO_MASK, PREDICTED, TagChange
 from tag2mask.studio.together import finish, together
@@ -210,6 +211,7 @@ def test_a_change_is_whole_or_not_at_all(tmp_path: Path) -> None:
 BUSY = """
 import sys
 from tag2mask.core.constants import Tag
+from tag2mask.studio.layers import run_classes
 from tag2mask.studio.opening import open_project
 from tag2mask.studio.project import TagChange
 with open_project(sys.argv[1]) as project:
@@ -281,3 +283,25 @@ def test_a_run_opens_at_its_images_with_what_it_has(images: Path, tmp_path: Path
     images.rename(tmp_path / "moved")
     with pytest.raises(DataError, match=r"which is not there any more; give the folder of images"), open_project(run):
         pass
+
+
+def test_a_run_of_other_images_lends_its_network_and_no_mask(images: Path, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "mine"
+    for folder in ("masks", "corrected"):  # of another image with the same name
+        write_mask(mask_path(run / folder, "a.png"), np.ones((30, 40), np.uint8))
+    (run / "model.yaml").write_text("classes: [cat, dog]\n")
+    elsewhere = Dataset(tmp_path / "gone", ("cat", "dog"), ())
+    (run / "collection.json").write_text(json.dumps(elsewhere.to_dict()))
+    with pytest.raises(DataError, match="there is no trained run"), open_project(images, run=run):
+        pass
+    assert not (images / "tag2mask").exists()
+    (run / "model.safetensors").write_bytes(b"weights")
+    for _ in range(2):
+        with open_project(images, run=run) as project:
+            assert (project.run, project.runs(), project.class_names) == ("run-1", ["run-1"], ("cat", "dog"))
+            assert project.masks().tolist() == [NO_MASK] * 4
+            assert run_classes(project.runs_folder / "run-1") == ("cat", "dog")
+    (run / "collection.json").write_text(json.dumps(Dataset(images, ("cat", "dog"), ()).to_dict()))
+    (images / "tag2mask").rename(tmp_path / "before")
+    with open_project(images, run=run) as project:  # of these images: as if the run was opened
+        assert project.masks().tolist() == [KEPT, NO_MASK, NO_MASK, NO_MASK]

@@ -135,3 +135,18 @@ def test_what_cannot_be_opened_is_said(
     assert tag2mask("studio", *words, monkeypatch=monkeypatch) == 1
     assert message in " ".join(capfd.readouterr().err.split())
     assert not (tmp_path / "images" / "tag2mask").exists()
+
+
+def test_the_name_of_before_opens_the_same_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    asked: list[tuple[Path, Any]] = []
+    monkeypatch.setattr(serve, "serve_studio", lambda folder, **options: asked.append((folder, options["port"])))
+    run = tmp_path / "run"
+    assert tag2mask("app", run, "--port", "7860", "--palette", "voc", monkeypatch=monkeypatch) == 0
+    assert asked == [(run, 7860)]
+    text = " ".join(capfd.readouterr().err.split())
+    assert "`tag2mask app` is now `tag2mask studio`" in text
+    assert "--palette has no effect any more" in text
+    assert tag2mask("--help", monkeypatch=monkeypatch) == 0
+    assert " app " not in capfd.readouterr().out

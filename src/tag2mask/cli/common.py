@@ -26,7 +26,6 @@ ORDER = (
     *(
         "report",
         "studio",
-        "app",
         "export-model",
         "push-to-hub",
         "serve",

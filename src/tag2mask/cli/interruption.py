@@ -22,7 +22,7 @@ _KEPT = {
     "ablate": "finished trainings are kept and are not trained again",
     "demo": "the demo begins from its start",
 }
-_SERVERS = ("serve", "app")
+_SERVERS = ("serve", "studio", "app", "label-studio")
 
 
 class Interrupted(KeyboardInterrupt):

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from tag2mask.cli.common import Device, PredictionSet, app, parse_settings
-from tag2mask.cli.look import PASSWORD, check_password
+from tag2mask.cli.password import PASSWORD, check_password
 from tag2mask.core.errors import ConfigError
 
 

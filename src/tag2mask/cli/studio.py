@@ -2,32 +2,58 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from tag2mask.cli.common import Device, app, say
-from tag2mask.cli.look import PASSWORD, check_password
+from tag2mask.cli.password import PASSWORD, check_password
 from tag2mask.core.errors import ConfigError
 
 DEMO_IMAGES = 40
 """Images of the demo's project."""
 
+_log = logging.getLogger(__name__)
+
+Folder = Annotated[
+    Path | None,
+    typer.Argument(
+        help="Folder of images, or of a run. Tags, masks and runs go into the images' folder `tag2mask`; nothing "
+        "else is changed."
+    ),
+]
+Demo = Annotated[bool, typer.Option("--demo", help=f"With {DEMO_IMAGES} untagged images of the demo, in a new folder.")]
+Host = Annotated[
+    str, typer.Option(help="Address to listen on; any but loopback needs a password, best in TAG2MASK_PASSWORD.")
+]
+Port = Annotated[
+    int | None, typer.Option(min=0, max=65535, show_default="7870, or the next free one", help="0: any free one.")
+]
+Password = Annotated[
+    str | None,
+    typer.Option(
+        envvar=PASSWORD,
+        help=f"Asked of every visitor. Better set in the environment variable {PASSWORD}: every user of this "
+        "machine can see the options of a command.",
+    ),
+]
+AllowedHosts = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--allowed-host",
+        help="Name that visitors reach the page by, such as a proxy's; repeat for several, `*` for any.",
+        show_default=False,
+    ),
+]
+
 
 @app.command()
 def studio(
     ctx: typer.Context,
-    folder: Annotated[
-        Path | None,
-        typer.Argument(
-            help="Folder of images, or of a run. Tags, masks and runs go into the images' folder `tag2mask`; nothing "
-            "else is changed."
-        ),
-    ] = None,
-    demo: Annotated[
-        bool, typer.Option("--demo", help=f"With {DEMO_IMAGES} untagged images of the demo, in a new folder.")
-    ] = False,
+    folder: Folder = None,
+    demo: Demo = False,
     tags: Annotated[
         Path | None,
         typer.Option(
@@ -36,28 +62,14 @@ def studio(
             "its subfolders are classes.",
         ),
     ] = None,
-    host: Annotated[
-        str, typer.Option(help="Address to listen on; any but loopback needs a password, best in TAG2MASK_PASSWORD.")
-    ] = "127.0.0.1",
-    port: Annotated[
-        int | None, typer.Option(min=0, max=65535, show_default="7870, or the next free one", help="0: any free one.")
+    run: Annotated[
+        Path | None,
+        typer.Option("--run", help="Look at FOLDER with the network of this run, which was trained on other images."),
     ] = None,
-    password: Annotated[
-        str | None,
-        typer.Option(
-            envvar=PASSWORD,
-            help=f"Asked of every visitor. Better set in the environment variable {PASSWORD}: every user of this "
-            "machine can see the options of a command.",
-        ),
-    ] = None,
-    allowed_hosts: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--allowed-host",
-            help="Name that visitors reach the page by, such as a proxy's; repeat for several, `*` for any.",
-            show_default=False,
-        ),
-    ] = None,
+    host: Host = "127.0.0.1",
+    port: Port = None,
+    password: Password = None,
+    allowed_hosts: AllowedHosts = None,
     weights: Annotated[
         str | None,
         typer.Option(
@@ -87,6 +99,7 @@ def studio(
     serve_studio(
         place,
         tags=tags,
+        run=run,
         host=host,
         port=port,
         password=password,
@@ -95,6 +108,25 @@ def studio(
         device=device,
         open_browser=browser,
     )
+
+
+@app.command(name="app", hidden=True)
+def application(
+    ctx: typer.Context,
+    run: Folder = None,
+    demo: Demo = False,
+    host: Host = "127.0.0.1",
+    port: Port = None,
+    password: Password = None,
+    allowed_hosts: AllowedHosts = None,
+    palette: Annotated[str | None, typer.Option(help="Without effect: the page has colours of each class.")] = None,
+    device: Device = "auto",
+) -> None:
+    """Open the studio: `tag2mask app` is its name of before."""
+    _log.warning("`tag2mask app` is now `tag2mask studio`")
+    if palette is not None:
+        _log.warning("--palette has no effect any more: choose colours of classes in the page")
+    studio(ctx, run, demo, host=host, port=port, password=password, allowed_hosts=allowed_hosts, device=device)
 
 
 def _demo_images(folder: Path | None) -> Path:

@@ -16,7 +16,6 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "heic": ("pi_heif",),
     "parquet": ("pyarrow",),
     "hub": ("huggingface_hub",),
-    "app": ("gradio",),
     "studio": ("fastapi", "uvicorn"),
     "scale": ("ray", "fsspec", "pyarrow"),
     "supervision": ("supervision",),

@@ -23,7 +23,7 @@ def scratch_folder(prefix: str) -> Iterator[Path]:
     A file in it is locked while the process lives: `sweep` removes the folders in which it is not.
 
     Args:
-        prefix: of its name, such as `tag2mask-app-`.
+        prefix: of its name, such as `tag2mask-serve-`.
     """
     folder = Path(tempfile.mkdtemp(prefix=prefix))
     mark = (folder / _MARK).open("w")

@@ -79,42 +79,6 @@ def coco_region(counts: object, size: tuple[int, int]) -> NDArray[np.bool_]:
     return np.repeat(np.arange(len(lengths)) % 2 == 1, lengths).reshape(size, order="F")
 
 
-def mask_runs(mask: NDArray[np.uint8]) -> list[tuple[int, int]]:
-    """Runs of a mask (H, W), row by row: the number of pixels and their class index."""
-    flat = mask.ravel()
-    starts = _run_starts(flat)
-    return list(zip(np.diff(starts, append=flat.size).tolist(), flat[starts].tolist(), strict=True))
-
-
-def mask_from_runs(runs: object, size: tuple[int, int], classes: int) -> NDArray[np.uint8]:
-    """Decode the runs of `mask_runs` from a sender that need not be trusted.
-
-    Args:
-        runs: pairs of a number of pixels and a class index.
-        size: (H, W) of the mask.
-        classes: number of classes without background; a larger index is refused.
-
-    Returns:
-        (H, W) uint8 class indices.
-
-    Raises:
-        RunLengthError: these are no such pairs, an index is out of range, or they do not cover the mask exactly.
-    """
-    pixels = size[0] * size[1]
-    try:
-        pairs = np.array(runs)
-    except (ValueError, OverflowError):
-        pairs = np.zeros(0)
-    if pairs.ndim != 2 or pairs.shape[1] != 2 or pairs.dtype.kind not in "iu":
-        raise RunLengthError("runs that are not a list of pairs of whole numbers")
-    lengths, indices = pairs.T.astype(np.int64)
-    if lengths.min() < 1 or lengths.max() > pixels or lengths.sum() != pixels:
-        raise RunLengthError(f"runs that do not cover {pixels} pixels")
-    if indices.min() < 0 or indices.max() > classes:
-        raise RunLengthError(f"runs with a class index that is not from 0 to {classes}")
-    return np.repeat(indices.astype(np.uint8), lengths).reshape(size)
-
-
 def bounding_box(region: NDArray[np.bool_]) -> tuple[int, int, int, int]:
     """Left, top, width and height of the true pixels of a (H, W) region, which has at least one."""
     rows, columns = np.flatnonzero(region.any(axis=1)), np.flatnonzero(region.any(axis=0))

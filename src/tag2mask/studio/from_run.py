@@ -6,12 +6,15 @@ import json
 import logging
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 from tag2mask.core.errors import DataError
 from tag2mask.core.files import make_folder, temporary_folder, write_text
 from tag2mask.core.text import counted, printable
 from tag2mask.data import Dataset
+from tag2mask.masks.class_names import write_classes
+from tag2mask.studio.layers import OURS
 from tag2mask.studio.project import Project
 
 _COLLECTION = "collection.json"
@@ -19,8 +22,9 @@ _OF_A_RUN = ("model.yaml", "config.yaml")
 _ORIGIN = "origin.txt"
 """File in a run that was taken over, with the path of the run that it was."""
 
-_NOT_TAKEN = ("checkpoints", "features", "logs", ".*")
 _CORRECTED = "corrected"
+_NOT_TAKEN = ("checkpoints", "features", "logs", ".*")
+_OF_ITS_IMAGES = (_COLLECTION, "masks", "predictions", "training-masks", _CORRECTED, OURS, "tags.csv", "report.html")
 
 _log = logging.getLogger(__name__)
 
@@ -30,8 +34,12 @@ def is_run(folder: Path) -> bool:
     return (folder / _COLLECTION).is_file() and any((folder / name).is_file() for name in _OF_A_RUN)
 
 
-def dataset_of(run: Path) -> Dataset:
+def dataset_of(run: Path, *, is_needed: bool = True) -> Dataset:
     """What a run was trained on.
+
+    Args:
+        run: its folder.
+        is_needed: whether its images must be there.
 
     Raises:
         DataError: that cannot be read, or its images are not there any more.
@@ -41,7 +49,7 @@ def dataset_of(run: Path) -> Dataset:
         found = Dataset.from_dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise DataError(f"{printable(path)}: cannot be read ({error}); give the folder of images instead") from None
-    if not found.root.is_dir():
+    if is_needed and not found.root.is_dir():
         raise DataError(
             f"{printable(run)}: this run was trained on images in {printable(found.root)}, which is not there any "
             "more; give the folder of images instead"
@@ -60,20 +68,56 @@ def take_run(project: Project, run: Path, dataset: Dataset) -> None:
     """
     if not project.classes and not project.tagged().any():
         project.take(dataset)
+    project.choose_run(_copied(project, run, _NOT_TAKEN))
+    _take_corrected(project, run / _CORRECTED)
+
+
+def check_network(run: Path) -> Path:
+    """A run's folder, with a trained network in it.
+
+    Raises:
+        DataError: there is none.
+    """
+    if not is_run(run) or not (run / "model.safetensors").is_file():
+        raise DataError(f"`run` {printable(run)}: there is no trained run; give a folder that `train` wrote")
+    return run
+
+
+def take_network(project: Project, run: Path) -> None:
+    """Take over the network of a run for images that it was not trained on, and its classes where there are none.
+
+    Its masks are left out: they are of other images, which may have the same names.
+
+    Raises:
+        DataError: the run cannot be read, or the project's folder cannot be written to.
+    """
+    dataset = dataset_of(run, is_needed=False)
+    if dataset.root.resolve() == project.root.resolve():
+        take_run(project, run, dataset)
+        return
+    name = _copied(project, run, (*_NOT_TAKEN, *_OF_ITS_IMAGES))
+    write_classes(make_folder(project.runs_folder / name / OURS), dataset.classes)
+    if not project.classes:
+        for one in dataset.classes:
+            project.add_class(one)
+    project.choose_run(name)
+
+
+def _copied(project: Project, run: Path, left_out: Sequence[str]) -> str:
+    """Name in the project of a run from elsewhere, which is linked or copied where it is not there yet."""
     origin = str(run.resolve())
     names = {_origin(project.runs_folder / name): name for name in project.runs()}
-    if origin not in names:
-        name = f"run-{1 + max((int(one[4:]) for one in project.runs()), default=0)}"
-        target = make_folder(project.runs_folder) / name
-        with temporary_folder(target) as place:
-            made = place / name
-            shutil.copytree(run, made, copy_function=_link_or_copy, ignore=shutil.ignore_patterns(*_NOT_TAKEN))
-            write_text(made / _ORIGIN, f"{origin}\n")
-            made.replace(target)
-        names[origin] = name
-        _log.info("%s: taken over as %s of the project in %s", printable(run), name, printable(project.home))
-    project.choose_run(names[origin])
-    _take_corrected(project, run / _CORRECTED)
+    if origin in names:
+        return names[origin]
+    name = f"run-{1 + max((int(one[4:]) for one in project.runs()), default=0)}"
+    target = make_folder(project.runs_folder) / name
+    with temporary_folder(target) as place:
+        made = place / name
+        shutil.copytree(run, made, copy_function=_link_or_copy, ignore=shutil.ignore_patterns(*left_out))
+        write_text(made / _ORIGIN, f"{origin}\n")
+        made.replace(target)
+    _log.info("%s: taken over as %s of the project in %s", printable(run), name, printable(project.home))
+    return name
 
 
 def _take_corrected(project: Project, folder: Path) -> None:

@@ -13,28 +13,31 @@ from tag2mask.core.text import counted, printable
 from tag2mask.data import Dataset, log_problems
 from tag2mask.images.folder import FolderIndex
 from tag2mask.images.left_out import MARKER
-from tag2mask.studio.from_run import dataset_of, is_run, take_run
+from tag2mask.studio.from_run import check_network, dataset_of, is_run, take_network, take_run
 from tag2mask.studio.project import Project
 from tag2mask.studio.project_folder import HOME, PROJECT_FILE, ProjectFolder
 from tag2mask.studio.together import finish
 
 
 @contextmanager
-def open_project(folder: str | Path, *, tags: str | Path | None = None) -> Iterator[Project]:
+def open_project(
+    folder: str | Path, *, tags: str | Path | None = None, run: str | Path | None = None
+) -> Iterator[Project]:
     """Hold a project, which is made where there is none, while the context lasts.
 
     Args:
         folder: of images; or of a run of `train`, whose images, tags and masks are then those of the project.
         tags: file or folder of tags in any format of `Dataset.load`, taken over where the project has no tags yet;
             the folder of images itself: its layout says the tags, such as a folder a class.
+        run: folder of a run that was trained on other images; its network is chosen for these.
 
     Raises:
-        DataError: there is no image, another process holds the project, or a file of it is damaged.
+        DataError: there is no image, another process holds the project, a file of it is damaged, or `run` is none.
     """
-    root = Path(folder)
-    run, dataset = None, None
+    root, own, dataset = Path(folder), None, None
+    network = None if run is None else check_network(Path(run))
     if is_run(root):
-        run, dataset = root, dataset_of(root)
+        own, dataset = root, dataset_of(root)
         root = dataset.root
     if not root.is_dir():
         FolderIndex(root)  # says what is wrong
@@ -51,8 +54,10 @@ def open_project(folder: str | Path, *, tags: str | Path | None = None) -> Itera
         project = Project(root, home)
         if tags is not None:
             _take_tags(project, root, Path(tags), is_new=is_new)
-        if run is not None and dataset is not None:
-            take_run(project, run, dataset)
+        if own is not None and dataset is not None:
+            take_run(project, own, dataset)
+        if network is not None:
+            take_network(project, network)
         try:
             yield project
         finally:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.config.schema import CrfConfig, PredictionConfig
-from tag2mask.drawing import Palette, heatmap, overlay
+from tag2mask.drawing import heatmap
 from tag2mask.images.decode import read_image
 from tag2mask.images.resize import resize_image, scaled_size
 from tag2mask.inference import Segmenter
@@ -59,23 +60,6 @@ class Choice:
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class View:
-    """The mask of an image, and what led to it.
-
-    Attributes:
-        mask: (H, W) uint8 class indices.
-        before: (H, W) uint8, the mask before the dense CRF.
-        steps: drawings of the steps of the method before the mask.
-        tag_probs: probability of each class by the tag classifier, by name.
-    """
-
-    mask: NDArray[np.uint8]
-    before: NDArray[np.uint8]
-    steps: tuple[Drawing, ...]
-    tag_probs: dict[str, float]
-
-
 def open_image(path: Path, *, side: int, name: str | None = None) -> OpenImage:
     """Read an image, scaled to a long side of at most `side` pixels.
 
@@ -98,10 +82,9 @@ class Segmenting:
         classes: names, without background.
     """
 
-    def __init__(self, segmenter: Segmenter, *, palette: Palette = "safe"):
+    def __init__(self, segmenter: Segmenter):
         self.segmenter = segmenter
         self.classes = segmenter.classes
-        self.palette: Palette = palette
         self._network = threading.Lock()  # one image at a time: several are no faster, and take more memory
         self._evidence: Recent[tuple[object, ...], Evidence] = Recent(
             _REMEMBERED, most_bytes=_MOST_BYTES, bytes_of=_evidence_bytes
@@ -128,15 +111,6 @@ class Segmenting:
         settings = self._settings(choice)
         return self.segmenter.finish(image.pixels, self._of(image, choice), choice.tags, settings=settings)
 
-    def segment(self, image: OpenImage, choice: Choice) -> View:
-        """The mask of an image as `Segmenter.predict` gives it, and each step; only the CRF is run every time."""
-        prediction = self.predict(image, choice)
-        tag_probs = {name: float(value) for name, value in zip(self.classes, prediction.tag_probs, strict=True)}
-        shown = choice.tags
-        if shown is None:
-            shown = tuple(name for name, value in tag_probs.items() if value >= max(0.5, choice.gate))
-        return View(prediction.mask, self.without_crf(image, choice), self.steps(image, shown), tag_probs)
-
     def without_crf(self, image: OpenImage, choice: Choice) -> NDArray[np.uint8]:
         """The mask (H, W) before the dense CRF."""
         off = self._settings(choice).model_copy(update={"crf": choice.crf.model_copy(update={"enabled": False})})
@@ -145,17 +119,16 @@ class Segmenting:
             lambda: self.segmenter.finish(image.pixels, self._of(image, choice), choice.tags, settings=off).mask,
         )
 
-    def step_drawings(self, image: OpenImage, view: View) -> list[Drawing]:
-        """Drawings of all steps with their captions, the mask last."""
-        return [
-            *view.steps,
-            (overlay(image.pixels, view.before, palette=self.palette), "before the CRF"),
-            (overlay(image.pixels, view.mask, palette=self.palette), "after the CRF"),
-        ]
+    def steps(self, image: OpenImage, tags: tuple[str, ...], probs: Mapping[str, float]) -> tuple[Drawing, ...]:
+        """Drawings of the class map of each tag, the foreground prior and background.
 
-    def steps(self, image: OpenImage, tags: tuple[str, ...]) -> tuple[Drawing, ...]:
-        """Drawings of the class map of each tag, the foreground prior and background."""
-        return self._steps.get_or_compute((image.key, tags), lambda: self._draw_steps(image, tags))
+        Args:
+            image: the image.
+            tags: names of classes.
+            probs: what the tag classifier says of each class, by name, for captions.
+        """
+        captions = tuple(f"class map: {name} (tag probability {probs[name]:.0%})" for name in tags)
+        return self._steps.get_or_compute((image.key, captions), lambda: self._draw_steps(image, tags, captions))
 
     def class_map(self, image: OpenImage, name: str) -> NDArray[np.uint8]:
         """The class map (H, W) of a class, 0 to 255 for 0 to 1."""
@@ -184,12 +157,12 @@ class Segmenting:
     def _settings(self, choice: Choice) -> PredictionConfig:
         return self.segmenter.config.prediction.model_copy(update={"gate": choice.gate, "crf": choice.crf})
 
-    def _draw_steps(self, image: OpenImage, tags: tuple[str, ...]) -> tuple[Drawing, ...]:
+    def _draw_steps(self, image: OpenImage, tags: tuple[str, ...], captions: tuple[str, ...]) -> tuple[Drawing, ...]:
         with self._network:
             steps, positions = self.segmenter.steps(image.pixels, tags)
         return (
             *(
-                (heatmap(image.pixels, values), f"class map: {self.classes[position]}")
+                (heatmap(image.pixels, values), captions[tags.index(self.classes[position])])
                 for values, position in zip(steps.maps, positions, strict=True)
             ),
             (heatmap(image.pixels, steps.prior), "foreground prior"),

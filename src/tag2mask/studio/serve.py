@@ -33,6 +33,7 @@ def serve_studio(
     folder: str | Path,
     *,
     tags: str | Path | None = None,
+    run: str | Path | None = None,
     host: str = "127.0.0.1",
     port: int | None = None,
     password: str | None = None,
@@ -46,6 +47,7 @@ def serve_studio(
     Args:
         folder: of images; the project is made in its folder `tag2mask` where there is none.
         tags: as in `opening.open_project`.
+        run: as in `opening.open_project`.
         host: address to listen on.
         port: 0 for any free one; None: 7870, or the first free one behind it.
         password: asked of every visitor; required unless `host` is loopback.
@@ -69,7 +71,7 @@ def serve_studio(
 
     return_freed_memory()
     # uvicorn ends with the signal that it was sent, before any context does, unless somebody else takes it.
-    with told_to_end(), open_project(folder, tags=tags) as project:
+    with told_to_end(), open_project(folder, tags=tags, run=run) as project:
         studio = Studio(project, weights=weights, device=device)
         app = create_app(studio, hosts=hosts, password=password)
         sockets = _listening(host, port)

@@ -65,8 +65,8 @@ def next_steps(verdict: Verdict, run: RunFolder, dataset: Dataset, config: Confi
     """
     numbers = verdict.numbers
     report = NextStep(command_line("report", run.root, examples=6), "look at more of the masks, step by step")
-    look = NextStep(command_line("app", run.root), "look at the masks and their steps, and correct them by hand")
-    if find_spec("gradio") is None:  # the page's extra is not installed
+    look = NextStep(command_line("studio", run.root), "look at the masks and their steps, and correct them by hand")
+    if find_spec("uvicorn") is None:  # the studio's extra is not installed
         look = report
     review = NextStep(
         command_line(

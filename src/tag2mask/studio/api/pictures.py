@@ -82,11 +82,11 @@ def _drawings(masks: MasksOf, name: str, network: Network) -> list[Drawing]:
     image, choice, segmenting = masks.image(name), masks.usual_choice(name, network), network.segmenting
     before = network.link.to_project(segmenting.without_crf(image, choice))
     after = masks.predicted(name)
+    probs = dict(zip(segmenting.classes, segmenting.tag_probs(image, choice).tolist(), strict=True))
     tags = choice.tags
     if tags is None:
-        probs = segmenting.tag_probs(image, choice)
-        tags = tuple(one for one, value in zip(segmenting.classes, probs, strict=True) if value >= 0.5)
-    drawings = [*segmenting.steps(image, tags), (overlay(image.pixels, before), "before the CRF")]
+        tags = tuple(one for one, value in probs.items() if value >= 0.5)
+    drawings = [*segmenting.steps(image, tags, probs), (overlay(image.pixels, before), "before the CRF")]
     return drawings if after is None else [*drawings, (overlay(image.pixels, after), "after the CRF")]
 
 
