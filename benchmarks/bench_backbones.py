@@ -305,8 +305,8 @@ BEiT). Only networks without maps are refused, before anything is trained, with 
   another size, `model.backbone_args: {img_size: 448}`; timm resamples the positions of pretrained weights for some of
   them (BEiT, CoAtNet), and loading says where it cannot (CaiT, GC-ViT, Hiera).
 - **Weights.** A safetensors file under timm's names, a folder with one of each backbone
-  ([a folder of weights](guide.md#a-folder-of-weights)), `hub`, or `package`
-  ([weights without a hub](guide.md#weights-without-a-hub)). Position embeddings of another grid are resampled.
+  ([a folder of weights](recipes.md#a-folder-of-weights)), `hub`, or `package`
+  ([weights without a hub](recipes.md#weights-without-a-hub)). Position embeddings of another grid are resampled.
 - **From Python**, `Backbone.attention(images, blocks=3)` gives the attention of a vision transformer's last blocks
   from patch to patch and from the class token to the patches, and `Backbone(..., with_head=True)` one more stage, the
   convolution before the classifier (EfficientNet, MobileNet).

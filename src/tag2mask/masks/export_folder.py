@@ -44,7 +44,12 @@ def export_masks(
             without it the suffix .jpg is assumed.
         classes: names without background, or a file of them; None: `classes.txt` in the folder of masks.
         names: images or masks to export, with or without suffix, in this order; None: all.
-        polygons, tolerance, image_url, overwrite, strict, progress: as in `tag2mask.masks.export_records`.
+        polygons: as in `tag2mask.masks.export_records`, and so are the others.
+        tolerance: of polygons, in pixels.
+        image_url: address before the names of images.
+        overwrite: replace an existing output.
+        strict: stop at the first mask that cannot be used.
+        progress: show a progress bar.
 
     Raises:
         ConfigError: as `tag2mask.masks.export_records`; or `out` lies in the folder of masks.
