@@ -13,7 +13,7 @@ from tag2mask.method.class_scores import class_scores
 from tag2mask.method.gate import allowed_classes, class_weights, gated_probs, gated_probs_at, reweighed
 from tag2mask.method.output import Array, NetworkOutput
 from tag2mask.method.resize import average_maps, resize_maps, resize_window
-from tag2mask.method.uncertainty import Uncertainty, between_views, disagreement, tag_uncertainty
+from tag2mask.method.uncertainty import Uncertainty, between_views, disagreement, tag_uncertainty, undecided
 
 COARSE_STRIDE = 8
 """Image size as the network sees it / grid on which the segmentation head's logits are averaged over views."""
@@ -98,7 +98,11 @@ def combine(
         if weights is not None:
             scores = reweighed(scores, weights)
     per_view = [gated_probs(one, channels, plain=plain, weights=weights) for one in logits]
-    between_heads = 0.0 if scores is None else disagreement(np.mean(per_view, axis=0), average_maps(scores, coarse))
+    between_heads = 0.0
+    if scores is not None:
+        averaged = average_maps(scores, coarse)
+        alone = settings.prior_weight == 1  # the segmentation head has no share, as before it was trained
+        between_heads = undecided(averaged) if alone else disagreement(np.mean(per_view, axis=0), averaged)
     contradiction = tag_uncertainty(tag_probs, present, unknown)
     uncertainty = Uncertainty(between_heads, between_views(per_view), contradiction)
     mean_logits: Array = np.mean(logits, axis=0)

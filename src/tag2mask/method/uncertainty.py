@@ -20,7 +20,8 @@ class Uncertainty(NamedTuple):
     """Three signs of an uncertain mask, each in [0, 1].
 
     Attributes:
-        heads: disagreement of the segmentation head with the class scores of the recognition head.
+        heads: disagreement of the segmentation head with the class scores of the recognition head; of class scores
+            alone, how undecided they are.
         views: disagreement of the scores at other scales and of the horizontal flip.
         tags: how much the tag classifier contradicts the tags, 1 where a tagged class has no pixel; without tags, how
             undecided it is about the class it is least sure of.
@@ -49,6 +50,13 @@ def disagreement(one: Array, other: Array) -> float:
     distance = np.abs(one - other).sum(axis=0) / 2
     foreground = 1 - np.minimum(one[0], other[0])
     return float(min(1.0, distance.sum() / (foreground.sum() + _SMALL * foreground.size)))
+
+
+def undecided(probs: Array) -> float:
+    """How far probabilities (K + 1, h, w) are from their most probable classes, as `disagreement`."""
+    decided = np.zeros_like(probs)
+    np.put_along_axis(decided, probs.argmax(axis=0)[None], 1, axis=0)
+    return disagreement(probs, decided)
 
 
 def between_views(views: Sequence[Array]) -> float:

@@ -206,12 +206,15 @@ class FrozenSegmenter(nn.Module):
         """Run both on normalised images (B, 3, H, W); the `Recognition` and the pixel logits (B, C + 1, h, w)."""
         return self.heads(self.features(images))
 
-    def heads(self, features: FrozenFeatures) -> tuple[Recognition, Tensor]:
-        """Run both on features that were computed before."""
+    def heads(self, features: FrozenFeatures, *, decoded: bool = True) -> tuple[Recognition, Tensor]:
+        """Run both on features that were computed before; zeros for pixel logits that are not wanted (`decoded`)."""
         recognition: Recognition = self.recognition(features)
         if self.surface is not None and features.differences is not None and features.contrast_prior is not None:
             contrast = self.surface(Differences(features.differences, features.contrast_prior))
             recognition = recognition._replace(contrast=contrast)
+        if not decoded:
+            like = features.maps if features.differences is None else features.differences
+            return recognition, like.new_zeros(len(like), self.num_classes + 1, *like.shape[-2:])
         return recognition, self.segmentation(features.maps, features.differences)
 
     def shallow(self, images: Tensor) -> Tensor | None:

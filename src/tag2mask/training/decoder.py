@@ -134,14 +134,23 @@ class StoredMaskFiles(PseudoMaskFiles):
             yield kept_outputs(backend, self.store, index), self.store.small(index)
 
 
-def kept_outputs(backend: TorchBackend, store: FeatureStore, index: int) -> list[NetworkOutput]:
-    """The output of the heads of a network on the kept features of an image, its only view."""
+def kept_outputs(
+    backend: TorchBackend, store: FeatureStore, index: int, *, decoded: bool = True
+) -> list[NetworkOutput]:
+    """The output of the heads of a network on the kept features of an image, its only view.
+
+    Args:
+        backend: the network.
+        store: features.
+        index: of the image in `store`.
+        decoded: whether the pixel logits are wanted, most of the work; else they are zeros.
+    """
     network = backend.network
     assert isinstance(network, FrozenSegmenter)
     network.eval()
     features = store.features(index, backend.device)
     with torch.no_grad(), autocast(backend.config.training.precision, backend.device):
-        recognition, pixel_logits = network.heads(features)
+        recognition, pixel_logits = network.heads(features, decoded=decoded)
     return to_outputs(recognition, pixel_logits, backend.config.masks.prior_layers)
 
 

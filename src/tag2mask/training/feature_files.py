@@ -111,7 +111,8 @@ class FeatureStore:
             length = int(self._ends[:, number].max(initial=0))
             array = np.zeros(0, kind_type(kind))
             if length:
-                array = np.memmap(folder / f"{kind}.bin", dtype=kind_type(kind), mode="r", shape=(length,))
+                # Copy on write: nothing is written, but PyTorch warns of arrays that cannot be written to.
+                array = np.memmap(folder / f"{kind}.bin", dtype=kind_type(kind), mode="c", shape=(length,))
             self._arrays[kind] = array
 
     @property
@@ -173,8 +174,8 @@ def arrays_of(features: FrozenFeatures, small: NDArray[np.uint8]) -> dict[str, N
 
 def to_half(values: Tensor) -> Half:
     """In half precision; what is beyond its range becomes its largest number."""
-    most = np.finfo(np.float16).max
-    half: Half = np.clip(values.float().cpu().numpy(), -most, most).astype(np.float16)
+    most = torch.finfo(torch.float16).max
+    half: Half = values.float().cpu().clamp(-most, most).half().numpy()
     return half
 
 
@@ -189,4 +190,5 @@ def _grid(values: Tensor, *, first: int) -> Size:
 
 
 def _tensor(values: NDArray[np.generic], device: torch.device | str) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(values, dtype=np.float32)).to(device)
+    """Numbers in half precision as float32; PyTorch converts them many times as fast as NumPy."""
+    return torch.from_numpy(values).to(device).float()

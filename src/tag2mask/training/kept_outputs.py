@@ -63,7 +63,10 @@ class _KeptOutputs:
 
     def __call__(self, record: ImageRecord) -> list[NetworkOutput] | None:
         index = self.places.get(record.name)
-        return None if index is None else kept_outputs(self.backend, self.store, index)
+        if index is None:
+            return None
+        decoded = self.backend.config.prediction.prior_weight < 1
+        return kept_outputs(self.backend, self.store, index, decoded=decoded)
 
 
 def _alike(config: Config) -> bool:

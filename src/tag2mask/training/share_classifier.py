@@ -105,7 +105,7 @@ def _foreground(
     """Probability (N,) that each pixel of the grid is foreground, by the evidence as first masks have it."""
     features = store.features(index, next(network.parameters()).device)
     with torch.no_grad():
-        recognition, _ = network.heads(features)
+        recognition = network.recognition(features)
         [output] = to_outputs(recognition, recognition.cams, config.masks.prior_layers)
     present = np.flatnonzero(tags == Tag.PRESENT)
     grid = features.maps.shape[-2:]

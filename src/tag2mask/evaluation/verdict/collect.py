@@ -31,6 +31,7 @@ from tag2mask.masks import mask_path, read_mask
 from tag2mask.method.pseudo_masks import measure_evidence, sample_evidence
 from tag2mask.models.build import build_network
 from tag2mask.models.checkpoint import RunFolder
+from tag2mask.models.folding import folded
 
 MOST_MASKS = 1000
 """Masks that are read; of more, evenly spaced ones and some of each rare class."""
@@ -132,6 +133,7 @@ def _recognised(
     backend = segmenter.backend
     device = backend.device if isinstance(backend, TorchBackend) else torch.device("cpu")
     network = build_network(config, len(dataset.classes)).eval()
+    network.backbone = folded(network.backbone)
     pretrained = TorchBackend(network, dataset.classes, config, device=device)
     read = image_reader(config)
     parts, kept = [], []
