@@ -14,10 +14,10 @@ export PYTHONWARNINGS ?= default
 # Tests start many processes; each would compile every library that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo test test-all tools browser screenshots studio-web check generated lowest format wheel-test bench-crf bench-check bench-animals bench-animals-joint bench-steel bench-steel-joint bench-peers bench-onnx bench-serve bench-slow-clients fuzz clean
+.PHONY: help setup demo docs test test-all tools browser screenshots studio-web check generated lowest format wheel-test bench-crf bench-check bench-animals bench-animals-joint bench-steel bench-steel-joint bench-peers bench-onnx bench-serve bench-slow-clients fuzz clean
 
 help:
-	@echo "make demo | test | test-all | fuzz | check | lowest | format | bench-check | bench-crf | bench-animals | bench-steel | bench-peers | bench-onnx | bench-serve | bench-slow-clients | clean"
+	@echo "make demo | docs | test | test-all | fuzz | check | lowest | format | bench-check | bench-crf | bench-animals | bench-steel | bench-peers | bench-onnx | bench-serve | bench-slow-clients | clean"
 
 setup: $(STAMP)
 
@@ -84,6 +84,12 @@ check: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/interrogate --quiet src
+	$(MAKE) docs
+
+# The site, in site/. A warning, a link or an anchor that leads nowhere, ends the build.
+docs: $(STAMP)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 # The oldest dependencies that pyproject.toml allows, Python 3.11. Old libraries warn of newer ones: warnings are no errors here, and
 # the test that makes them errors in a process of its own is left out.
@@ -101,6 +107,7 @@ lowest: $(STAMP)
 generated: $(STAMP)
 	$(BIN)/python -m tag2mask.config.schema_json
 	$(BIN)/python -m tag2mask.config.settings_page docs/settings.md
+	$(BIN)/python -m tag2mask.cli.commands_page docs/commands.md
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix-only --quiet .
@@ -157,4 +164,4 @@ screenshots: demo browser
 	$(BIN)/python benchmarks/screenshots.py demo-out/run docs/images
 
 clean:
-	rm -rf $(VENV) $(WHEEL_VENV) $(LOWEST_VENV) dist build demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(WHEEL_VENV) $(LOWEST_VENV) dist build site demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -5,8 +5,8 @@ python benchmarks/bench_install.py train-cpu --at-most 1.5
 python benchmarks/bench_install.py train-cpu --torch torch==2.13.0+cpu --find-links wheels/
 
 Each way gets a new environment in a temporary folder, which is removed. Sizes are those of the files in it, without
-compiled bytecode; times include downloads unless `--cached` (uv's cache is used then). With `--torch`, torchvision comes
-from the package index all the same: sizes are right to a few megabytes, and only torch is tried.
+compiled bytecode; times include downloads unless `--cached` (uv's cache is used then). With `--torch`, torchvision
+comes from the package index all the same: sizes are right to a few megabytes, and only torch is tried.
 """
 
 from __future__ import annotations

@@ -42,10 +42,10 @@ ROOMS = {
 
 INTRODUCTION = f"""# Messages
 
-Every error and warning that the library can give, as it stands in the source; the search at the top finds them. {GAP} stands for
-what is filled in: a name, a number, a path. What a message calls `out` or `overwrite=True` is a parameter of Python; the command line
-says `--out` and `--overwrite` in its place. Causes and remedies of the most frequent ones are under
-[troubleshooting](troubleshooting.md); every message says its own remedy.
+Every error and warning that the library can give, as it stands in the source; the search at the top finds them. {GAP}
+stands for what is filled in: a name, a number, a path. What a message calls `out` or `overwrite=True` is a parameter of
+Python; the command line says `--out` and `--overwrite` in its place. Causes and remedies of the most frequent ones are
+under [troubleshooting](troubleshooting.md); every message says its own remedy.
 """
 
 

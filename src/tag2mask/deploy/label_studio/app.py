@@ -84,6 +84,7 @@ def create_app(services: Services, *, hosts: frozenset[str] | None = None, passw
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        """Take over annotations while the server runs."""
         if services.inbox is not None:
             services.inbox.start()
         yield

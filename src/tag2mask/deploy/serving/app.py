@@ -69,6 +69,7 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        """Close the pool when the server ends."""
         yield
         pool.close()
 

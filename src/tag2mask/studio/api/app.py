@@ -46,6 +46,7 @@ def create_app(studio: Studio, *, hosts: frozenset[str] | None = None, password:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        """Close the project when the server ends."""
         yield
         studio.close()
 
