@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -185,8 +186,17 @@ class Layers:
         """The draft of an image at its work size; None where there is none."""
         return self._read(mask_path(self.project.drafts, name), name)
 
-    def put_draft(self, name: str, content: bytes) -> None:
+    def put_draft(self, name: str, content: bytes, *, base: str | None = None) -> bool:
         """Replace the draft of an image by a PNG of its work size; 255 is not painted.
+
+        Args:
+            name: of the image.
+            content: the PNG.
+            base: version of the draft that was painted on; where there is another one now, which somebody else
+                painted meanwhile, the two are joined, and it wins where both are painted. None: replace any.
+
+        Returns:
+            Whether two were joined.
 
         Raises:
             DataError: as `decode_mask`, or it cannot be written.
@@ -194,21 +204,43 @@ class Layers:
         size = self.size(name)
         with self.project.lock:  # a class may be removed meanwhile, which changes all masks
             mask = decode_mask(content, size, len(self.project.classes))
-            _write(mask_path(self.project.drafts, name), encode_grey(mask))
+            newer = self.draft(name) if base not in (None, self.draft_version(name)) else None
+            joined = mask if newer is None else np.where(newer == UNPAINTED, mask, newer)
+            _write(mask_path(self.project.drafts, name), encode_grey(joined))
+            return bool((joined != mask).any())
 
-    def drop_draft(self, name: str) -> None:
-        """Remove the draft of an image, if there is one."""
-        mask_path(self.project.drafts, name).unlink(missing_ok=True)
+    def drop_draft(self, name: str, *, base: str | None = None) -> None:
+        """Remove the draft of an image, if there is one; where `base` is given, only that version of it."""
+        with self.project.lock:
+            if base in (None, self.draft_version(name)):
+                mask_path(self.project.drafts, name).unlink(missing_ok=True)
+
+    def draft_version(self, name: str) -> str:
+        """Stands for what the draft of an image is now."""
+        return _version(mask_path(self.project.drafts, name))
+
+    def kept_version(self, name: str) -> str:
+        """Stands for what the kept mask of an image is now."""
+        return _version(mask_path(self.project.corrected, name))
 
     def kept(self, name: str) -> Mask | None:
         """The kept mask of an image at its work size; None where there is none."""
         return self._read(mask_path(self.project.corrected, name), name)
 
-    def keep(self, name: str, content: bytes) -> Mask:
+    def keep(
+        self, name: str, content: bytes, *, base: str | None = None, draft_base: str | None = None
+    ) -> tuple[Mask, bool]:
         """Keep a mask, a PNG of the image's work size, at the size of its file; the draft has served its purpose.
 
+        Args:
+            name: of the image.
+            content: the PNG.
+            base: version of the kept mask that was corrected; where another one was kept meanwhile, that one stays,
+                and the mask that is given becomes a draft where it differs. None: replace any.
+            draft_base: version of the draft that has served its purpose; another one stays. None: any.
+
         Returns:
-            The mask as it was sent.
+            The mask as it was sent, and whether it was kept.
 
         Raises:
             DataError: as `decode_mask`, or it cannot be written.
@@ -217,9 +249,15 @@ class Layers:
         with self.project.lock:
             classes = len(self.project.classes)
             mask = decode_mask(content, size, classes)
+            other = self.kept(name) if base not in (None, self.kept_version(name)) else None
+            if other is not None and (other != mask).any():
+                painted = np.where(other == mask, UNPAINTED, mask)
+                self.put_draft(name, encode_grey(painted), base="")
+                return mask, False
             write_mask(mask_path(self.project.corrected, name), at_file_size(mask, path), classes=classes)
-            self.drop_draft(name)  # last: killed in between, both are there, and the kept one counts
-        return mask
+            # Last: killed in between, both are there, and the kept one counts.
+            self.drop_draft(name, base=draft_base)
+        return mask, True
 
     def take_back(self, name: str) -> bool:
         """Make the kept mask of an image its draft, unless there is one; false where nothing was kept."""
@@ -262,6 +300,14 @@ class Layers:
         if not path.is_file():
             return None
         return resized(read_mask(path), self.size(name))
+
+
+def _version(path: Path) -> str:
+    """Stands for the content of a file."""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()[:24]
+    except OSError:
+        return "none"
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -96,7 +96,8 @@ class MasksOf:
 
         Args:
             name: of the image.
-            source: `auto`: the kept mask, else what is predicted, else the one that the running training learns from.
+            source: `auto`: the kept mask, else what is predicted, else the one that the chosen run learns from;
+                `first`: what the newest run learns from, or has written.
 
         Returns:
             The mask and `kept`, `draft`, `predicted` or `first`; None where there is none yet.
@@ -107,8 +108,11 @@ class MasksOf:
             return mask, "draft"
         if source in ("auto", "predicted") and (mask := self.predicted(name)) is not None:
             return mask, "predicted"
-        if source in ("auto", "first") and (run := self.project.run_folder()) is not None:
-            found = self.layers.of_run(name, run, (FIRST,))
+        run, folders = self.project.run_folder(), [FIRST]
+        if source == "first" and (runs := self.project.runs()):  # the one in training may not be chosen yet
+            run, folders = self.project.run_folder(runs[-1]), [FIRST, WRITTEN[0]]
+        if source in ("auto", "first") and run is not None:
+            found = self.layers.of_run(name, run, folders)
             if found is not None:
                 return resized(found[0], self.layers.size(name)), "first"
         return None

@@ -72,7 +72,7 @@ def serve_studio(
     return_freed_memory()
     # uvicorn ends with the signal that it was sent, before any context does, unless somebody else takes it.
     with told_to_end(), open_project(folder, tags=tags, run=run) as project:
-        studio = Studio(project, weights=weights, device=device)
+        studio = Studio(project, weights=weights, device=device, is_ahead=True)
         app = create_app(studio, hosts=hosts, password=password)
         sockets = _listening(host, port)
         address = f"http://{in_url(_shown(host))}:{sockets[0].getsockname()[1]}/"

@@ -23,10 +23,11 @@ from tag2mask.data.classes import check_classes
 from tag2mask.images.folder import without_suffix
 from tag2mask.masks import mask_path
 from tag2mask.masks.class_names import CLASSES_FILE, write_classes
+from tag2mask.studio.layers import OURS
 from tag2mask.studio.project import Project
 from tag2mask.studio.project_folder import TAGS_FILE
-from tag2mask.studio.run_process import RunProcess
 from tag2mask.studio.training_status import State, Status, status_of
+from tag2mask.training.process import RunProcess
 
 SETTINGS_FILE = "train.yaml"
 """File in the project's folder with settings of training, as `train` takes them, for the preset `auto`."""
@@ -222,8 +223,9 @@ class Trainings:
         return shlex.split(text)[1:]
 
     def _process(self, name: str) -> RunProcess:
+        run = self.project.runs_folder / name
         with self._lock:
-            return self._processes.setdefault(name, RunProcess(self.project.runs_folder / name))
+            return self._processes.setdefault(name, RunProcess(run, run / OURS))
 
     def _current(self) -> str | None:
         """The run whose process was started last."""

@@ -10,12 +10,13 @@ from typing import Any, Literal
 
 from tag2mask.studio.masks_of import FIRST, WRITTEN
 from tag2mask.studio.project_folder import ProjectFolder
-from tag2mask.studio.run_process import RunProcess
+from tag2mask.training.process import RunProcess
 
 State = Literal["idle", "preparing", "first-masks", "training", "writing", "done", "stopped", "failed"]
 
 _LOG_LINES = 50
 _SHOWN_FIRST = 24  # names of first masks
+_ERROR = "error: "  # by which the command line begins why it ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,9 @@ def _error(progress: Mapping[str, Any], log: tuple[str, ...]) -> str:
             "the process has ended without a word: it was killed, perhaps for want of memory, or the machine was "
             "switched off; go on with it, ended epochs are kept"
         )
+    at = next((k for k in reversed(range(len(log))) if log[k].startswith(_ERROR)), None)
+    if at is not None:
+        return "\n".join((log[at].removeprefix(_ERROR), *log[at + 1 :]))
     return "\n".join(log[-3:]) or "the process has ended before it said anything"
 
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from fastapi import APIRouter
 from starlette.responses import StreamingResponse
 
-EventType = Literal["training", "suggestions", "masks", "project", "tags"]
+EventType = Literal["training", "suggestions", "masks", "project", "tags", "drafts"]
 
 _BEAT_SECONDS = 10.0
 _MOST_WAITING = 256  # events of a page that does not read

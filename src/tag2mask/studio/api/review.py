@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from typing import Any, Literal
+import threading
+from dataclasses import asdict, replace
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Header, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
@@ -16,19 +17,22 @@ from tag2mask.core.constants import IGNORE_INDEX, Tag
 from tag2mask.core.errors import DataError
 from tag2mask.core.text import printable
 from tag2mask.studio.api.pictures import add_pictures
-from tag2mask.studio.api.shared import masks_of, network_of
+from tag2mask.studio.api.shared import masks_of, network_of, preparing_of
 from tag2mask.studio.api.state import ApiError, Studio
 from tag2mask.studio.layers import Layers, Mask, encode_grey
 from tag2mask.studio.masks_of import MasksOf, Source
 from tag2mask.studio.project import NO_MASK, Project, TagChange
 from tag2mask.studio.rest import Rest
-from tag2mask.studio.segmenting import Choice
 
+_OPENING_SECONDS = 1.5
 _NOT_KEPT = {"Cache-Control": "no-store"}
+
+Base = Annotated[str | None, Header()]
+"""A header with the version that a page has changed; versions come in `X-Version`, of kept masks in `X-Kept` too."""
 
 
 class Prediction(BaseModel):
-    """Body of `/api/predict`; what is left out is as the run has it."""
+    """Body of `/api/predict`; what is left out is as in the mask that is shown. `tags` null: the network decides."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,7 +52,17 @@ def router(studio: Studio) -> APIRouter:
     _add_predictions(routes, studio, masks)
     _add_rest(routes, studio, masks)
     add_pictures(routes, studio, masks)
+    if studio.is_ahead:
+        _load_soon(studio)
     return routes
+
+
+def _load_soon(studio: Studio) -> None:
+    """Load the network of the chosen run, once the page has had time to open."""
+    timer = threading.Timer(_OPENING_SECONDS, preparing_of(studio).network)
+    timer.daemon = True
+    timer.start()
+    studio.closing.append(timer.cancel)
 
 
 def _add_masks(routes: APIRouter, studio: Studio, masks: MasksOf) -> None:
@@ -65,43 +79,62 @@ def _add_masks(routes: APIRouter, studio: Studio, masks: MasksOf) -> None:
         found = masks.mask(name, chosen)
         if found is None:
             raise ApiError(404, f"{name}: there is no such mask yet", "train first, or paint one")
-        return png(found[0], {"X-Source": found[1]})
+        return png(found[0], {"X-Source": found[1], "X-Kept": masks.layers.kept_version(name)})
 
 
 def _add_drafts(routes: APIRouter, studio: Studio, layers: Layers) -> None:
+    def news(name: str) -> dict[str, str]:
+        """Tell open pages which version of a draft is there now; as a header, too."""
+        version = layers.draft_version(name)
+        studio.events.publish("drafts", name=name, version=version)
+        return {"X-Version": version}
+
     @routes.get("/api/draft")
     def draft(name: str) -> Response:
         """What was painted and not kept, 255 where nothing was; 204: nothing."""
         studio.record(name)
-        found = layers.draft(name)
-        return Response(status_code=204, headers=_NOT_KEPT) if found is None else png(found)
+        with studio.project.lock:
+            found, version = layers.draft(name), {"X-Version": layers.draft_version(name)}
+        return Response(status_code=204, headers=_NOT_KEPT | version) if found is None else png(found, version)
 
     @routes.put("/api/draft", status_code=204)
-    async def put(request: Request, name: str) -> Response:
-        """Save what is painted; it is on disk when this answers."""
+    async def put(request: Request, name: str, x_base: Base = None) -> Response:
+        """Save what is painted; it is on disk when this answers.
+
+        With the version that was painted on: what somebody else painted meanwhile stays, and the header `X-Joined`
+        says so.
+        """
         studio.record(name)
-        content = await request.body()
-        await _put(layers.put_draft, name, content)
-        return Response(status_code=204)
+        joined = await _put(layers.put_draft, name, await request.body(), base=x_base)
+        return Response(status_code=204, headers=news(name) | ({"X-Joined": "1"} if joined else {}))
 
     @routes.delete("/api/draft", status_code=204)
-    def drop(name: str) -> Response:
-        """Forget what is painted."""
+    def drop(name: str, x_base: Base = None) -> Response:
+        """Forget what is painted; with a version: unless there is another now."""
         studio.record(name)
-        layers.drop_draft(name)
-        return Response(status_code=204)
+        layers.drop_draft(name, base=x_base)
+        return Response(status_code=204, headers=news(name))
 
 
 def _add_keeping(routes: APIRouter, studio: Studio, layers: Layers) -> None:
     @routes.post("/api/keep")
-    async def keep(request: Request, name: str) -> dict[str, Any]:
-        """Keep a mask; tags that are not known yet follow from it."""
+    async def keep(
+        request: Request, response: Response, name: str, x_base: Base = None, x_draft: Base = None
+    ) -> dict[str, Any]:
+        """Keep a mask; tags that are not known yet follow from it.
+
+        With the version of the kept mask that it corrects: one that somebody else kept meanwhile stays, this one
+        becomes a draft, and the header `X-Not-Kept` says so.
+        """
         studio.record(name)
-        mask = await _put(layers.keep, name, await request.body())
-        tags = await run_in_threadpool(tag_as_painted, studio.project, name, mask)
+        mask, is_kept = await _put(layers.keep, name, await request.body(), base=x_base, draft_base=x_draft)
+        tags = await run_in_threadpool(tag_as_painted, studio.project, name, mask) if is_kept else 0
         studio.events.publish("masks")
         if tags:
             studio.events.publish("tags")
+        response.headers["X-Version"] = layers.kept_version(name)
+        if not is_kept:
+            response.headers["X-Not-Kept"] = "1"
         return {"kept": len(layers.kept_names()), "tags": tags}
 
     @routes.delete("/api/keep")
@@ -116,9 +149,11 @@ def _add_keeping(routes: APIRouter, studio: Studio, layers: Layers) -> None:
 
 def _add_predictions(routes: APIRouter, studio: Studio, masks: MasksOf) -> None:
     @routes.get("/api/settings")
-    def settings() -> dict[str, Any]:
-        """The settings of prediction that the chosen run has."""
+    def settings(name: str | None = None) -> dict[str, Any]:
+        """The settings of prediction that the chosen run has; what a change of them needs of an image is prepared."""
         usual = network_of(masks).segmenting.usual(None)
+        if name is not None:
+            preparing_of(studio).image(studio.record(name).name)
         return {"gate": usual.gate, "crf": usual.crf.model_dump(mode="json")}
 
     @routes.post("/api/predict")
@@ -126,10 +161,12 @@ def _add_predictions(routes: APIRouter, studio: Studio, masks: MasksOf) -> None:
         """The mask with other tags or settings; nothing is saved."""
         studio.record(body.name)
         network = network_of(masks)
-        usual = network.segmenting.usual(None if body.tags is None else masks.given_tags(body.tags, network))
-        choice = Choice(
-            usual.tags, usual.gate if body.gate is None else body.gate, crf_settings(usual.crf, body.crf or {})
-        )
+        if "tags" not in body.model_fields_set:
+            usual = masks.usual_choice(body.name, network)
+        else:
+            usual = network.segmenting.usual(None if body.tags is None else masks.given_tags(body.tags, network))
+        gate = usual.gate if body.gate is None else body.gate
+        choice = replace(usual, gate=gate, crf=crf_settings(usual.crf, body.crf or {}))
         return png(masks.predict(body.name, network, choice), {"X-Source": "predicted"})
 
 
@@ -210,9 +247,9 @@ def png(mask: Mask, headers: dict[str, str] | None = None) -> Response:
     return Response(encode_grey(mask), media_type="image/png", headers={**_NOT_KEPT, **(headers or {})})
 
 
-async def _put(save: Any, name: str, content: bytes) -> Any:
+async def _put(save: Any, name: str, content: bytes, **bases: str | None) -> Any:
     """Save what a page sends; what is wrong with it is 422."""
     try:
-        return await run_in_threadpool(save, name, content)
+        return await run_in_threadpool(save, name, content, **bases)
     except DataError as error:
         raise ApiError(422, str(error)) from None

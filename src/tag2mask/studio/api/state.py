@@ -37,6 +37,7 @@ class Studio:
         events: news for open pages.
         weights: pretrained weights for suggestions and training, as `model.weights`; None: those of the settings.
         device: as in `Segmenter.from_pretrained`.
+        is_ahead: load a network in the background before somebody asks for what needs it.
         closing: called when the server ends, last first.
         shared: what parts share with each other, by its name.
     """
@@ -45,6 +46,7 @@ class Studio:
     events: Events = field(default_factory=Events)
     weights: str | None = None
     device: str = "auto"
+    is_ahead: bool = False
     closing: list[Callable[[], None]] = field(default_factory=list)
     shared: dict[str, Any] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from pydantic import BaseModel, ConfigDict, Field
 
 from tag2mask.core.errors import DataError
-from tag2mask.studio.api.shared import masks_of
+from tag2mask.studio.api.shared import masks_of, preparing_of
 from tag2mask.studio.api.state import ApiError, Studio
 from tag2mask.studio.corrections import Comparison, Corrections
 from tag2mask.studio.training_process import BusyError, Trainings, Wanted, presets
@@ -34,6 +34,8 @@ def router(studio: Studio) -> APIRouter:
 
     def notify(kind: str) -> None:
         studio.events.publish(kind)  # type: ignore[arg-type]
+        if kind == "project" and studio.is_ahead:  # another run is chosen
+            preparing_of(studio).network()
 
     trainings = Trainings(studio.project, studio.weights, studio.device, notify)
     corrections = Corrections(masks_of(studio), lambda: notify("masks"))
