@@ -6,18 +6,24 @@ import json
 import re
 import shlex
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 
 from tag2mask import cli
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.data import Dataset
 from tag2mask.evaluation import evaluate_pairs
-from tag2mask.masks import mask_path
+from tag2mask.inference import Segmenter
+from tag2mask.masks import mask_path, read_mask, write_mask
 from tag2mask.models.checkpoint import RunFolder
 from tag2mask.report import write_report
 from tag2mask.report.facts import gather
+from tag2mask.report.thumbnails import HATCHED, small_overlay, steps_of
 from tag2mask.training.train import train
 from tests.browser import chromium
 from tests.conftest import TINY_OPTIONS
@@ -133,22 +139,129 @@ def test_images_that_are_gone_are_named(shapes: TinyDataset, tmp_path: Path) -> 
     assert "Not readable any more" in text
 
 
-@pytest.mark.parametrize("width", [1200, 360])
-def test_in_a_browser(scored: Path, width: int) -> None:
-    with chromium() as browser:
-        page = browser.new_page(viewport={"width": width, "height": 800})
-        requests: list[str] = []
-        said: list[str] = []
-        page.on("request", lambda request: requests.append(request.url))
-        page.on("console", lambda message: said.append(message.text))
-        page.goto((scored / "report.html").resolve().as_uri())
-        assert [url for url in requests if not url.startswith(("data:", "file:"))] == []
-        assert len([url for url in requests if url.startswith("file:")]) == 1
-        assert said == []
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as opened:
+        yield opened
+
+
+@contextmanager
+def opened(browser: Any, run: Path, *, width: int = 1280, scheme: str = "light") -> Iterator[Any]:
+    """The report of a run in a page; another request than that of its file, or a message in the console, fails."""
+    page = browser.new_page(viewport={"width": width, "height": 800}, color_scheme=scheme)
+    requests: list[str] = []
+    said: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.on("console", lambda message: said.append(message.text))
+    page.on("pageerror", lambda error: said.append(str(error)))
+    page.goto((run / "report.html").resolve().as_uri())
+    yield page
+    page.close()
+    assert [url for url in requests if not url.startswith("data:")] == [(run / "report.html").resolve().as_uri()]
+    assert said == []
+
+
+def violations(page: Any) -> list[tuple[str, str]]:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
+    return [(one["id"], one["impact"]) for one in axe.Axe().run(page).response["violations"]]
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(390, "light"), (1280, "dark"), (2560, "light")])
+def test_in_a_browser(browser: Any, scored: Path, width: int, scheme: str) -> None:
+    with opened(browser, scored, width=width, scheme=scheme) as page:
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        assert page.evaluate("[...document.images].every(one => one.complete && one.naturalWidth > 0)")
+        assert page.evaluate("[...document.images].every(one => one.complete && (one.naturalWidth > 0 || !one.src))")
         page.keyboard.press("Tab")
         assert page.evaluate("document.activeElement.textContent") == "Skip to the content"
-        axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed")
-        violations = axe.Axe().run(page).response["violations"]
-        assert [(one["id"], one["impact"]) for one in violations if one["impact"] in {"serious", "critical"}] == []
+        assert violations(page) == []
+        page.locator("figure button").first.click()
+        assert page.evaluate("document.querySelector('dialog').scrollWidth") <= width
+        assert violations(page) == []
+
+
+def shown(page: Any) -> tuple[str, str]:
+    """Which image is enlarged, and which step of it; both empty where none is."""
+    if not page.locator("dialog[open]").count():
+        return "", ""
+    return page.locator("dialog header p").inner_text().split(" ")[0], page.locator("dialog footer b").inner_text()
+
+
+def test_images_are_enlarged_by_keys(browser: Any, scored: Path) -> None:
+    rows = [record.name for group in gather(RunFolder(scored)).groups for record, _ in group.records]
+    with opened(browser, scored) as page:
+        page.locator("figure button").first.focus()
+        page.keyboard.press("Enter")
+        assert shown(page) == (rows[0], "image")
+        assert page.locator("dialog img").bounding_box()["height"] > 500
+        for key, expected in (
+            ("ArrowDown", (rows[1], "image")),
+            ("ArrowUp", (rows[0], "image")),
+            ("ArrowUp", (rows[0], "image")),
+            ("ArrowDown", (rows[1], "image")),
+            ("ArrowLeft", (rows[0], "ground truth")),
+            ("ArrowRight", (rows[1], "image")),
+        ):
+            page.keyboard.press(key)
+            assert shown(page) == expected, key
+        page.keyboard.press("Escape")
+        assert shown(page) == ("", "")
+        there = "document.activeElement.closest('.strip').getAttribute('aria-label')"
+        assert page.evaluate(there).startswith(rows[1]), "the focus is on the image that was enlarged"
+
+
+def test_images_are_enlarged_by_clicks(browser: Any, scored: Path) -> None:
+    with opened(browser, scored) as page:
+        heat = page.locator("figure", has_text="foreground prior").first
+        heat.locator("button").click()
+        assert shown(page)[1] == "foreground prior"
+        assert page.locator("dialog .bar").inner_text().split() == ["0", "1"]
+        page.get_by_role("button", name="Next").click()
+        assert shown(page)[1] == "mask, from the tags"
+        page.locator("dialog img").click()
+        assert shown(page) == ("", "")
+
+
+def test_folded_parts_are_printed(browser: Any, scored: Path) -> None:
+    with opened(browser, scored) as page:
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.locator("details[open]").count() == page.locator("details").count() > 0
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert page.locator("details[open]").count() == 0
+
+
+def test_legends_name_what_is_there(scored: Path, tmp_path: Path) -> None:
+    shutil.copytree(scored, tmp_path / "run")
+    run = RunFolder(tmp_path / "run")
+    dataset = Dataset.from_dict(json.loads(run.collection.read_text(encoding="utf-8")))
+    record = dataset.records[0]
+    size = read_mask(mask_path(run.masks, record.name)).shape
+    mask = np.zeros(size, np.uint8)
+    mask[:9], mask[20:], mask[:, :9] = 255, 2, 0
+    write_mask(mask_path(run.masks, record.name), mask)
+    drawn = small_overlay(run, record, dataset.classes, "safe")
+    assert drawn is not None
+    assert [name for name, _ in drawn.legend] == [dataset.classes[1], "undecided"]
+    assert drawn.legend[0][1] == "#56b4e9"
+    mask[:] = 0
+    write_mask(mask_path(run.masks, record.name), mask)
+    drawn = small_overlay(run, record, dataset.classes, "safe")
+    assert drawn is not None
+    assert [name for name, _ in drawn.legend] == ["background alone"]
+
+
+def test_undecided_pixels_are_said(shapes: TinyDataset, scored: Path, tmp_path: Path) -> None:
+    segmenter, run = Segmenter.from_pretrained(scored), RunFolder(scored)
+    record = next(one for one in gather(run).dataset.records if one.present)
+    write_mask(tmp_path / "gt.png", np.full((48, 64), 255, np.uint8))
+    write_mask(tmp_path / "small.png", np.ones((10, 20), np.uint8))
+    steps = steps_of(segmenter, run, dataclasses.replace(record, gt_mask=tmp_path / "gt.png"), "safe")
+    assert steps.thumbnails[-1].caption == "ground truth"
+    assert steps.thumbnails[-1].legend == (("undecided", HATCHED),)
+    assert not steps.notes
+    for name, note in (
+        ("small.png", "ground truth: not shown, it has 20 x 10 pixels and the image 64 x 48"),
+        ("no", ""),
+    ):
+        steps = steps_of(segmenter, run, dataclasses.replace(record, gt_mask=tmp_path / name), "safe")
+        assert steps.thumbnails[-1].caption == "prediction, without tags"
+        assert steps.notes == [note or f"ground truth: there is no {tmp_path / name}"]

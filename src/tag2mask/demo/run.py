@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tag2mask.config.schema import Config
+from tag2mask.core.constants import BACKGROUND
 from tag2mask.core.files import atomic_path, make_folder, write_text
 from tag2mask.data import Dataset
 from tag2mask.demo.scenes import write_dataset
@@ -21,12 +23,14 @@ from tag2mask.drawing import heatmap, overlay, palette_colours, sheet
 from tag2mask.evaluation.baselines import all_background
 from tag2mask.evaluation.baselines import thresholded_cam as best_thresholded_cam
 from tag2mask.evaluation.folders import Evaluation, evaluate
+from tag2mask.evaluation.metrics import confusion_matrix, mean_iou
 from tag2mask.images.decode import read_image
 from tag2mask.inference.segmenter import Segmenter
 from tag2mask.masks import mask_path, read_mask
 from tag2mask.masks.interpret import interpret_mask
 from tag2mask.training.train import train
 
+_SHEET_SIDE = 480  # pixels of an image before it is drawn into its cell
 _COLUMNS = ("image", "class maps", "foreground prior", "pseudo mask", "prediction", "ground truth")
 
 _log = logging.getLogger(__name__)
@@ -104,31 +108,41 @@ def run_demo(out: Path, *, seed: int = 0, quick: bool = False) -> float:
 
 
 def write_sheet(path: Path, segmenter: Segmenter, dataset: Dataset, predictions: Path, *, rows: int = 6) -> None:
-    """Write a sheet of pictures: each step of the method for some images, those with most tags first."""
+    """Write a sheet of images: each step of the method for some of them, those with most tags first.
+
+    Beside an image stand its tags and the mean IoU of its prediction over the classes that are in it.
+    """
     records = sorted(dataset.records, key=lambda record: (-len(record.present), record.name))
     records = (records[: rows // 2] + records[-(rows - rows // 2) :])[:rows]
-    cells = []
+    cells, captions = [], []
+    seen: set[int] = set()
     for record in records:
-        image = read_image(record.path)
+        image = _enlarged(read_image(record.path))
         tags = sorted(record.present)
-        steps, positions = segmenter.steps(image, tags)
+        steps, positions = segmenter.steps(read_image(record.path), tags)
+        pseudo = segmenter.predict(record.path, tags).mask
+        prediction = read_mask(mask_path(predictions, record.name))
         target = None if record.gt_mask is None else interpret_mask(record.gt_mask, dataset.classes).mask
+        masks = [pseudo, prediction, *([] if target is None else [target])]
+        seen |= {int(value) for mask in masks for value in np.unique(mask)}
         cells.append(
             [
                 image,
                 _coloured_maps(image, steps.maps, positions),
                 heatmap(image, steps.prior),
-                overlay(image, segmenter.predict(image, tags).mask),
-                overlay(image, read_mask(mask_path(predictions, record.name))),
-                None if target is None else overlay(image, target),
+                *(overlay(image, _as_large(mask, image)) for mask in masks),
             ]
         )
+        score = "" if target is None else f"\nmIoU {100 * _miou(prediction, target, dataset.classes):.0f}"
+        captions.append(f"{', '.join(tags) or 'no class'}{score}")
     picture = sheet(
         cells,
-        titles=_COLUMNS,
-        captions=[", ".join(sorted(record.present)) for record in records],
+        titles=_COLUMNS[: max(map(len, cells))],
+        captions=captions,
         cell=(180, 200),
         legend=segmenter.classes,
+        present=sorted(seen - {BACKGROUND}),
+        bar="foreground prior",
     )
     with atomic_path(path) as temporary:
         Image.fromarray(picture).save(temporary)
@@ -161,10 +175,28 @@ def _score(segmenter: Segmenter, scenes: Path, out: Path) -> Evaluation:
     return evaluate(out, scenes / "val" / "masks", scenes / "classes.txt")
 
 
+def _enlarged(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A small image at a size where outlines over it are thin."""
+    times = max(1, round(_SHEET_SIDE / max(image.shape[:2])))
+    return np.asarray(Image.fromarray(image).resize((times * image.shape[1], times * image.shape[0])))
+
+
+def _as_large(mask: NDArray[np.uint8], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    size = (image.shape[1], image.shape[0])
+    return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+
+
+def _miou(prediction: NDArray[np.uint8], target: NDArray[np.uint8], classes: Sequence[str]) -> float:
+    return float(mean_iou(confusion_matrix(prediction, target, len(classes) + 1)))
+
+
 def _coloured_maps(
     image: NDArray[np.uint8], maps: NDArray[np.float32], positions: NDArray[np.intp]
 ) -> NDArray[np.uint8]:
-    """The class maps (K, H, W) in the colours of their classes, over the image in grey."""
+    """The class maps (K, h, w) in the colours of their classes, over the image (H, W, 3) in grey."""
+    size = (image.shape[1], image.shape[0])
+    large = [np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BILINEAR)) for one in maps]
+    maps = np.stack(large) if large else np.zeros((0, *image.shape[:2]), np.float32)
     grey = image.mean(axis=2, keepdims=True) * 0.45 + 20
     colours = palette_colours()[positions + 1].astype(np.float32)
     share = maps / np.maximum(maps.sum(axis=0, keepdims=True), 1.0)

@@ -103,7 +103,7 @@ def _hatched() -> Image.Image:
 def _bar() -> Image.Image:
     """The colours of 0 to 1, with these numbers at their ends."""
     numbers = text_width("0", _TEXT_SIZE) + 4
-    bar = Image.new("RGB", (_BAR_WIDTH + 2 * numbers, line_height(_TEXT_SIZE)), PAPER)
+    bar = Image.new("RGB", (_BAR_WIDTH + 2 * numbers + 2, line_height(_TEXT_SIZE)), PAPER)
     draw = ImageDraw.Draw(bar)
     colours = ramp()[np.linspace(0, 255, _BAR_WIDTH).round().astype(np.uint8)]
     bar.paste(Image.fromarray(np.broadcast_to(colours, (_TEXT_SIZE, _BAR_WIDTH, 3)).copy()), (numbers, 0))

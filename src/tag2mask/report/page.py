@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from tag2mask import __version__
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.extras import require
 from tag2mask.core.files import write_text
-from tag2mask.drawing import Palette, palette_colours
+from tag2mask.drawing import Palette
 from tag2mask.evaluation import Evaluation
 from tag2mask.evaluation.verdict import Verdict, read_verdict, write_verdict
 from tag2mask.inference.backends.torch import TorchBackend
@@ -22,7 +22,7 @@ from tag2mask.inference.segmenter import Segmenter
 from tag2mask.models.checkpoint import RunFolder, load_model
 from tag2mask.report.curves import curves
 from tag2mask.report.facts import Facts, Group, gather
-from tag2mask.report.thumbnails import Thumbnail, small_overlay, steps_of
+from tag2mask.report.thumbnails import HATCHED, Thumbnail, small_overlay, steps_of
 
 NAME = "report.html"
 """File of the report in the folder of its run."""
@@ -77,6 +77,7 @@ def _render(content: dict[str, Any]) -> str:
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, undefined=StrictUndefined, trim_blocks=True
     )
     environment.filters["shell"] = lambda word: shlex.quote(str(word))
+    environment.globals["file"] = lambda name: (Path(__file__).parent / name).read_text(encoding="utf-8")
     return environment.get_template("template.html").render(**content)
 
 
@@ -84,11 +85,8 @@ def _content(run: RunFolder, segmenter: Segmenter, facts: Facts, palette: Palett
     """The template's variables."""
     groups, missing = _strips(run, segmenter, facts.groups, palette)
     by_name = {record.name: record for record in facts.dataset.records}
-    queue = [
-        (name, uncertainty, small_overlay(run, by_name[name], segmenter.classes, palette))
-        for name, uncertainty in facts.review
-    ]
-    colours = palette_colours(palette)
+    pictures = [small_overlay(run, by_name[name], segmenter.classes, palette) for name, _ in facts.review]
+    queue = [(*one, picture) for one, picture in zip(facts.review, pictures, strict=True)]
     return {
         "version": __version__,
         "name": run.root.resolve().name,
@@ -101,11 +99,12 @@ def _content(run: RunFolder, segmenter: Segmenter, facts: Facts, palette: Palett
         "curves": curves(facts.epochs),
         "epochs": facts.epochs,
         "score": _score(facts.score),
+        "undecided": _undecided([*(one for _, rows in groups for row in rows for one in row.steps), *pictures]),
         "unscored": facts.unscored,
         "confusion": _confusion(facts.score, facts.shown),
         "groups": groups,
         "missing": missing,
-        "legend": [(name, _hex(colours[index + 1])) for index, name in enumerate(segmenter.classes)],
+        "columns": max([6, *(len(row.steps) for _, rows in groups for row in rows)]),
         "queue": queue,
         "timings": _timings(facts.epochs),
         "config": run.config.read_text(encoding="utf-8") if run.config.is_file() else "",
@@ -114,7 +113,22 @@ def _content(run: RunFolder, segmenter: Segmenter, facts: Facts, palette: Palett
     }
 
 
-Row = tuple[str, str, str, list[Thumbnail]]  # name, tags, remark, steps
+class Row(NamedTuple):
+    """An image in the report.
+
+    Attributes:
+        name: of the image.
+        tags: of the image, for a text.
+        remark: why it is shown.
+        steps: of the method.
+        notes: what is not shown of it.
+    """
+
+    name: str
+    tags: str
+    remark: str
+    steps: list[Thumbnail]
+    notes: list[str]
 
 
 def _strips(
@@ -131,10 +145,16 @@ def _strips(
             except DataError:
                 missing.append(record.name)
                 continue
-            rows.append((record.name, ", ".join(sorted(record.present)), remark, steps))
+            tags = ", ".join(sorted(record.present))
+            rows.append(Row(record.name, tags, remark, steps.thumbnails, steps.notes))
         if rows:
             found.append((group.title, rows))
     return found, missing
+
+
+def _undecided(thumbnails: list[Thumbnail | None]) -> bool:
+    """Whether a mask that is shown has undecided pixels."""
+    return any(colour == HATCHED for one in thumbnails if one is not None for _, colour in one.legend)
 
 
 def _summary(segmenter: Segmenter, facts: Facts) -> list[tuple[str, str]]:
@@ -204,7 +224,3 @@ def _timings(epochs: list[dict[str, float]]) -> list[tuple[str, str]]:
         ("of which pseudo masks", f"{masks / 60:.1f} min ({100 * masks / max(1e-9, seconds):.0f} %)"),
         ("an epoch", f"{seconds / len(epochs):.1f} s"),
     ]
-
-
-def _hex(colour: NDArray[np.uint8]) -> str:
-    return "#" + "".join(f"{int(value):02x}" for value in colour)
