@@ -210,6 +210,7 @@ const ROUTES = {
   },
   "GET /api/queue": () => json({ order: state.run ? names.filter((_, i) => i !== 29).sort((a, b) => uncertainty(index.get(b)) - uncertainty(index.get(a))) : [], kept: [...state.kept.keys()] }),
   "GET /api/mask": mask,
+  "GET /api/predictions": () => json({ state: "idle", missing: 0, done: 0, total: 0, error: null }),
   "GET /api/draft": (query) => (state.drafts.has(query.get("name")) ? file(state.drafts.get(query.get("name"))) : nothing),
   "PUT /api/draft": (query, body) => (readPng(body), state.drafts.set(query.get("name"), body), nothing),
   "DELETE /api/draft": (query) => (state.drafts.delete(query.get("name")), nothing),

@@ -10,6 +10,7 @@ import { loadAll, project, readAddress, setTheme, theme } from "./store/app";
 import { listen, startSaving } from "./store/saving";
 import { followReview } from "./store/review";
 import { followSuggestions } from "./store/tagging";
+import { followMissing } from "./store/missing";
 import { followTraining } from "./store/training";
 
 setTheme(theme.value);
@@ -30,6 +31,7 @@ async function start(): Promise<void> {
   followSuggestions();
   followTraining();
   followReview();
+  followMissing();
 }
 
 void start();

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import { gridLayout, inSight, scrollTo } from "../src/logic/grid";
 import * as selection from "../src/logic/selection";
-import { ABSENT, confirm, PRESENT, shown, TagHistory, TagTable, toggle, UNKNOWN, type Filter } from "../src/logic/tags";
+import { ABSENT, confirm, corrected, PRESENT, rest, shown, TagHistory, TagTable, toggle, UNKNOWN, type Filter } from "../src/logic/tags";
 import { duration } from "../src/logic/time";
 import { fit, hold, toImage, toScreen, zoomAt } from "../src/logic/view";
 
@@ -56,6 +56,26 @@ describe("tags", () => {
       [0, PRESENT],
       [2, ABSENT],
     ]);
+  });
+
+  it("no other class: what is not known becomes absent", () => {
+    const table = new TagTable(3, 3);
+    table.set(0, 1, PRESENT);
+    table.set(2, 0, ABSENT);
+    expect([0, 1, 2].map((image) => table.isOpen(image, 3))).toEqual([true, false, false]);
+    for (const one of rest(table, [0], 3)) table.set(one.image, one.cls, one.after);
+    expect([0, 1, 2].map((cls) => table.get(0, cls))).toEqual([ABSENT, PRESENT, ABSENT]);
+    expect(rest(table, [0], 3)).toEqual([]);
+    expect(table.isOpen(0, 3)).toBe(false);
+  });
+
+  it("a key corrects a suggestion, whichever way it was wrong, and again takes that back", () => {
+    const table = new TagTable(1, 2);
+    expect(corrected(table, 0, 0, 0.9).after).toBe(ABSENT);
+    expect(corrected(table, 0, 0, 0.1).after).toBe(PRESENT);
+    expect(corrected(table, 0, 1, null).after).toBe(PRESENT);
+    table.set(0, 0, ABSENT);
+    expect(corrected(table, 0, 0, 0.9).after).toBe(PRESENT);
   });
 
   it("history takes back what was changed and nothing else", () => {

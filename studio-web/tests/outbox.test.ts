@@ -63,6 +63,25 @@ describe("outbox", () => {
     expect(store.entries.size).toBe(0);
   });
 
+  it("what waits is made from the version that the one before it has become, also after the page was killed", async () => {
+    const store = new Memory();
+    const bases: (string | undefined)[] = [];
+    const box: Outbox = new Outbox({
+      store,
+      onChange: () => undefined,
+      send: async (one) => {
+        bases.push(one.base);
+        box.rebase((other) => other.key === one.key, { base: "second" });
+        if (bases.length === 1) expect([...store.entries.values()].map((other) => other.base)).toEqual(["first", "second"]);
+        return "sent";
+      },
+    });
+    box.add({ ...entry("a", "draft:x"), base: "first" });
+    box.add({ ...entry("b", "draft:x"), base: "first" });
+    await box.drained();
+    expect(bases).toEqual(["first", "second"]);
+  });
+
   it("what waits survives the page", async () => {
     const store = new Memory();
     outbox(store, () => "again").box.add(entry("a", "draft:x"));

@@ -4,6 +4,10 @@ import type { Rect, Size } from "./geometry";
 
 export const NOT_PAINTED = 255;
 export const BACKGROUND = 0;
+/** Of a final mask: no class was decided on. The same number as `NOT_PAINTED` of a layer. */
+export const UNDECIDED = 255;
+
+const HATCH = 0xff333333;
 
 /** The final mask: the layer where it is painted, else the mask below. */
 export function merge(layer: Uint8Array, below: Uint8Array): Uint8Array {
@@ -36,7 +40,7 @@ export function histogram(mask: Uint8Array): Uint32Array {
   return counts;
 }
 
-/** RGBA words (little-endian) of 256 mask values; background is transparent, 255 grey. */
+/** RGBA words (little-endian) of 256 mask values; background is transparent. */
 export function colourTable(colours: readonly string[], only: number | null = null): Uint32Array {
   const table = new Uint32Array(256);
   const put = (value: number, hex: string): void => {
@@ -46,16 +50,20 @@ export function colourTable(colours: readonly string[], only: number | null = nu
   for (let value = 1; value < 255; value++) {
     if (only === null || only === value) put(value, colours[value - 1] ?? "#808080");
   }
-  if (only === null) put(255, "#9a9a9a");
+  if (only === null) put(UNDECIDED, "#ffffff");
   return table;
 }
 
-/** Colours of one rectangle of a mask, for `ImageData`. */
+/** Colours of one rectangle of a mask, for `ImageData`; undecided pixels are hatched, so that they look like no class. */
 export function colourise(mask: Uint8Array, width: number, r: Rect, table: Uint32Array): Uint8ClampedArray<ArrayBuffer> {
   const words = new Uint32Array((r.x1 - r.x0) * (r.y1 - r.y0));
   let k = 0;
   for (let y = r.y0; y < r.y1; y++) {
-    for (let i = y * width + r.x0; i < y * width + r.x1; i++) words[k++] = table[mask[i]];
+    const row = y * width;
+    for (let x = r.x0; x < r.x1; x++) {
+      const value = mask[row + x];
+      words[k++] = value === UNDECIDED && table[UNDECIDED] !== 0 && ((x + y) & 4) !== 0 ? HATCH : table[value];
+    }
   }
   return new Uint8ClampedArray(words.buffer);
 }

@@ -37,6 +37,12 @@ export class TagTable {
     return false;
   }
 
+  /** Whether an image has classes that are present, none that is absent, and others of which nothing is known. */
+  isOpen(image: number, classes: number): boolean {
+    const values = Array.from({ length: classes }, (_, cls) => this.get(image, cls));
+    return values.includes(PRESENT) && values.includes(UNKNOWN) && !values.includes(ABSENT);
+  }
+
   /** Classes of an image that have a value. */
   having(image: number, value: TagValue): number[] {
     const found: number[] = [];
@@ -85,6 +91,24 @@ export function confirm(table: TagTable, image: number, probs: readonly (number 
     }
   }
   return changes;
+}
+
+/** Every class of which nothing is known becomes absent. */
+export function rest(table: TagTable, images: readonly number[], classes: number): TagChange[] {
+  return images.flatMap((image) =>
+    Array.from({ length: classes }, (_, cls) => cls)
+      .filter((cls) => table.get(image, cls) === UNKNOWN)
+      .map((cls): TagChange => ({ image, cls, before: UNKNOWN, after: ABSENT })),
+  );
+}
+
+/**
+ * What a key does while suggestions are confirmed: what is present, or suggested, becomes absent, all else present.
+ */
+export function corrected(table: TagTable, image: number, cls: number, p: number | null): TagChange {
+  const before = table.get(image, cls);
+  const isThere = before === PRESENT || (before === UNKNOWN && p !== null && p >= 0.5);
+  return { image, cls, before, after: isThere ? ABSENT : PRESENT };
 }
 
 export const reversed = (changes: readonly TagChange[]): TagChange[] =>

@@ -56,7 +56,7 @@ export async function send<T>(method: "POST" | "PATCH" | "DELETE" | "PUT", url: 
 }
 
 /** A grey PNG, or null where there is none (204, 404). */
-export async function getGrey(url: string, init?: RequestInit): Promise<(GreyImage & { source: string }) | null> {
+export async function getGrey(url: string, init?: RequestInit, look?: (headers: Headers) => void): Promise<(GreyImage & { source: string }) | null> {
   let response: Response;
   try {
     response = await request(url, init);
@@ -64,6 +64,7 @@ export async function getGrey(url: string, init?: RequestInit): Promise<(GreyIma
     if (error instanceof ApiError && error.status === 404) return null;
     throw error;
   }
+  look?.(response.headers);
   if (response.status === 204) return null;
   const source = response.headers.get("X-Source") ?? "predicted";
   return { ...decodeGrey(new Uint8Array(await response.arrayBuffer())), source };

@@ -10,6 +10,9 @@ export interface Entry {
   url: string;
   type: string;
   body: Uint8Array<ArrayBuffer> | null;
+  /** Version of what the entry changes, and of the draft that a kept mask ends: they may have become others meanwhile. */
+  base?: string;
+  draftBase?: string;
 }
 
 export interface Store {
@@ -62,6 +65,14 @@ export class Outbox {
   /** The entry of a key that is not with the server yet. */
   find(key: string): Entry | null {
     return [...this.queue].reverse().find((one) => one.key === key) ?? (this.inFlight?.key === key ? this.inFlight : null);
+  }
+
+  /** What waits was made from our own change, which has become this version with the server. */
+  rebase(isOf: (entry: Entry) => boolean, change: Pick<Entry, "base"> | Pick<Entry, "draftBase">): void {
+    for (const one of this.queue.filter(isOf)) {
+      Object.assign(one, change);
+      void this.options.store.put(one).catch(() => undefined);
+    }
   }
 
   add(entry: Omit<Entry, "id">): void {

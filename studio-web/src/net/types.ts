@@ -73,6 +73,14 @@ export interface TrainFacts {
   error: string | null;
 }
 
+export interface MissingFacts {
+  state: "idle" | "running" | "done" | "stopped" | "failed";
+  missing: number;
+  done: number;
+  total: number;
+  error: string | null;
+}
+
 export interface QueueFacts {
   order: string[];
   kept: string[];

@@ -53,6 +53,12 @@ export function resize(direction: 1 | -1): void {
   else brushSize.value = nextBrush(brushSize.value, direction);
 }
 
+/** At first a brush of a size that suits the images. */
+effect(() => {
+  const size = firstSheet.value?.size;
+  if (size) brushSize.value = Math.min(24, Math.max(4, Math.round(Math.max(size.width, size.height) / 25)));
+});
+
 effect(() => {
   const found = firstSheet.value?.merged.find((value) => value !== BACKGROUND && value !== NOT_PAINTED);
   if (found !== undefined) paintValue.value = found;

@@ -8,7 +8,7 @@ import { KEPT } from "../logic/tags";
 import { ApiError, getGrey, getJson, query, request, send } from "../net/api";
 import type { QueueFacts } from "../net/types";
 import { complain, go, images, noteMask, reviewed, run, tell, view } from "./app";
-import { drained, onNews, save, unsaved } from "./saving";
+import { drained, noteVersion, onNews, save, unsaved, versionOf } from "./saving";
 import { Sheet, type Source } from "./sheet";
 
 const AHEAD = 2; // images loaded before they are asked for
@@ -40,21 +40,31 @@ function ofSize(found: GreyImage, size: Size): Uint8Array {
   return resized(found.data, found, size);
 }
 
+async function fetchDraft(name: string): Promise<GreyImage | null> {
+  const response = await request(query("/api/draft", { name }));
+  noteVersion(`draft:${name}`, response.headers.get("X-Version"));
+  return response.status === 204 ? null : decodeGrey(new Uint8Array(await response.arrayBuffer()));
+}
+
+async function fetchMask(name: string): Promise<(GreyImage & { source: string }) | null> {
+  const found = await getGrey(query("/api/mask", { name, source: "auto" }), undefined, (headers) => noteVersion(`keep:${name}`, headers.get("X-Kept")));
+  if (!found) noteVersion(`keep:${name}`, "none");
+  return found;
+}
+
 /** A mask or draft: what waits to be saved, else what the server has. */
-async function stored(key: string, url: string): Promise<(GreyImage & { source: string }) | null> {
+async function stored<T extends GreyImage | null>(key: string, fetched: () => Promise<T>): Promise<T | (GreyImage & { source: string }) | null> {
   const entry = unsaved(key);
-  if (entry?.method === "DELETE") return null;
-  if (entry?.body) return { ...decodeGrey(entry.body), source: "kept" };
-  return getGrey(url);
+  if (!entry) return fetched();
+  if (!versionOf(key)) noteVersion(key, entry.base);
+  return entry.body && entry.method !== "DELETE" ? { ...decodeGrey(entry.body), source: "kept" } : null;
 }
 
 async function loadSheet(name: string): Promise<Sheet> {
   const [response, mask, draft] = await Promise.all([
     request(query("/api/pixels", { name })),
-    unsaved(`keep:${name}`)?.body
-      ? stored(`keep:${name}`, "")
-      : getGrey(query("/api/mask", { name, source: "auto" })),
-    stored(`draft:${name}`, query("/api/draft", { name })),
+    stored(`keep:${name}`, () => fetchMask(name)),
+    stored(`draft:${name}`, () => fetchDraft(name)),
   ]);
   const picture = await createImageBitmap(await response.blob());
   const size = {
@@ -153,14 +163,16 @@ export function flush(one: Sheet): Promise<void> {
   saving = saving.then(async () => {
     if (!one.isDirty) return;
     one.isDirty = false;
+    const { settles } = one;
     const file = one.isPainted ? await encodeGrey(one.size.width, one.size.height, one.layer) : null;
-    if (!one.isDirty || file) store(one, file);
+    if (one.settles === settles && (!one.isDirty || file)) store(one, file);
   });
   return saving;
 }
 
 /** Save at once, as the page may be gone the next moment. */
 export function flushNow(): void {
+  for (const kept of keeping) storeKept(kept, encodeGreyNow(kept.size.width, kept.size.height, kept.mask));
   const one = sheet.value;
   if (!one?.isDirty) return;
   one.isDirty = false;
@@ -185,21 +197,36 @@ export function step(by: 1 | -1): void {
   if (next !== undefined) go("review", next);
 }
 
+interface Kept {
+  name: string;
+  size: Size;
+  mask: Uint8Array;
+}
+
+/** Masks that are kept and not encoded yet. */
+const keeping = new Set<Kept>();
+
+function storeKept(kept: Kept, file: Uint8Array<ArrayBuffer>): void {
+  if (!keeping.delete(kept)) return; // stored already, as the page was about to close
+  const { name } = kept;
+  save("POST", query("/api/keep", { name }), file, `keep:${name}`);
+  save("DELETE", query("/api/draft", { name }), null, `draft:${name}`);
+}
+
 /** Keep the mask as it is shown, and go on. */
 export async function keep(): Promise<void> {
   const one = sheet.value;
   if (!one || one.name !== reviewed.value) return;
-  const { width, height } = one.size;
-  const mask = one.merged.slice();
+  const kept = { name: one.name, size: one.size, mask: one.merged.slice() };
+  keeping.add(kept);
   const next = nextOpen(one.name);
   one.settle();
   noteMask(one.name, KEPT);
   if (next) go("review", next);
   else tell("Every mask of the queue is kept.");
-  const file = await encodeGrey(width, height, mask);
+  const file = await encodeGrey(kept.size.width, kept.size.height, kept.mask);
   await saving;
-  save("POST", query("/api/keep", { name: one.name }), file, `keep:${one.name}`);
-  save("DELETE", query("/api/draft", { name: one.name }), null, `draft:${one.name}`);
+  storeKept(kept, file);
 }
 
 /** The kept mask becomes painting again. */
@@ -246,11 +273,37 @@ export async function loadQueue(): Promise<void> {
   if (found.length !== queue.value.length || found.some((name, i) => name !== queue.value[i])) queue.value = found;
 }
 
+/** Take over what another page has painted on an image that is loaded here. */
+async function followDraft(name: string, version: unknown): Promise<void> {
+  await drained();
+  if (versionOf(`draft:${name}`) === version) return;
+  if (version !== "none" && !isKept(name)) noteMask(name, MASK_STATE.draft);
+  const promise = sheets.get(name);
+  const one = await promise?.catch(() => null);
+  if (!one || sheets.get(name) !== promise) return;
+  if (!one.isDirty && !one.history.canUndo && !one.history.isOpen) {
+    sheets.delete(name);
+    if (one === sheet.value && view.value === "review") await show(name);
+    return;
+  }
+  const draft = await fetchDraft(name);
+  if (draft && !one.history.isOpen && one.join(ofSize(draft, one.size))) painted(one);
+}
+
+/** Another page has kept a mask of an image that is loaded here. */
+async function followKept(name: string, version: unknown): Promise<void> {
+  await drained();
+  if (versionOf(`keep:${name}`) !== version) await forgetSheets((one) => one.name === name);
+}
+
 /** Follow the open image, the queue, and pages that close. */
 export function followReview(): void {
   void loadQueue().catch(complain);
   onNews((news) => {
     if (news.type === "open" || news.type === "masks") void loadQueue().catch(complain);
+    if (news.type === "drafts" || news.type === "joined") void followDraft(String(news.name), news.version).catch(complain);
+    if (news.type === "masks" && news.name) void followKept(String(news.name), news.version).catch(complain);
+    if (news.type === "open") void forgetSheets(() => true).catch(complain);
   });
   let shownRun = run.value;
   effect(() => {

@@ -4,9 +4,9 @@ import { effect } from "@preact/signals";
 import { BrowserStore } from "../net/idb";
 import { errorOf, isAway } from "../net/api";
 import { Outbox, type Entry, type Outcome } from "../net/outbox";
-import { complain, loadImages, loadProject, project, waiting } from "./app";
+import { complain, loadImages, loadProject, project, tell, waiting } from "./app";
 
-export type News = { type: "training" | "suggestions" | "masks" | "project" | "tags" | "open" } & Record<string, unknown>;
+export type News = { type: "training" | "suggestions" | "masks" | "project" | "tags" | "drafts" | "joined" | "open" } & Record<string, unknown>;
 
 const MOST_KEEPALIVE = 60_000; // browsers finish requests of a closed page up to 64 KiB
 
@@ -17,11 +17,42 @@ let ownTags = 0;
 /** Counts what was saved: a list of images that was asked for before is old. */
 let saves = 0;
 
+/** Versions of drafts and kept masks that this page shows, by the keys of their entries: `draft:NAME`, `keep:NAME`. */
+const versions = new Map<string, string>();
+
+export const versionOf = (key: string): string | undefined => versions.get(key);
+export function noteVersion(key: string, version: string | null | undefined): void {
+  if (version) versions.set(key, version);
+}
+
+const nameOf = (entry: Entry): string => entry.key.slice(entry.key.indexOf(":") + 1);
+
+/** The server has taken an entry: what it is now, and whether somebody else had changed the same. */
+function taken(entry: Entry, answer: Headers): void {
+  const { key } = entry;
+  const version = answer.get("X-Version");
+  if (key === "" || !version) return;
+  versions.set(key, version);
+  box().rebase((one) => one.key === key, { base: version });
+  if (key.startsWith("draft:")) box().rebase((one) => one.key === `keep:${nameOf(entry)}`, { draftBase: version });
+  if (answer.get("X-Joined")) {
+    tell(`${nameOf(entry)} was painted elsewhere, too: both paintings are joined.`);
+    hear({ type: "joined", name: nameOf(entry) });
+  }
+  if (answer.get("X-Not-Kept")) {
+    tell(`Another mask of ${nameOf(entry)} was kept meanwhile, which stays; yours is a painting on it. Look at it again.`, "error");
+    hear({ type: "joined", name: nameOf(entry) });
+  }
+}
+
 async function deliver(entry: Entry): Promise<Outcome> {
-  const init: RequestInit = { method: entry.method };
+  const headers: Record<string, string> = {};
+  if (entry.base) headers["X-Base"] = entry.base;
+  if (entry.draftBase) headers["X-Draft"] = entry.draftBase;
+  const init: RequestInit = { method: entry.method, headers };
   if (entry.body) {
     init.body = entry.body;
-    init.headers = { "Content-Type": entry.type };
+    headers["Content-Type"] = entry.type;
     init.keepalive = entry.body.length < MOST_KEEPALIVE;
   }
   let response: Response;
@@ -33,7 +64,10 @@ async function deliver(entry: Entry): Promise<Outcome> {
   }
   if (response.status >= 500 || response.status === 401 || response.status === 429) return "again";
   isAway.value = false;
-  if (response.ok) return "sent";
+  if (response.ok) {
+    taken(entry, response.headers);
+    return "sent";
+  }
   if (!(entry.method === "DELETE" && response.status === 404)) {
     complain(await errorOf(response));
     if (entry.url === "/api/tags") void loadImages().catch(complain);
@@ -61,7 +95,12 @@ export function save(method: Entry["method"], url: string, body: Uint8Array<Arra
   const bytes = body === null ? null : isBytes ? body : (new TextEncoder().encode(JSON.stringify(body)) as Uint8Array<ArrayBuffer>);
   if (url === "/api/tags") ownTags++;
   saves++;
-  box().add({ key, method, url, type: isBytes ? "image/png" : "application/json", body: bytes });
+  const entry: Omit<Entry, "id"> = { key, method, url, type: isBytes ? "image/png" : "application/json", body: bytes };
+  const base = versions.get(key);
+  if (base) entry.base = base;
+  const draft = key.startsWith("keep:") ? versions.get(`draft:${key.slice(5)}`) : undefined;
+  if (draft) entry.draftBase = draft;
+  box().add(entry);
 }
 
 export const unsaved = (key: string): Entry | null => outbox?.find(key) ?? null;

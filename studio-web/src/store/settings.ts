@@ -21,14 +21,14 @@ export interface Crf {
 export interface Settings {
   gate: number;
   crf: Crf;
-  /** Names of the classes that the image may have; null: what the network finds. */
-  tags: string[] | null;
+  /** Names of the classes that the image may have; null: what the network finds; "tagged": as the image is tagged. */
+  tags: string[] | null | "tagged";
 }
 
 const STANDARD: Settings = {
   gate: 0.05,
   crf: { enabled: true, iterations: 10, bilateral_weight: 5, bilateral_xy: 50, bilateral_rgb: 10, gaussian_weight: 3 },
-  tags: null,
+  tags: "tagged",
 };
 
 /** What the chosen run has. */
@@ -38,6 +38,7 @@ export const isPredicting = signal(false);
 export const predictError = signal<string | null>(null);
 export const steps = signal<StepFacts[] | null>(null);
 export const areStepsOpen = signal(false);
+export const areSettingsOpen = signal(false);
 export const stepsError = signal<string | null>(null);
 
 /** The mask below before settings were changed. */
@@ -56,7 +57,7 @@ async function predict(): Promise<void> {
     const response = await request("/api/predict", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
-      body: JSON.stringify({ name: one.name, tags, gate, crf }),
+      body: JSON.stringify({ name: one.name, gate, crf, ...(tags === "tagged" ? {} : { tags }) }),
       signal: running.signal,
     });
     const found = decodeGrey(new Uint8Array(await response.arrayBuffer()));
@@ -111,10 +112,12 @@ effect(() => {
 
 effect(() => {
   if (run.value === null || view.value !== "review") return;
-  void getJson<Pick<Settings, "gate" | "crf">>("/api/settings")
+  // With the image, the server prepares what a changed setting needs of it.
+  const name = areSettingsOpen.value ? sheet.value?.name : undefined;
+  void getJson<Pick<Settings, "gate" | "crf">>(query("/api/settings", { name }))
     .then((found) => {
       const isUsual = settings.value === usual.value;
-      usual.value = { gate: found.gate, crf: { ...STANDARD.crf, ...found.crf }, tags: null };
+      usual.value = { gate: found.gate, crf: { ...STANDARD.crf, ...found.crf }, tags: "tagged" };
       if (isUsual) settings.value = usual.value;
     })
     .catch(() => undefined); // the run cannot be read; a change of settings says why

@@ -16,6 +16,8 @@ export class Sheet {
   readonly source = signal<Source>("none");
   /** Painted since the last save. */
   isDirty = false;
+  /** Counts how often the mask was kept. */
+  settles = 0;
   private painted = false;
   private paintedTick = -1;
   private readonly listeners = new Set<(changed: Rect) => void>();
@@ -91,9 +93,19 @@ export class Sheet {
     this.layer.fill(NOT_PAINTED);
     this.history = new PatchHistory(this.layer, this.size);
     this.isDirty = false;
+    this.settles++;
     this.source.value = "kept";
     this.changed(whole(this.size));
     this.tick.value++;
+  }
+
+  /** Take over what somebody else has painted where nothing is painted here; says whether that changed anything. */
+  join(other: Uint8Array): boolean {
+    this.history.begin();
+    this.history.touch(whole(this.size));
+    for (let i = 0; i < other.length; i++) if (this.layer[i] === NOT_PAINTED) this.layer[i] = other[i];
+    this.changed(whole(this.size));
+    return this.commit();
   }
 
   /** Pixels of each value of the final mask. */

@@ -4,7 +4,9 @@ import { computed, effect, signal } from "@preact/signals";
 import * as selecting from "../logic/selection";
 import {
   confirm,
+  corrected,
   PRESENT,
+  rest,
   shown,
   TAG_WORDS,
   TagHistory,
@@ -81,6 +83,28 @@ export function press(cls: number, wanted: TagValue): void {
   if (found.length === 0) return tell("Select an image first: click it, or use the arrow keys.");
   change(toggle(all.tags, found, cls, wanted));
   if (found.length > 1) tell(`${classes.value[cls].name}: ${counted(found.length, "image")} changed`);
+}
+
+/** In these images no other class is present. */
+export function markRest(found: readonly number[]): void {
+  const all = images.value;
+  if (all && found.length > 0) change(rest(all.tags, found, classes.value.length));
+}
+
+/** The key that says so of the selection. */
+export function pressRest(): void {
+  const found = selecting.targets(selection.value);
+  if (found.length === 0) return tell("Select an image first: click it, or use the arrow keys.");
+  if (classes.value.length === 0) return;
+  markRest(found);
+  tell(found.length > 1 ? `No other class in ${counted(found.length, "image")}` : "No other class in this image");
+}
+
+/** What a key or a click does to a class while suggestions are confirmed. */
+export function correct(cls: number): void {
+  const all = images.value;
+  const image = selection.value.cursor;
+  if (all && image >= 0 && classes.value[cls]) change([corrected(all.tags, image, cls, probsOf(image)?.[cls] ?? null)]);
 }
 
 export function undo(): void {

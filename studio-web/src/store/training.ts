@@ -3,8 +3,9 @@
 import { computed, signal } from "@preact/signals";
 import { getJson, send } from "../net/api";
 import type { CorrectionFacts, TrainFacts } from "../net/types";
-import { complain, images, loadProject } from "./app";
+import { complain, images, loadProject, project, tagTick } from "./app";
 import { drained, onNews } from "./saving";
+import { markRest } from "./tagging";
 
 export interface Recipe {
   preset: string;
@@ -13,6 +14,36 @@ export interface Recipe {
 }
 
 export const recipe = signal<Recipe>({ preset: "auto", backbone: "", epochs: "" });
+/** Whether images in which nothing is marked absent are taken as tagged completely. */
+export const isRestAbsent = signal(true);
+
+/** Tagged images in which nothing is marked absent, though classes are open: most people name what there is. */
+export const openImages = computed(() => {
+  tagTick.value;
+  const all = images.value;
+  const count = project.value?.classes.length ?? 0;
+  if (!all) return [];
+  return all.names.flatMap((_, i) => (all.tags.isOpen(i, count) ? [i] : []));
+});
+
+const recipeKey = (): string => `tag2mask-recipe:${project.value?.folder ?? ""}`;
+
+/** The recipe that was trained last in this browser, so that corrections are learned with the same. */
+function recallRecipe(): void {
+  try {
+    recipe.value = { ...recipe.value, ...(JSON.parse(localStorage.getItem(recipeKey()) ?? "{}") as Partial<Recipe>) };
+  } catch {
+    return; // the browser keeps nothing for this page
+  }
+}
+
+function rememberRecipe(): void {
+  try {
+    localStorage.setItem(recipeKey(), JSON.stringify(recipe.value));
+  } catch {
+    return;
+  }
+}
 export const training = signal<TrainFacts | null>(null);
 export const corrections = signal<CorrectionFacts | null>(null);
 /** Counts news of masks, so that pictures of first masks are loaded again. */
@@ -39,9 +70,13 @@ export async function loadCorrections(): Promise<void> {
 export async function start(resume: string | null = null): Promise<void> {
   const { preset, backbone, epochs } = recipe.value;
   const body: Record<string, unknown> = { preset, corrected: true };
-  if (backbone.trim()) body.backbone = backbone.trim();
-  if (epochs) body.epochs = Number(epochs);
-  if (resume) body.run = resume;
+  if (resume) body.run = resume; // with the settings it began with
+  else {
+    if (backbone.trim()) body.backbone = backbone.trim();
+    if (epochs) body.epochs = Number(epochs);
+    rememberRecipe();
+    if (isRestAbsent.value) markRest(openImages.value);
+  }
   try {
     await drained();
     await send("POST", "/api/train", body);
@@ -73,6 +108,7 @@ export const firstNames = computed(() => {
 });
 
 export function followTraining(): void {
+  recallRecipe();
   let timer: ReturnType<typeof setTimeout> | null = null;
   const load = (): void => {
     if (timer) return;

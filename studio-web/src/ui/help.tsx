@@ -20,6 +20,7 @@ const SHEET: [string, [string[], string][]][] = [
     [
       [["1"], "The class with this key is present; again: unknown"],
       [["Shift", "1"], "The class is absent; again: unknown"],
+      [["0"], "No other class: what is not known becomes absent"],
       [["←", "→", "↑", "↓"], "Move; with Shift: select a range"],
       [["Space"], "Add the image to the selection, or take it out"],
       [["Ctrl", "A"], "Select all that are shown"],

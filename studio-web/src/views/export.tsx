@@ -10,6 +10,7 @@ import { complain, images, keptCount, project, tell } from "../store/app";
 import { drained } from "../store/saving";
 import { selection } from "../store/tagging";
 import { Button } from "../ui/bits";
+import { MissingMasks } from "./missing";
 
 const FORMATS: [string, string, string][] = [
   ["coco", "COCO", "One JSON file; masks as run lengths, exact to the pixel."],
@@ -62,6 +63,7 @@ export function ExportView(): JSX.Element {
     <div class="page">
       <div class="column">
         <h2 class="title">Export</h2>
+        <MissingMasks />
         <section class="card stack wide-gap">
           <fieldset class="plain">
             <legend>Format</legend>

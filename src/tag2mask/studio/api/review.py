@@ -129,10 +129,10 @@ def _add_keeping(routes: APIRouter, studio: Studio, layers: Layers) -> None:
         studio.record(name)
         mask, is_kept = await _put(layers.keep, name, await request.body(), base=x_base, draft_base=x_draft)
         tags = await run_in_threadpool(tag_as_painted, studio.project, name, mask) if is_kept else 0
-        studio.events.publish("masks")
+        version = response.headers["X-Version"] = layers.kept_version(name)
+        studio.events.publish("masks", name=name, version=version)
         if tags:
             studio.events.publish("tags")
-        response.headers["X-Version"] = layers.kept_version(name)
         if not is_kept:
             response.headers["X-Not-Kept"] = "1"
         return {"kept": len(layers.kept_names()), "tags": tags}

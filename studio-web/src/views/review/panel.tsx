@@ -20,7 +20,7 @@ import {
   tool,
 } from "../../store/painting";
 import { clearPainting, isKept, sheet, takeBack } from "../../store/review";
-import { areStepsOpen, change, isPredicting, predictError, reset, settings, steps, usual, stepsError } from "../../store/settings";
+import { areSettingsOpen, areStepsOpen, change, isPredicting, predictError, reset, settings, steps, usual, stepsError, type Settings as Chosen } from "../../store/settings";
 import { Button, Key, Swatch } from "../../ui/bits";
 
 export const isPanelOpen = signal(false);
@@ -44,8 +44,10 @@ function useShares(): { value: number; share: number }[] {
   return shares;
 }
 
+/** As the canvas draws it: hatched, so that it looks like no class. */
+const UNDECIDED = "repeating-linear-gradient(135deg, #fff 0 2px, #333 2px 4px)";
 const nameOf = (value: number): string => (value === 0 ? "background" : value === 255 ? "undecided" : (classes.value[value - 1]?.name ?? `class ${value}`));
-const colourOf = (value: number): string => (value === 0 ? "transparent" : value === 255 ? "#9a9a9a" : (classes.value[value - 1]?.colour ?? "#808080"));
+const colourOf = (value: number): string => (value === 0 ? "transparent" : value === 255 ? UNDECIDED : (classes.value[value - 1]?.colour ?? "#808080"));
 const keyOfValue = (value: number): string => (value <= 9 ? String(value) : "");
 
 function ClassButton({ value, share }: { value: number; share?: number }): JSX.Element {
@@ -165,29 +167,41 @@ function ToolOptions(): JSX.Element | null {
   );
 }
 
+const CHOICES = { tagged: "tagged", network: null, these: [] } satisfies Record<string, Chosen["tags"]>;
+
+const withClass = (tags: Chosen["tags"], name: string, isIn: boolean): string[] => {
+  const others = Array.isArray(tags) ? tags.filter((one) => one !== name) : [];
+  return isIn ? [...others, name] : others;
+};
+
 function Settings(): JSX.Element {
   const now = settings.value;
   const { crf } = now;
   const isChanged = now !== usual.value;
   return (
-    <details>
+    <details open={areSettingsOpen.value} onToggle={(event) => (areSettingsOpen.value = event.currentTarget.open)}>
       <summary>Settings of the prediction</summary>
       <div class="stack inset">
         <p class="muted small">They change the mask below. What you painted stays.</p>
         <Slider label="Tag probability of a class, at least" min={0} max={1} step={0.01} value={now.gate} onInput={(gate) => change({ gate })} />
         <fieldset>
           <legend>Classes in this image</legend>
-          <label class="check">
-            <input type="checkbox" checked={now.tags === null} onChange={(event) => change({ tags: event.currentTarget.checked ? null : [] })} />
-            What the network finds
-          </label>
-          {now.tags !== null &&
+          <select
+            aria-label="Classes in this image"
+            value={Array.isArray(now.tags) ? "these" : (now.tags ?? "network")}
+            onChange={(event) => change({ tags: CHOICES[event.currentTarget.value as keyof typeof CHOICES] })}
+          >
+            <option value="tagged">As the image is tagged</option>
+            <option value="network">What the network finds</option>
+            <option value="these">These alone</option>
+          </select>
+          {Array.isArray(now.tags) &&
             classes.value.map((one) => (
               <label class="check" key={one.name}>
                 <input
                   type="checkbox"
                   checked={now.tags?.includes(one.name)}
-                  onChange={(event) => change({ tags: event.currentTarget.checked ? [...(now.tags ?? []), one.name] : (now.tags ?? []).filter((name) => name !== one.name) })}
+                  onChange={(event) => change({ tags: withClass(now.tags, one.name, event.currentTarget.checked) })}
                 />
                 <Swatch colour={one.colour} />
                 {one.name}

@@ -85,11 +85,15 @@ function use(one: Sheet, at: Point): void {
   else if (which === "map") takeMap(one, at);
 }
 
+const TAP_PIXELS = 10;
+
 /** Pointers on the canvas: one draws, two move and zoom. */
 class Pointers {
   private readonly down = new Map<number, Point>();
   private drawing: { one: Sheet; last: Point } | null = null;
   private isPanning = false;
+  /** A finger that is down with a tool that a tap uses: it may become a move or a pinch. */
+  private tap: { one: Sheet; at: Point } | null = null;
 
   constructor(private readonly canvas: HTMLCanvasElement) {}
 
@@ -110,6 +114,7 @@ class Pointers {
     if (this.down.size === 2) {
       this.drawing?.one.cancel();
       this.drawing = null;
+      this.tap = null;
       this.isPanning = true;
       return;
     }
@@ -121,7 +126,8 @@ class Pointers {
       beginStroke(one);
       stroke(one, point, point, tool.value);
       this.drawing = { one, last: point };
-    } else if (tool.value !== "polygon" || event.detail < 2) use(one, point);
+    } else if (event.pointerType === "touch") this.tap = { one, at };
+    else if (tool.value !== "polygon" || event.detail < 2) use(one, point);
   }
 
   move(event: PointerEvent): void {
@@ -130,6 +136,10 @@ class Pointers {
     if (this.down.size === 2 && before) return this.pinch(event.pointerId, before, at);
     pointer.value = toImage(view.value, at);
     if (before) this.down.set(event.pointerId, at);
+    if (this.tap && Math.hypot(at.x - this.tap.at.x, at.y - this.tap.at.y) > TAP_PIXELS) {
+      this.tap = null;
+      this.isPanning = true;
+    }
     if (before && this.isPanning) panBy(at.x - before.x, at.y - before.y);
     if (!this.drawing) return;
     for (const one of event.getCoalescedEvents?.() ?? [event]) {
@@ -153,7 +163,9 @@ class Pointers {
   release(event: PointerEvent): void {
     this.down.delete(event.pointerId);
     if (this.drawing) endStroke(this.drawing.one);
+    if (this.tap && event.type === "pointerup" && sheet.value === this.tap.one) use(this.tap.one, toImage(view.value, this.tap.at));
     this.drawing = null;
+    this.tap = null;
     if (this.down.size === 0) this.isPanning = false;
   }
 

@@ -7,7 +7,7 @@ import { ABSENT, PRESENT } from "../../logic/tags";
 import { counted, number } from "../../logic/time";
 import { targets } from "../../logic/selection";
 import { classCounts, classes, images, tagTick } from "../../store/app";
-import { addClass, changeClass, press, removeClass, selection, shared } from "../../store/tagging";
+import { addClass, changeClass, press, pressRest, removeClass, selection, shared } from "../../store/tagging";
 import { Button, Dialog, Key, Swatch } from "../../ui/bits";
 import { Icon } from "../../ui/icons";
 
@@ -152,6 +152,11 @@ export function ClassPanel(): JSX.Element {
           <ClassRow key={one.name} cls={cls} />
         ))}
       </ul>
+      {classes.value.length > 0 && (
+        <Button kind="quiet" class="rest" shortcut="0" disabled={found.length === 0} onClick={pressRest}>
+          <Key>0</Key> No other class here
+        </Button>
+      )}
       <NewClass />
       {edited.value !== null && classes.value[edited.value] && <EditClass cls={edited.value} />}
     </aside>

@@ -10,7 +10,7 @@ import {
   confirmSelection,
   isConfirming,
   LEAST_TAGGED,
-  press,
+  correct,
   probsOf,
   selection,
   startConfirming,
@@ -88,7 +88,7 @@ export function ConfirmView(): JSX.Element | null {
                 type="button"
                 class={`answer ${kind}`}
                 aria-label={`${one.name}: ${kind === "unlikely" ? "not suggested" : kind}${p === null ? "" : `, ${Math.round(p * 100)} percent`}`}
-                onClick={() => press(cls, isSuggested ? ABSENT : PRESENT)}
+                onClick={() => correct(cls)}
               >
                 {one.key && <Key>{one.key.toUpperCase()}</Key>}
                 <Swatch colour={one.colour} />

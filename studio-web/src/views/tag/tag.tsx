@@ -9,10 +9,12 @@ import {
   canRedo,
   canUndo,
   confirmSelection,
+  correct,
   filter,
   isConfirming,
   list,
   press,
+  pressRest,
   probsOf,
   redo,
   selection,
@@ -147,7 +149,9 @@ function handleKey(event: KeyboardEvent): void {
     selection.value = selecting.flip(selection.value, selection.value.cursor);
   } else {
     const cls = classes.value.findIndex((one) => one.key !== "" && one.key.toLowerCase() === key);
-    if (cls >= 0) (done(), press(cls, event.shiftKey ? ABSENT : PRESENT));
+    if (cls < 0 && key === "0") (done(), pressRest());
+    else if (cls >= 0 && isConfirming.value && !event.shiftKey) (done(), correct(cls));
+    else if (cls >= 0) (done(), press(cls, event.shiftKey ? ABSENT : PRESENT));
   }
 }
 

@@ -3,7 +3,7 @@
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
 import { memo } from "./memo";
-import { thumbUrl } from "../../net/api";
+import { isAway, thumbUrl } from "../../net/api";
 import type { ClassFacts } from "../../net/types";
 import { Icon } from "../../ui/icons";
 
@@ -58,17 +58,28 @@ function spoken(props: TileProps): string {
 }
 
 const PAUSE_MS = 60;
+const RETRY_MS = 3000;
 const shown = new Set<string>();
 
 /** A picture that is asked for only when its tile stays: quick scrolling leaves out what flies past. */
 function Picture({ url }: { url: string }): JSX.Element {
   const [isWanted, setWanted] = useState(shown.has(url));
+  const [failures, setFailures] = useState(0);
   useEffect(() => {
     if (shown.has(url)) return setWanted(true);
     const timer = setTimeout(() => setWanted(true), PAUSE_MS);
     return () => clearTimeout(timer);
   }, [url]);
-  return <img src={isWanted ? url : undefined} alt="" decoding="async" draggable={false} onLoad={() => shown.add(url)} />;
+  useEffect(() => {
+    if (failures === 0 || isAway.value) return; // the server was away: asked for again when it is back
+    const timer = setTimeout(() => setWanted(true), RETRY_MS);
+    return () => clearTimeout(timer);
+  }, [failures, isAway.value]);
+  const fail = (): void => {
+    setWanted(false);
+    setFailures(failures + 1);
+  };
+  return <img src={isWanted ? url : undefined} alt="" decoding="async" draggable={false} onLoad={() => shown.add(url)} onError={fail} />;
 }
 
 export const Tile = memo(function Tile(props: TileProps): JSX.Element {

@@ -5,9 +5,10 @@ import { useEffect } from "preact/hooks";
 import { counted, duration, number } from "../../logic/time";
 import type { TrainFacts } from "../../net/types";
 import { go, keptCount, project, taggedCount } from "../../store/app";
-import { corrections, firstNames, isBusy, loadCorrections, loadTraining, maskTick, recipe, start, stop, training } from "../../store/training";
+import { corrections, firstNames, isBusy, isRestAbsent, openImages, loadCorrections, loadTraining, maskTick, recipe, start, stop, training } from "../../store/training";
 import { Button, Meter } from "../../ui/bits";
 import { Icon } from "../../ui/icons";
+import { MissingMasks } from "../missing";
 import { MaskPicture } from "./picture";
 import { VerdictCard } from "./verdict";
 
@@ -64,6 +65,7 @@ function Recipe(): JSX.Element {
           </label>
         </div>
       </details>
+      <OpenClasses />
       <div class="row wrap">
         <Button kind="primary" class="large" icon="play" disabled={taggedCount.value === 0} onClick={() => void start()}>Train</Button>
         <span class="muted">
@@ -71,6 +73,20 @@ function Recipe(): JSX.Element {
         </span>
       </div>
     </section>
+  );
+}
+
+function OpenClasses(): JSX.Element | null {
+  const open = openImages.value.length;
+  if (open === 0) return null;
+  return (
+    <label class="check">
+      <input type="checkbox" checked={isRestAbsent.value} onChange={(event) => (isRestAbsent.value = event.currentTarget.checked)} />
+      <span>
+        Mark the other classes as absent in {counted(open, "tagged image")}{" "}
+        <span class="muted">where only present ones are marked. Without it, the training does not know in which images a class is not.</span>
+      </span>
+    </label>
   );
 }
 
@@ -92,7 +108,7 @@ function Progress({ facts }: { facts: TrainFacts }): JSX.Element {
   const share = facts.epochs && facts.epoch !== null ? (100 * facts.epoch) / facts.epochs : null;
   const step = facts.what && facts.total ? (100 * (facts.done ?? 0)) / facts.total : null;
   const parts = [
-    facts.what && facts.total ? `${facts.what}: ${number(facts.done ?? 0)} of ${number(facts.total)}` : null,
+    facts.what && facts.total && facts.state !== "training" ? `${facts.what}: ${number(facts.done ?? 0)} of ${number(facts.total)}` : null,
     facts.epochs && facts.epoch !== null ? `Epoch ${number(facts.epoch)} of ${number(facts.epochs)}` : null,
     facts.images_per_second ? `${facts.images_per_second.toFixed(facts.images_per_second < 10 ? 1 : 0)} images a second` : null,
     facts.first_masks > 0 ? counted(facts.first_masks, "mask") : null,
@@ -128,6 +144,7 @@ function Ended({ facts }: { facts: TrainFacts }): JSX.Element | null {
   return (
     <section class="card stack wide-gap">
       <h2>{isFailed ? `${facts.run ?? "Training"} failed` : `${facts.run} was stopped`}</h2>
+      {facts.epochs && facts.epoch ? <p class="muted number">{number(facts.epoch)} of {counted(facts.epochs, "epoch")} are done and kept.</p> : null}
       {facts.error && <p class={isFailed ? "error" : "muted"} role="alert">{facts.error}</p>}
       <div class="row">
         {facts.run && facts.can_resume !== false && <Button kind="primary" icon="play" onClick={() => void start(facts.run)}>Go on with {facts.run}</Button>}
@@ -221,6 +238,7 @@ export function TrainView(): JSX.Element {
         {facts && <Ended facts={facts} />}
         {facts?.verdict && !isBusy.value && <VerdictCard verdict={facts.verdict} run={facts.run} />}
         <FirstMasks />
+        {!isBusy.value && <MissingMasks />}
         {!isBusy.value && <Recipe />}
         <Corrections />
       </div>
