@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import threading
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+from tests.local_server import QuietHandler, serving
 
 NOW = "2026-01-05T09:12:03.611000Z"
 NOTHING = {"count": 0, "url": None}
@@ -123,7 +124,7 @@ class FakeCvat(ThreadingHTTPServer):
         return stream.getvalue()
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler, BaseHTTPRequestHandler):
     server: FakeCvat
 
     def do_GET(self) -> None:
@@ -139,7 +140,7 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/api/tasks/1/data/meta":
             self._json(here.meta())
         elif path == "/api/tasks/1/data" and query["type"] == ["chunk"]:
-            self._answer(200, here.chunk(int(query["number"][0])), "application/zip")
+            self.answer(200, here.chunk(int(query["number"][0])), ("Content-Type", "application/zip"))
         else:
             self._json({"detail": f"not in this fake: {self.path}"}, 404)
 
@@ -159,30 +160,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.do_PATCH()
 
     def _json(self, value: object, status: int = 200, cookies: Sequence[str] = ()) -> None:
-        self._answer(status, json.dumps(value).encode(), "application/vnd.cvat+json", cookies)
-
-    def _answer(self, status: int, content: bytes, kind: str, cookies: Sequence[str] = ()) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(content)))
-        for cookie in cookies:
-            self.send_header("Set-Cookie", cookie)
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+        headers = [("Content-Type", "application/vnd.cvat+json"), *(("Set-Cookie", cookie) for cookie in cookies)]
+        self.answer(status, json.dumps(value).encode(), *headers)
 
 
 @contextmanager
 def running_cvat(images: Mapping[str, NDArray[np.uint8]], labels: Sequence[str]) -> Iterator[FakeCvat]:
     """A running one."""
-    server = FakeCvat(images, labels)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(FakeCvat(images, labels)) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

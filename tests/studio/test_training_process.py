@@ -19,9 +19,9 @@ from tag2mask.core.errors import DataError
 from tag2mask.masks import read_mask, write_mask
 from tag2mask.studio.opening import open_project
 from tag2mask.studio.project import PREDICTED, Project, TagChange
-from tag2mask.studio.run_process import RunProcess
 from tag2mask.studio.training_process import BusyError, Trainings, Wanted
 from tag2mask.studio.training_status import Status
+from tag2mask.training.process import RunProcess
 from tests.helpers import TinyDataset
 from tests.studio.runs import copy_images, start_server, write_settings
 
@@ -186,25 +186,3 @@ def test_masks_of_a_trained_run_stay_until_the_next_has_ended(
     (project.runs_folder / "run-1" / "model.safetensors").touch()
     assert trainings.start(Wanted(preset="frozen", backbone="resnet18")) == "run-2"
     assert project.run == "run-1"
-
-
-def test_a_process_holds_its_run_as_long_as_it_lives(tmp_path: Path) -> None:
-    """Also where it was not started by this object: a server that starts again asks the lock, not a number."""
-    process = RunProcess(tmp_path / "run-1")
-    process.start(["studio", str(tmp_path / "none")])  # fails soon, but not at once
-    other = RunProcess(tmp_path / "run-1")
-    if other.lives():
-        with pytest.raises(DataError, match="in training already"):
-            other.start(["cache"])
-    wait_for(lambda: not other.lives())
-    assert "none" in "\n".join(other.tail(5))
-    assert not process.lives()
-    assert process.about() is not None
-
-
-def test_the_end_of_a_log_is_plain_lines(tmp_path: Path) -> None:
-    process = RunProcess(tmp_path)
-    assert process.tail(5) == []
-    process.home.mkdir()
-    process.log.write_bytes(b"a\n\n10%\r20%\r30%\n\x1b[31mred\n\xff\n")
-    assert process.tail(3) == ["30%", "\\x1b[31mred", "\ufffd"]

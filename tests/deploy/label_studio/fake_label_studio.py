@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
+
+from tests.local_server import QuietHandler, serving
 
 LEGACY = "c9524eca2db027d71d4f1d2cb5b1a5e3d6b72183"
 
@@ -52,18 +53,18 @@ class FakeLabelStudio(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_port}"
 
 
-class _Handler(BaseHTTPRequestHandler):
+class _Handler(QuietHandler, BaseHTTPRequestHandler):
     server: FakeLabelStudio
 
     def do_GET(self) -> None:
         token = self.headers.get("Authorization")
         self.server.asked.append((self.path, token))
         if self.path in self.server.moved:
-            self._answer(302, b"", Location=self.server.moved[self.path])
+            self.answer(302, b"", ("Location", self.server.moved[self.path]))
         elif urlsplit(self.path).path.startswith("/public/"):
             self._file(self.path)
         elif token not in self.server.accepted:
-            self._answer(401, b'{"detail": "Authentication credentials were not provided."}')
+            self.answer(401, b'{"detail": "Authentication credentials were not provided."}')
         else:
             self._file(self.path)
 
@@ -73,41 +74,23 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/api/token/refresh/" and body == {"refresh": PERSONAL}:
             access = jwt("access")
             self.server.accepted.add(f"Bearer {access}")
-            self._answer(200, json.dumps({"access": access}).encode())
+            self.answer(200, json.dumps({"access": access}).encode())
         else:
-            self._answer(401, b'{"detail": "Token is invalid or expired"}')
+            self.answer(401, b'{"detail": "Token is invalid or expired"}')
 
     def _file(self, path: str) -> None:
         content = self.server.files.get(path)
         if content is None:
-            self._answer(404, b"")
+            self.answer(404, b"")
         else:
-            self._answer(200, content)
-
-    def _answer(self, status: int, content: bytes, **headers: str) -> None:
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        self.send_header("Content-Length", str(len(content)))
-        self.end_headers()
-        self.wfile.write(content)
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
+            self.answer(200, content)
 
 
 @contextmanager
 def label_studio() -> Iterator[FakeLabelStudio]:
     """A running one."""
-    server = FakeLabelStudio()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
+    with serving(FakeLabelStudio()) as server:
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def presigned(address: str, task: int) -> str:

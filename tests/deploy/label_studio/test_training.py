@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import fcntl
 import subprocess
 import sys
 import threading
@@ -61,7 +62,7 @@ def test_a_training_from_annotations_gives_a_network_that_predicts(
         assert trainer.start() is None, "one at a time"
         assert project.new == 0 and not trainer.due()
         wait(lambda: trainer.state != "training")
-        log = (project.home / "runs/run-1.log").read_text()
+        log = trainer.process("run-1").log.read_text()
         assert done, log
     assert done == [photos.resolve() / "tag2mask/runs/run-1"] and newest_run(photos) == photos / "tag2mask/runs/run-1"
     assert Segmenter.from_pretrained(done[0]).classes == shapes.classes
@@ -82,17 +83,18 @@ def test_a_training_that_fails_says_so(photos: Path, caplog: pytest.LogCaptureFi
 
 
 def test_a_training_goes_on_without_the_server_and_the_next_one_finds_it(photos: Path) -> None:
-    with opened(photos, ("disc", "square")) as project, subprocess.Popen(["sleep", "600"]) as child:
-        project.begin_training("run-7", child.pid)
+    with opened(photos, ("disc", "square")) as project:
+        project.begin_training("run-7")
+        run = project.home / "runs/run-7"
+        (run / "label-studio").mkdir(parents=True)
+        child = (run / "label-studio/process.lock").open("w")
+        fcntl.flock(child, fcntl.LOCK_EX)  # as the process does
         done = threading.Event()
         trainer = Trainer(project, TrainingPlan(after=1), lambda run: done.set())
         annotate(project, 1)
         assert (trainer.state, trainer.run, trainer.due()) == ("training", "run-7", False)
-        run = project.home / "runs/run-7"
-        run.mkdir(parents=True)
-        (run / "progress.json").write_text('{"stage": "done"}')
-        child.kill()
-        child.wait()
+        (run / "progress.json").write_text('{"stage": "done", "updated": 1.0}')
+        child.close()
         assert done.wait(PATIENCE)
         trainer.stop()
 
@@ -129,6 +131,6 @@ def test_the_command_line_of_the_training_is_the_users(photos: Path, monkeypatch
             trainer.start()
             trainer.stop()
             words = started[-1]
-            assert words[:5] == [sys.executable, "-m", "tag2mask", "train", str(photos.resolve())]
+            assert words[:6] == [sys.executable, "-P", "-m", "tag2mask", "train", str(photos.resolve())]
             assert words[words.index("--corrected") + 1] == str(project.corrected)
             assert (str(photos / "given.yaml") in words) == config

@@ -113,15 +113,15 @@ class AnnotationProject:
         return len(self._state["new"])
 
     @property
-    def training(self) -> dict[str, Any] | None:
-        """The last training that was started from here: `run`, `pid`."""
-        found: dict[str, Any] | None = self._state["training"]
+    def training(self) -> str | None:
+        """Name of the run that was started last from here."""
+        found: str | None = self._state["training"]
         return found
 
-    def begin_training(self, run: str, pid: int) -> None:
+    def begin_training(self, run: str) -> None:
         """Remember a training; images are counted from 0 again."""
         with self._lock:
-            self._state |= {"training": {"run": run, "pid": pid}, "new": []}
+            self._state |= {"training": run, "new": []}
             self._write_state()
 
     def next_run(self) -> Path:

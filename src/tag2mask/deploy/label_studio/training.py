@@ -1,13 +1,10 @@
-"""Training from what was submitted: the ordinary `train` in a process of its own, which outlives the server."""
+"""Training from what was submitted: when, with which command, and what happens at its end."""
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shlex
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -16,13 +13,15 @@ from typing import Literal
 
 from tag2mask.core.command import command_line
 from tag2mask.core.errors import ConfigError
-from tag2mask.core.files import is_running, make_folder
 from tag2mask.deploy.label_studio.project import AnnotationProject
+from tag2mask.training.process import RunProcess
 
 State = Literal["idle", "training", "done", "failed"]
 
+OURS = "label-studio"
+"""Folder in a run with what is known of its process, and with its log."""
+
 _SECONDS = 1.0
-_LEFT_RUNNING: list[subprocess.Popen[bytes]] = []  # they may outlive their trainer, of which Python would warn
 _SHOWN_LINES = 5
 _log = logging.getLogger(__name__)
 
@@ -61,14 +60,13 @@ class Trainer:
         self._plan = plan
         self._done = done
         self._lock = threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
         self._stopped = threading.Event()
         self.state: State = "idle"
         self.run: str | None = None
         last = project.training
-        if last is not None and is_running(int(last["pid"])):
-            self._watch(str(last["run"]), int(last["pid"]))
-            _log.info("%s: an earlier server started this training, which goes on", last["run"])
+        if last is not None and (process := self.process(last)).lives():
+            self._watch(process)
+            _log.info("%s: an earlier server started this training, which goes on", last)
 
     def stop(self) -> None:
         """Watch no more; a training goes on."""
@@ -78,29 +76,33 @@ class Trainer:
         """Whether enough was annotated to train, and no training runs."""
         return 0 < self._plan.after <= self._project.new and self.state != "training"
 
+    def process(self, run: str) -> RunProcess:
+        """The process of a run by its name."""
+        folder = self._project.home / "runs" / run
+        return RunProcess(folder, folder / OURS)
+
     def start(self) -> str | None:
-        """Start a training; its name. None where one runs, or there are no tags to train from."""
+        """Start a training; its name. None where one runs, or there are no tags to train from.
+
+        Raises:
+            DataError: the process cannot be started.
+        """
         with self._lock:
             if self.state == "training":
                 return None
             if not self._project.tagged():
                 _log.warning("no training: no image has tags yet")
                 return None
-            run = self._project.next_run()
-            log = make_folder(run.parent) / f"{run.name}.log"
-            words = self._words(run)
-            with log.open("wb") as file:
-                self._child = subprocess.Popen(
-                    words, stdin=subprocess.DEVNULL, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
-                )
-            _LEFT_RUNNING.append(self._child)
-            self._project.begin_training(run.name, self._child.pid)
-            _log.info("training %s; it says what it does in %s", run.name, log)
-            self._watch(run.name, self._child.pid)
-            return run.name
+            process = self.process(self._project.next_run().name)
+            process.start(self._arguments(process.run), folder=Path.cwd())
+            name = process.run.name
+            self._project.begin_training(name)
+            _log.info("training %s; it says what it does in %s", name, process.log)
+            self._watch(process)
+            return name
 
-    def _words(self, run: Path) -> list[str]:
-        """The command line of the training."""
+    def _arguments(self, run: Path) -> list[str]:
+        """Of the command line of the training."""
         project = self._project
         line = command_line(
             "train",
@@ -114,44 +116,22 @@ class Trainer:
         _, *words = shlex.split(line)
         own = shlex.split(config)[2:]
         given = {word.split("=")[0] for word in self._plan.options}
-        return [sys.executable, "-m", "tag2mask", *words, *(own if not given & set(own) else []), *self._plan.options]
+        return [*words, *(own if not given & set(own) else []), *self._plan.options]
 
-    def _watch(self, run: str, pid: int) -> None:
-        self.state, self.run = "training", run
-        threading.Thread(target=self._wait, args=(run, pid), name=f"training-{run}", daemon=True).start()
+    def _watch(self, process: RunProcess) -> None:
+        self.state, self.run = "training", process.run.name
+        threading.Thread(target=self._wait, args=(process,), name=f"training-{self.run}", daemon=True).start()
 
-    def _wait(self, run: str, pid: int) -> None:
-        folder = self._project.home / "runs" / run
-        while not self._has_ended(pid):
+    def _wait(self, process: RunProcess) -> None:
+        while process.lives():
             if self._stopped.wait(_SECONDS):
                 return
-        if self._is_done(folder):
-            self._done(folder)
+        if process.progress().get("stage") == "done":
+            self._done(process.run)
             self.state = "done"
             if self.due():  # people went on meanwhile
                 self.start()
             return
         self.state = "failed"
-        log = folder.parent / f"{run}.log"
-        _log.error("%s: the training failed; the end of %s:\n%s", run, log, _end_of(log))
-
-    def _has_ended(self, pid: int) -> bool:
-        if self._child is not None and self._child.pid == pid:
-            return self._child.poll() is not None
-        return not is_running(pid)
-
-    @staticmethod
-    def _is_done(folder: Path) -> bool:
-        """Whether a run has ended well, as its `progress.json` says."""
-        try:
-            return bool(json.loads((folder / "progress.json").read_text("utf-8"))["stage"] == "done")
-        except (OSError, ValueError, KeyError, TypeError):
-            return False
-
-
-def _end_of(log: Path) -> str:
-    try:
-        lines = log.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        lines = []
-    return os.linesep.join(lines[-_SHOWN_LINES:])
+        end = os.linesep.join(process.tail(_SHOWN_LINES))
+        _log.error("%s: the training failed; the end of %s:\n%s", process.run.name, process.log, end)
