@@ -75,10 +75,10 @@ def messages(tree: ast.AST) -> Iterator[tuple[str, str]]:
             yield "warning", re.sub(r"%[-+ #0]*[\d.]*[srdgf]", GAP, text).replace("%%", "%")
 
 
-def messages_page() -> str:
-    """The page, in Markdown: a heading for each room, an entry for each message."""
+def messages_page(part: Path = SOURCE) -> str:
+    """The page, in Markdown: a heading for each room, an entry for each message of the modules below a folder."""
     found: dict[str, set[tuple[str, str]]] = {}
-    for path in sorted(SOURCE.rglob("*.py")):
+    for path in sorted(part.rglob("*.py")):
         room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
         for kind, text in messages(ast.parse(path.read_text(encoding="utf-8"))):
             if re.search(r"\w", text.replace(GAP, "")):

@@ -216,7 +216,7 @@ def _skipped(dataset: Dataset, out: Path, *, with_masks: bool) -> int:
 
 @app.command()
 def ablate(
-    file: Annotated[Path, typer.Argument(help="YAML file that says what to run: see docs/guide.md.")],
+    file: Annotated[Path, typer.Argument(help="YAML file that says what to run: see docs/verdict.md.")],
     out: Out,
     define: Annotated[list[str] | None, typer.Option(help="NAME=VALUE for ${NAME} in the file. Repeatable.")] = None,
     device: Device = "auto",
