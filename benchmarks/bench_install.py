@@ -6,7 +6,8 @@ python benchmarks/bench_install.py train-cpu --torch torch==2.13.0+cpu --find-li
 
 Each way gets a new environment in a temporary folder, which is removed. Sizes are those of the files in it, without
 compiled bytecode; times include downloads unless `--cached` (uv's cache is used then). With `--torch`, torchvision
-comes from the package index all the same: sizes are right to a few megabytes, and only torch is tried.
+comes from the package index all the same: sizes are right to a few megabytes, and only torch is tried. `--bytecode`
+also says what compiled bytecode adds: pip compiles everything at once (unless `--no-compile`), Python what it imports.
 """
 
 from __future__ import annotations
@@ -64,6 +65,12 @@ def size(folder: Path) -> int:
     return sum(path.stat().st_size for path in files if path.suffix != ".pyc")
 
 
+def compiled(place: Path, site: Path) -> int:
+    """Bytes of the bytecode of everything that is installed; some packages hold files that cannot be compiled."""
+    subprocess.run([place / "bin" / "python", "-m", "compileall", "-qq", site], check=False)
+    return sum(path.stat().st_size for path in site.rglob("*.pyc"))
+
+
 def gpu_packages(site: Path) -> list[str]:
     """Names of installed packages that only a GPU needs."""
     names = {path.name.split("-")[0].lower() for path in site.glob("*.dist-info")}
@@ -94,13 +101,17 @@ def main() -> None:
     parser.add_argument("--torch", help="requirement of the torch without GPU libraries, where PyTorch's index is away")
     parser.add_argument("--find-links", help="folder of wheels, for --torch")
     parser.add_argument("--cached", action="store_true", help="use uv's cache: no download, no meaningful time")
+    parser.add_argument("--bytecode", action="store_true", help="compile it, and say what that adds")
     parser.add_argument("--at-most", type=float, metavar="GB", help="fail where a CPU way is larger")
     parser.add_argument("--uv", default=shutil.which("uv") or str(Path(sys.executable).with_name("uv")))
     args = parser.parse_args()
     if unknown := sorted(set(args.ways) - set(WAYS)):
         parser.error(f"unknown: {', '.join(unknown)}; there are {', '.join(WAYS)}")
     failed = []
-    print("| way | size, GB | of it GPU libraries | time, s |\n|---|---|---|---|", flush=True)
+    bytecode = " bytecode, GB |" if args.bytecode else ""
+    print(
+        f"| way | size, GB | of it GPU libraries | time, s |{bytecode}\n|{'---|' * (5 if bytecode else 4)}", flush=True
+    )
     with tempfile.TemporaryDirectory() as folder:
         run(args.uv, "build", "--quiet", "--wheel", "--out-dir", Path(folder) / "dist", ROOT)
         wheel = next((Path(folder) / "dist").glob("*.whl"))
@@ -109,7 +120,8 @@ def main() -> None:
             seconds, site = install(way, wheel, place, args)
             whole, packages = size(place), gpu_packages(site)
             of_gpu = sum(size(site / part) for part in ("nvidia", "triton"))
-            print(f"| {way.title} | {whole / 1e9:.2f} | {of_gpu / 1e9:.2f} | {seconds:.0f} |", flush=True)
+            added = f" {compiled(place, site) / 1e9:.2f} |" if args.bytecode else ""
+            print(f"| {way.title} | {whole / 1e9:.2f} | {of_gpu / 1e9:.2f} | {seconds:.0f} |{added}", flush=True)
             if way.cpu and packages:
                 failed.append(f"{name}: GPU libraries: {', '.join(packages)}")
             if way.cpu and args.at_most and whole > args.at_most * 1e9:

@@ -27,6 +27,7 @@ from tag2mask.masks import read_mask
 from tag2mask.masks.class_names import read_classes
 from tag2mask.models import FrozenSegmenter, build_network
 from tag2mask.training.feature_store import feature_store
+from tests import pages
 from tests.helpers import write_image
 from tests.test_voc2012 import write_devkit
 
@@ -46,8 +47,7 @@ CATEGORIES = {1: "person", 2: "bicycle", 13: "stop sign", 44: "bottle", 70: "toi
 
 def blocks(page: str) -> list[tuple[str, str]]:
     """Language and text of each fenced block of a page, in order."""
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    return re.findall(r"^```(sh|python)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [(block.kind, block.text) for block in pages.blocks(page)]
 
 
 def commands(page: str) -> list[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import pages
 from tests.deploy.fake_cvat import running_cvat
 from tests.deploy.label_studio.fake_label_studio import label_studio
 from tests.helpers import TinyDataset, draw_shapes
@@ -25,7 +26,6 @@ from tests.helpers import TinyDataset, draw_shapes
 pytest.importorskip("fastapi")
 pytest.importorskip("cvat_sdk")
 
-ROOT = Path(__file__).resolve().parents[2]
 PATIENCE = 120
 ELSEWHERE = ("pip install", "label-studio start", "docker compose", "nuctl ", "cvat-cli --auth admin function ")
 """Commands that need another program, or an account: not run here."""
@@ -33,8 +33,7 @@ ELSEWHERE = ("pip install", "label-studio start", "docker compose", "nuctl ", "c
 
 def commands(page: str) -> list[str]:
     """Lines of a page's fenced blocks, without comments."""
-    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
-    blocks = re.findall(r"^```sh\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    blocks = [block.text for block in pages.blocks(page) if block.kind == "sh"]
     return [re.sub(r"\s{2,}# .*", "", line) for block in blocks for line in block.splitlines()]
 
 
