@@ -71,6 +71,7 @@ describe("outbox", () => {
       onChange: () => undefined,
       send: async (one) => {
         bases.push(one.base);
+        await Promise.resolve(); // the answer comes later
         box.rebase((other) => other.key === one.key, { base: "second" });
         if (bases.length === 1) expect([...store.entries.values()].map((other) => other.base)).toEqual(["first", "second"]);
         return "sent";

@@ -138,8 +138,9 @@ export function noteMask(name: string, state: number): void {
 
 export function readAddress(): void {
   const [name, ...rest] = location.hash.slice(1).split("/");
+  // The image first: the review would open another one.
+  if (name === "review" && rest.length > 0) reviewed.value = decodeURIComponent(rest.join("/"));
   view.value = VIEWS.find((one) => one === name) ?? "tag";
-  if (view.value === "review" && rest.length > 0) reviewed.value = decodeURIComponent(rest.join("/"));
 }
 
 export function go(to: ViewName, name?: string): void {
