@@ -205,6 +205,11 @@ def test_steps_class_maps_and_superpixels(client: TestClient, with_run: Path) ->
         answer = client.get(one["url"])
         assert (answer.status_code, answer.headers["content-type"]) == (200, "image/jpeg")
     assert client.get("/api/step", params={"name": NAME, "k": 6}).status_code == 404
+    drawn = client.get(steps[-1]["url"]).content
+    if mask_of(client.get("/api/mask", params={"name": NAME, "source": "predicted"}).content).any():
+        for index in (0, 1):
+            client.patch(f"/api/classes/{index}", json={"colour": "#ff00ff"})
+        assert client.get(steps[-1]["url"]).content != drawn, "masks are drawn in the colours of the project"
     values = mask_of(client.get("/api/class-map", params={"name": NAME, "class": 1}).content)
     assert (values.shape, str(values.dtype)) == ((48, 64), "uint8")
     assert values.max() > 100

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from starlette.responses import Response
 
-from tag2mask.drawing import overlay
+from tag2mask.drawing import Colour, overlay
 from tag2mask.studio.api.shared import network_of
 from tag2mask.studio.api.state import ApiError, Studio
 from tag2mask.studio.layers import encode_grey
@@ -86,8 +86,18 @@ def _drawings(masks: MasksOf, name: str, network: Network) -> list[Drawing]:
     tags = choice.tags
     if tags is None:
         tags = tuple(one for one, value in probs.items() if value >= 0.5)
-    drawings = [*segmenting.steps(image, tags, probs), (overlay(image.pixels, before), "before the CRF")]
-    return drawings if after is None else [*drawings, (overlay(image.pixels, after), "after the CRF")]
+    colours = [_rgb(one.colour) for one in masks.project.classes]
+    drawings = [
+        *segmenting.steps(image, tags, probs),
+        (overlay(image.pixels, before, palette=colours), "before the CRF"),
+    ]
+    return drawings if after is None else [*drawings, (overlay(image.pixels, after, palette=colours), "after the CRF")]
+
+
+def _rgb(colour: str) -> Colour:
+    """A colour from `#rrggbb`."""
+    red, green, blue = bytes.fromhex(colour[1:])
+    return red, green, blue
 
 
 def _encoded(values: NDArray[np.uint16]) -> bytes:
