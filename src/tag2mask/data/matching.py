@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -62,15 +62,13 @@ def match_names(index: FolderIndex, written: Iterable[str]) -> Matches:
             matches.found[name] = name
             continue
         try:
-            normalise_name(name)
-            kind = "missing image"
             matches.found[name] = index.find(name)
         except DataError as error:
             kind = "missing image" if _is_inside(name) else "bad name"
             matches.failed[name] = kind, str(error)
     if matches.failed:
-        outside = sum(not _is_inside(name) for name in names)
-        _guess(index, matches, outside_too=2 * outside > len(names))
+        outside = {name for name in names if name not in index.files and not _is_inside(name)}
+        _guess(index, matches, outside, outside_too=2 * len(outside) > len(names))
     return matches
 
 
@@ -109,12 +107,12 @@ def _is_inside(name: str) -> bool:
     return True
 
 
-def _guess(index: FolderIndex, matches: Matches, *, outside_too: bool) -> None:
+def _guess(index: FolderIndex, matches: Matches, out: Collection[str], *, outside_too: bool) -> None:
     ends = _Ends(index)
     guesses: dict[str, dict[tuple[str, ...], list[tuple[str, str]]]] = {}
     exact = set(matches.found.values())
     for name, (_, message) in list(matches.failed.items()):
-        outside = not _is_inside(name)
+        outside = name in out
         if outside and not outside_too and not _ADDRESS.match(name.strip()):
             continue
         pieces = pieces_of(name)

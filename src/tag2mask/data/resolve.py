@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
@@ -92,7 +91,8 @@ def resolved(listing: Listing, classes: tuple[str, ...], *, chosen: bool, requir
             listing.problems.append(Problem("image without tags", message, name))
             continue
         tags, unknown = (None, known) if said.tags is None else (said.tags & known, said.unknown & known)
-        record = replace(said, name=name, image=listing.index.files[name], tags=tags, unknown=unknown)
+        image = listing.index.files[name]
+        record = ImageRecord(name, image, tags, unknown, said.split, said.gt_mask, said.corrected, where=said.where)
         if name in records:
             listing.problems.append(_double(records[name], record))
         else:

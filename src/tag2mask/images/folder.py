@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from tag2mask.core.errors import DataError
 from tag2mask.core.files import is_temporary
 from tag2mask.core.text import printable
-from tag2mask.images.kinds import IMAGE_SUFFIXES, Kind, is_image_name, special_file
+from tag2mask.images.kinds import IMAGE_SUFFIXES, Kind, is_image_name, special_file, suffix_of
 from tag2mask.images.left_out import (
     LeftOut,
     folder_kind,
@@ -40,12 +40,12 @@ def normalise_name(text: str) -> str:
     text = unicodedata.normalize("NFC", text.strip())
     if text.startswith(("/", "\\")) or _DRIVE.match(text):
         raise DataError(f"{text!r}: an absolute path; write names relative to the folder of images")
-    path = PurePosixPath(text.replace("\\", "/"))
-    if ".." in path.parts:
+    parts = [part for part in text.replace("\\", "/").split("/") if part not in {"", "."}]
+    if ".." in parts:
         raise DataError(f"{text!r}: a name with .. leads out of the folder; write names inside the folder")
-    if not path.name:
+    if not parts:
         raise DataError(f"{text!r}: not the name of a file")
-    return str(path)
+    return "/".join(parts)
 
 
 class FolderIndex:
@@ -151,7 +151,7 @@ class FolderIndex:
         for candidate in names:
             if candidate in self.files:
                 return candidate
-            for part in (candidate, *map(str, PurePosixPath(candidate).parents)):
+            for part in (candidate, *map(str, PurePosixPath(candidate).parents)) if self.refused else ():
                 if part in self.refused:
                     raise DataError(f"{printable(part)}: {self.refused[part]}")
         for candidate in names:
@@ -160,7 +160,7 @@ class FolderIndex:
                 return found[0]
             if found:
                 raise DataError(f"{text!r} may mean {_some(found)}; write the whole name with its suffix")
-        base = self._base_names().get(PurePosixPath(name).name, [])
+        base = self._base_names().get(name.rpartition("/")[2], [])
         hint = f"; did you mean {_some(base)}?" if base else "; check the name, or the folder of images"
         raise DataError(f"{printable(name)}: no such image in {printable(self.root)}{hint}")
 
@@ -179,7 +179,7 @@ class FolderIndex:
         if self._by_base is None:
             self._by_base = defaultdict(list)
             for name in self.files:
-                self._by_base[PurePosixPath(name).name].append(name)
+                self._by_base[name.rpartition("/")[2]].append(name)
         return self._by_base
 
     def _walk(self, folder: Path, prefix: str) -> None:
@@ -291,7 +291,8 @@ def check_mask_names(names: Iterable[str]) -> None:
 
 def without_suffix(name: str) -> str:
     """The name without its suffix, if that is an image's."""
-    return str(PurePosixPath(name).with_suffix("")) if is_image_name(name) else name
+    suffix = suffix_of(name)
+    return name[: -len(suffix)] if suffix.lower() in IMAGE_SUFFIXES else name
 
 
 def _special(entry: os.DirEntry[str]) -> str | None:

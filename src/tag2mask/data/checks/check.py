@@ -52,6 +52,11 @@ def check_dataset(
     Raises:
         DataError: a folder that is named cannot be read. What is wrong inside becomes a finding.
         ConfigError: `masks` without tags.
+
+    Example, in a folder with images and tags:
+        >>> report = check_dataset("photos", "tags.csv", progress=False)
+        >>> report.fails("error"), [finding.severity for finding in report if finding.code == "one-tag-per-image"]
+        (False, [])
     """
     images, tags = Path(images), None if tags is None else Path(tags)
     chosen = Path(classes) if isinstance(classes, str) else classes

@@ -7,7 +7,7 @@ import io
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from tag2mask.core.errors import DataError
 from tag2mask.data.readers.header_words import (
@@ -20,7 +20,7 @@ from tag2mask.data.readers.header_words import (
 )
 from tag2mask.data.readers.text import read_text
 from tag2mask.images.decode import IMAGE_SUFFIXES
-from tag2mask.images.folder import FolderIndex, without_suffix
+from tag2mask.images.folder import FolderIndex, is_image_name, without_suffix
 
 EXPECTED = "expected a header such as `image,tags`, or `image,cat,dog` with 1 and 0 below the class names"
 
@@ -61,7 +61,7 @@ class ImageNames:
         end = re.split(r"[?#]", cell.strip())[0].replace("\\", "/").rpartition("/")[2]
         if len(end) > 1024:
             return False
-        return PurePosixPath(end).suffix.lower() in IMAGE_SUFFIXES or self.listed(cell)
+        return is_image_name(end) or self.listed(cell)
 
     def listed(self, cell: str) -> bool:
         """Whether the folder holds an image of this name."""
@@ -106,7 +106,7 @@ def _is_header(cells: Sequence[str], names: ImageNames) -> bool:
     """Whether a first line is a header: a known word, or nothing in it that names an image."""
     keys = {column_key(cell) for cell in cells}
     if keys & (IMAGE_COLUMNS | TAGS_COLUMNS | PIXEL_COLUMNS | SPLIT_COLUMNS | FLAG_SPLITS.keys()):
-        return not any(PurePosixPath(cell).suffix.lower() in IMAGE_SUFFIXES for cell in cells if len(cell) < 1024)
+        return not any(is_image_name(cell) for cell in cells if len(cell) < 1024)
     return not any(names.named_by(cell) for cell in cells)
 
 
@@ -189,5 +189,5 @@ def no_image_column(header: Sequence[str]) -> str:
 
 
 def _ends(name: str) -> tuple[str, str]:
-    base = PurePosixPath(name).name
+    base = name.rpartition("/")[2]
     return base, without_suffix(base)

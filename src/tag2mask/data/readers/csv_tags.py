@@ -181,11 +181,15 @@ def _long(table: Table, roles: Roles, names: ImageNames, classes: Sequence[str] 
     if classes is None and roles.one and all(state is None for state in states):
         _refuse_bare_bits(table, roles, what)
     rows: list[LabelRow] = []
+    parsed: dict[tuple[str, ...], tuple[frozenset[str], frozenset[str]]] = {}  # the same words come again and again
     for (number, cells), file, some, state in zip(table.rows, files, words, states, strict=True):
         where = f"{path.name}, line {number}"
-        present, unknown = parse_words(some or [], where, classes)
-        record = ImageRecord(file, tags=present if some is not None else None, unknown=unknown, where=where)
-        record = replace(record, split=split_name(roles, cells))
+        key = tuple(some or ())
+        if key not in parsed:
+            parsed[key] = parse_words(key, where, classes)
+        present, unknown = parsed[key]
+        split = split_name(roles, cells)
+        record = ImageRecord(file, None, present if some is not None else None, unknown, split, where=where)
         person = cells[roles.annotator].strip() if roles.annotator is not None else ""
         rows.append(_with_state(record, state, person))
     listing.records, notes = joined(_empty_boxes(rows, table, roles, listing), path.name, classes, one=roles.one)
@@ -244,8 +248,8 @@ def _with_state(record: ImageRecord, state: int | None, person: str) -> LabelRow
     if state == 1:
         return LabelRow(record, frozenset(), person)
     if state == 0:
-        return LabelRow(replace(record, tags=frozenset()), record.tags, person)
-    return LabelRow(replace(record, tags=frozenset(), unknown=record.tags), frozenset(), person)
+        return LabelRow(record.with_tags(frozenset(), record.unknown), record.tags, person)
+    return LabelRow(record.with_tags(frozenset(), record.tags), frozenset(), person)
 
 
 def _empty_boxes(rows: list[LabelRow], table: Table, roles: Roles, listing: Listing) -> list[LabelRow]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 
 def _words(text: str) -> frozenset[str]:
@@ -132,8 +133,16 @@ _INDEX_NAMES = frozenset({"", "index", "idx", "level0", "rowid", "rownumber", "n
 _NUMBERED = re.compile(r"[\s_./-]*\d+$")
 
 
+_LONGEST_KEPT = 100
+
+
 def column_key(cell: str) -> str:
     """A word of a header as it is compared with those known: its letters and digits, without case."""
+    return _column_key(cell) if len(cell) <= _LONGEST_KEPT else _column_key.__wrapped__(cell)
+
+
+@lru_cache(maxsize=4096)  # the keys of each record of a JSON file are the same
+def _column_key(cell: str) -> str:
     text = unicodedata.normalize("NFC", cell).casefold()
     return "".join(letter for letter in text if letter.isalnum() or unicodedata.category(letter)[0] == "M")
 

@@ -14,7 +14,6 @@ https://learn.microsoft.com/azure/machine-learning/reference-automl-images-schem
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from tag2mask.core.record import ImageRecord
@@ -71,13 +70,13 @@ def read_entry(
     if isinstance(tags, dict) and not _is_struct(tags):
         states = {class_name(key): _state(value, key) for key, value in tags.items()}
         chosen = {state: _classes(key for key in states if states[key] == state) for state in (1, 0)}
-        return LabelRow(replace(record, tags=chosen[1]), chosen[0])
+        return LabelRow(record.with_tags(chosen[1], record.unknown), chosen[0])
     names = _names(tags, classes)
     unknown = frozenset(class_name(name[1:]) for name in names if name.startswith("?"))
     present = _classes(name for name in names if not name.startswith("?"))
     if present & unknown:
         raise RecordError(f"{sorted(present & unknown)} both present and unknown; write one of the two")
-    return LabelRow(replace(record, tags=present, unknown=unknown))
+    return LabelRow(record.with_tags(present, unknown))
 
 
 def holds_one_tag(entry: dict[str, Any]) -> bool:

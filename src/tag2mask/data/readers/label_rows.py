@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from tag2mask.core.errors import DataError
@@ -78,7 +78,7 @@ def _with_unknown(row: LabelRow, named: frozenset[str]) -> ImageRecord:
     record = row.record
     if row.absent is None or record.tags is None:
         return record
-    return replace(record, tags=record.tags & named, unknown=named - record.present - row.absent)
+    return record.with_tags(record.tags & named, named - record.present - row.absent)
 
 
 def _join(group: Sequence[LabelRow]) -> LabelRow:
@@ -102,7 +102,7 @@ def _join(group: Sequence[LabelRow]) -> LabelRow:
         present, unknown = agreed, unknown | (present - agreed)
     absents = [row.absent for row in said if row.absent is not None]
     absent = frozenset().union(*absents) - present - unknown if absents else None
-    return LabelRow(replace(first, tags=present, unknown=unknown), absent)
+    return LabelRow(first.with_tags(present, unknown), absent)
 
 
 def _same_image(name: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from pathlib import PurePosixPath
+from functools import lru_cache
 
 from tag2mask.images.folder import is_image_name, without_suffix
 
@@ -62,6 +62,7 @@ _CANONICAL = {
 }  # fmt: skip
 
 
+@lru_cache(maxsize=4096)
 def split_of_word(word: str) -> str | None:
     """The split that the name of a folder or a subset means, whatever its case; None if it means none.
 
@@ -81,7 +82,7 @@ def split_of_path(name: str) -> str | None:
     >>> split_of_path("images/Val/a.jpg")
     'val'
     """
-    found = (split_of_word(part) for part in PurePosixPath(name).parts[:-1])
+    found = (split_of_word(part) for part in name.split("/")[:-1])
     return next((split for split in found if split is not None), None)
 
 
@@ -99,6 +100,7 @@ def _merged(word: str) -> str:
     return "val" if split in {"valid", "validation"} else split
 
 
+@lru_cache(maxsize=4096)
 def plain_word(folder: str) -> str:
     """The name of a folder in lower case without spaces, - and _."""
     return re.sub(r"[\s_-]+", "", folder).casefold()
@@ -110,9 +112,8 @@ def pairing_key(name: str) -> tuple[str, str]:
     >>> pairing_key("images/train/a.jpg") == pairing_key("labels/train/a.txt") == pairing_key("train/ann/a.jpg.json")
     True
     """
-    path = PurePosixPath(name)
-    folders = [part.casefold() for part in path.parts[:-1] if part.casefold() not in LAYOUT_WORDS]
-    return "/".join(folders), stem_of(path.name)
+    *folders, base = name.casefold().split("/")
+    return "/".join(part for part in folders if part not in LAYOUT_WORDS), stem_of(base)
 
 
 def stem_of(name: str) -> str:
@@ -121,7 +122,7 @@ def stem_of(name: str) -> str:
     >>> stem_of("ann/a.b.jpg.json")
     'a.b'
     """
-    base = PurePosixPath(name).name
+    base = name.rpartition("/")[2]
     if not is_image_name(base):
         base = base.rpartition(".")[0] or base
     return without_suffix(base).casefold()

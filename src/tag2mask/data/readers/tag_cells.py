@@ -284,13 +284,13 @@ def _check(words: Sequence[list[str] | None], classes: Sequence[str] | None, wha
     """Refuse what cannot be tags: boxes, fractions."""
     if classes is not None:
         return
-    for some in words:
-        numbers = [word for word in some or () if _NUMBER.fullmatch(word)]
-        pieces = [piece for word in some or () for piece in word.split()]
+    for some in dict.fromkeys(tuple(some) for some in words if some):
+        numbers = [word for word in some if _NUMBER.fullmatch(word)]
+        pieces = [piece for word in some for piece in word.split()]
         corners = sum(_NUMBER.fullmatch(piece) is not None for piece in pieces)
         if _BOX_NUMBERS <= corners < len(pieces):
             raise DataError(
-                f"{what}: {', '.join(some or ())[:80]!r} looks like the corners of a box and a class; write one line a "
+                f"{what}: {', '.join(some)[:80]!r} looks like the corners of a box and a class; write one line a "
                 "box below the header `image,xmin,ymin,xmax,ymax,class`"
             )
         fraction = next((word for word in numbers if not _WHOLE.fullmatch(word)), None)
