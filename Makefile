@@ -159,9 +159,9 @@ bench-peers: $(STAMP)
 	  --weights $(WEIGHTS) \
 	  $(foreach pair,$(PEER_RUNS),$(if $(wildcard $(lastword $(subst =, ,$(pair)))/model.safetensors),--run $(pair)))
 
-# The README's pictures of report and studio.
+# The images of README and documentation: demo, report, studio.
 screenshots: demo browser
-	$(BIN)/python benchmarks/screenshots.py demo-out/run docs/images
+	$(BIN)/python benchmarks/screenshots.py demo-out docs/images
 
 clean:
 	rm -rf $(VENV) $(WHEEL_VENV) $(LOWEST_VENV) dist build site demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
