@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import pydoc
 import re
 import shlex
 from collections import Counter
@@ -157,3 +158,11 @@ def test_commands_exist_with_their_options(page: str) -> None:
                 pass
         elif words[0] in ("make", "python") and words[1].startswith(("benchmarks/", "bench", "demo", "docs")):
             check_other(words, page)
+
+
+def test_every_name_on_the_page_of_python_has_an_example() -> None:
+    """They run in tests/test_public_api.py, which finds them by their `>>>`."""
+    names = re.findall(r"^::: (\S+)$", (DOCS / "api.md").read_text(encoding="utf-8"), re.MULTILINE)
+    things = {name: pydoc.locate(name) for name in names}
+    assert None not in things.values()
+    assert [name for name, one in things.items() if callable(one) and ">>> " not in str(one.__doc__)] == []

@@ -20,6 +20,11 @@ class ImageRecord:
         gt_mask: file of the ground truth, for evaluation alone, or None.
         corrected: file of a mask that a person has corrected, trained on as it is; or None.
         where: position in the source, for messages, such as `tags.csv, line 7`; it does not count in comparisons.
+
+    Example:
+        >>> record = ImageRecord("walk/a.jpg", tags=frozenset({"dog"}), unknown=frozenset({"cat"}))
+        >>> sorted(record.present), sorted(record.unknown)
+        (['dog'], ['cat'])
     """
 
     name: str

@@ -136,6 +136,13 @@ def evaluate_tags(segmenter: Segmenter, dataset: Dataset) -> TagScores:
 
     Raises:
         DataError: the dataset is empty or has other classes, or an image cannot be read.
+
+    Example, in a folder with a trained network:
+        >>> from tag2mask import Dataset, Segmenter
+        >>> dataset = Dataset.load("photos", "tags.csv").spread(8)
+    >>> scores = evaluate_tags(Segmenter.from_pretrained("runs/mine"), dataset)
+        >>> scores.mean_ap > 0.5
+        True
     """
     if not dataset.records or tuple(dataset.classes) != segmenter.classes:
         raise DataError(

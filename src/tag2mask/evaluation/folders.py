@@ -217,6 +217,11 @@ def evaluate_pairs(
 
     Raises:
         DataError: a mask is damaged or of another size, or there is nothing to score.
+
+    Example, in a folder with ground truth:
+        >>> pairs = [(Path("gt/shape_000.png"), Path("gt/shape_000.png"))]
+        >>> evaluate_pairs(pairs, ("disc", "square")).iou["disc"]
+        1.0
     """
     if not pairs:
         raise DataError("no pair of a predicted mask and its ground truth, so there is nothing to score")
@@ -255,6 +260,13 @@ def evaluate_dataset(predicted: str | PathLike[str], dataset: Dataset, *, by_siz
 
     Raises:
         DataError: as `evaluate_pairs`.
+
+    Example, with ground truth in place of predictions:
+        >>> from tag2mask import Dataset
+        >>> dataset = Dataset.load("photos", "tags.csv", masks="gt")
+        >>> score = evaluate_dataset("gt", dataset)
+        >>> score.images, score.miou
+        (48, 1.0)
     """
     pairs = [(mask, gt_mask) for _, mask, gt_mask in scored_records(Path(predicted), dataset)]
     return evaluate_pairs(pairs, dataset.classes, by_size=by_size) if pairs else None

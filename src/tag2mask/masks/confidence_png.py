@@ -28,6 +28,11 @@ def write_confidence(path: Path, probs: NDArray[np.float32], mask: NDArray[Any],
     Raises:
         DataError: the file cannot be written.
         ValueError: the shapes do not fit, or `bits` is neither 8 nor 16.
+
+    Example:
+        >>> write_confidence(Path("confidence/b.png"), np.full((2, 3, 4), 0.5, np.float32), np.zeros((3, 4), int))
+        >>> read_confidence(Path("confidence/b.png")).shape
+        (3, 4)
     """
     if bits not in (8, 16):
         raise ValueError(f"a confidence map has 8 or 16 bits, got {bits}")
@@ -55,6 +60,12 @@ def read_confidence(path: Path) -> NDArray[np.float32]:
 
     Raises:
         DataError: the file is missing, damaged, or no grey PNG.
+
+    Example:
+        >>> probs = np.array([[[0.25, 1.0]], [[0.75, 0.0]]], np.float32)
+        >>> write_confidence(Path("confidence/a.png"), probs, np.array([[1, 0]]), bits=16)
+        >>> read_confidence(Path("confidence/a.png")).round(3).tolist()
+        [[0.75, 1.0]]
     """
     with open_image(path, formats=("PNG",), remedy="confidence maps are grey PNGs") as image:
         load_pixels(image, path)

@@ -78,6 +78,12 @@ def export_records(
         ConfigError: the format is unknown, an argument does not fit it, or `out` already exists.
         DataError: no mask could be written, two images have the same name, a mask is bad (`strict`), or `out` cannot
             be written.
+
+    Example:
+        >>> mask = np.array([[0, 1], [2, 2]], np.uint8)
+        >>> records = [(ImageRecord("walk/a.jpg"), mask)]
+        >>> export_records(records, ["cat", "dog"], "a.json", to="coco", progress=False).written
+        1
     """
     out = Path(out)
     options = _options(classes, to, polygons, tolerance, image_url)

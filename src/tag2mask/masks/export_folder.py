@@ -54,6 +54,11 @@ def export_masks(
     Raises:
         ConfigError: as `tag2mask.masks.export_records`; or `out` lies in the folder of masks.
         DataError: as `tag2mask.masks.export_records`; or a name in `names` has no mask.
+
+    Example, in a folder with masks:
+        >>> outcome = export_masks("gt", out="gt.zip", to="voc", classes=["disc", "square"], progress=False)
+        >>> outcome.written, outcome.failures
+        (48, [])
     """
     masks, out = Path(masks), Path(out)
     found = _masks(masks)

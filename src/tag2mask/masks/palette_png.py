@@ -67,6 +67,11 @@ def write_mask(path: Path, mask: NDArray[Any], *, classes: int | None = None) ->
     Raises:
         DataError: the file cannot be written.
         ValueError: the mask is not (H, W) integers, or an index is out of range.
+
+    Example:
+        >>> write_mask(Path("masks/a.png"), np.array([[0, 1], [1, IGNORE_INDEX]]), classes=1)
+        >>> read_mask(Path("masks/a.png")).tolist()
+        [[0, 1], [1, 255]]
     """
     if path.suffix.lower() != ".png":
         raise ValueError(f"{path}: a mask is written as .png")
@@ -109,6 +114,11 @@ def read_mask(path: Path) -> NDArray[np.uint8]:
 
     Raises:
         DataError: the file is missing, damaged, not a PNG, in colour, with transparency, or has 16 bits.
+
+    Example, in a folder with masks of a disc and a square:
+        >>> mask = read_mask(Path("gt/shape_002.png"))
+        >>> mask.shape, mask.dtype, sorted(set(mask.ravel().tolist()))
+        ((48, 64), dtype('uint8'), [0, 1, 2])
     """
     with open_image(path, formats=("PNG",), remedy="masks are PNGs of class indices") as image:
         bits = grey_bits(image)
