@@ -19,6 +19,7 @@ from tag2mask.evaluation.correlation import rank_correlation
 from tag2mask.evaluation.metrics import confusion_matrix, mean_iou
 from tag2mask.inference.segmenter import Segmenter
 from tag2mask.masks import read_mask
+from tag2mask.method.uncertainty import Uncertainty
 
 
 def main() -> int:
@@ -27,13 +28,14 @@ def main() -> int:
     parser.add_argument("images", type=Path)
     parser.add_argument("tags", type=Path)
     parser.add_argument("masks", type=Path, help="folder of ground truth")
+    parser.add_argument("--limit", type=int, help="only the first so many images")
     parser.add_argument("--with-tags", action="store_true", help="give the tags, as `tag2mask masks` does")
     args = parser.parse_args()
     if not args.masks.is_dir():
         print(f"{args.masks}: not here; nothing measured")
         return 0
     segmenter = Segmenter.from_pretrained(args.run)
-    records = Dataset.load(args.images, args.tags, classes=segmenter.classes, masks=args.masks).records
+    records = Dataset.load(args.images, args.tags, classes=segmenter.classes, masks=args.masks).records[: args.limit]
     pairs: list[tuple[Path, ImageRecord | None]] = [
         (record.path, record if args.with_tags else None) for record in records
     ]
@@ -43,8 +45,8 @@ def main() -> int:
         confusion = confusion_matrix(prediction.mask, read_mask(record.gt_mask), len(segmenter.classes) + 1)
         rows.append((1 - mean_iou(confusion), *prediction.uncertainty, prediction.uncertainty.total))
     table = np.array(rows)
-    error, total = table[:, 0], table[:, 4]
-    for name, column in zip(("heads", "views", "tags", "all three"), table[:, 1:].T, strict=True):
+    error, total = table[:, 0], table[:, -1]
+    for name, column in zip((*Uncertainty._fields, "all"), table[:, 1:].T, strict=True):
         print(f"{name:<10} rank correlation with the error {rank_correlation(column, error):+.2f}")
     print(f"error of all {len(error)} masks {error.mean():.3f}")
     for share in (0.1, 0.2):

@@ -57,11 +57,16 @@ def test_the_table_survives_an_interruption(tmp_path: Path) -> None:
     table.add("d.jpg", Uncertainty(0.5, 0.5, 0.5))
     table.add('a "b", c.jpg', Uncertainty(0.9, 0.9, 0.9))
     path = tmp_path / "uncertainty.csv"
-    path.write_bytes(path.read_bytes() + b'"e.jpg",0.1,0')
+    path.write_bytes(path.read_bytes() + b'"e.jpg",0.1,0')  # cut off
     assert least_certain(tmp_path, 5) == ['a "b", c.jpg', "d.jpg"]
     ReviewTable(tmp_path).add("f.jpg", Uncertainty(1, 1, 1))
     assert list(read_review(tmp_path)) == ["d.jpg", 'a "b", c.jpg', "f.jpg"]
-    assert path.read_text().splitlines()[0] == "image,uncertainty,heads,views,tags"
+    assert path.read_text().splitlines()[0] == "image,uncertainty,heads,views,tags,pixels"
+
+
+def test_a_table_of_an_earlier_version_is_read(tmp_path: Path) -> None:
+    (tmp_path / "uncertainty.csv").write_text("image,uncertainty,heads,views,tags\na.jpg,0.2,0.3,0.1,0.2\n")
+    assert read_review(tmp_path) == {"a.jpg": Uncertainty(0.3, 0.1, 0.2)}
 
 
 def test_no_table(tmp_path: Path) -> None:

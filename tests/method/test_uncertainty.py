@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tag2mask.config.schema import Config
 from tag2mask.method.evidence import combine
 from tag2mask.method.output import NetworkOutput
-from tag2mask.method.uncertainty import undecided
+from tag2mask.method.uncertainty import Uncertainty, expected_error, undecided
 
 
 def field(*probs: float) -> NDArray[np.float32]:
@@ -26,6 +26,12 @@ def test_the_less_certain_the_less_decided() -> None:
     assert values == sorted(values)
     assert values[0] > 0
     assert values[2] == pytest.approx(0.4 / 1.01)
+
+
+def test_expected_errors() -> None:
+    half = np.concatenate([field(0.9, 0.1), field(0.4, 0.6)], axis=2)
+    assert expected_error(half) == pytest.approx(0.25)
+    assert Uncertainty(pixels=0.2).total > Uncertainty(heads=0.2, views=0.2).total
 
 
 @pytest.mark.parametrize("untrained", [0.0, 5.0])

@@ -14,7 +14,8 @@ from tag2mask.core.text import printable
 from tag2mask.method.uncertainty import Uncertainty
 
 TABLE = "uncertainty.csv"
-COLUMNS = ("image", "uncertainty", "heads", "views", "tags")
+COLUMNS = ("image", "uncertainty", "heads", "views", "tags", "pixels")
+_EARLIER = COLUMNS[:5]  # of earlier versions
 
 
 class ReviewTable:
@@ -75,8 +76,10 @@ def read_review(folder: Path) -> dict[str, Uncertainty]:
             f"{path}: no table of uncertainty; predict the masks with this version, which writes it"
         ) from None
     found: dict[str, Uncertainty] = {}
-    for row in csv.reader(io.StringIO(text.replace("\0", ""))):
-        if len(row) == len(COLUMNS) and (uncertainty := _uncertainty(row[2:])) is not None:
+    rows = list(csv.reader(io.StringIO(text.replace("\0", ""))))
+    columns = _EARLIER if rows and tuple(rows[0]) == _EARLIER else COLUMNS
+    for row in rows:
+        if len(row) == len(columns) and (uncertainty := _uncertainty(row[2:])) is not None:
             found.pop(row[0], None)
             found[row[0]] = uncertainty
     return found

@@ -13,7 +13,14 @@ from tag2mask.method.class_scores import class_scores
 from tag2mask.method.gate import allowed_classes, class_weights, gated_probs, gated_probs_at, reweighed
 from tag2mask.method.output import Array, NetworkOutput
 from tag2mask.method.resize import average_maps, resize_maps, resize_window
-from tag2mask.method.uncertainty import Uncertainty, between_views, disagreement, tag_uncertainty, undecided
+from tag2mask.method.uncertainty import (
+    Uncertainty,
+    between_views,
+    disagreement,
+    expected_error,
+    tag_uncertainty,
+    undecided,
+)
 
 COARSE_STRIDE = 8
 """Image size as the network sees it / grid on which the segmentation head's logits are averaged over views."""
@@ -98,13 +105,14 @@ def combine(
         if weights is not None:
             scores = reweighed(scores, weights)
     per_view = [gated_probs(one, channels, plain=plain, weights=weights) for one in logits]
-    between_heads = 0.0
+    between_heads, mixed = 0.0, np.mean(per_view, axis=0)
     if scores is not None:
-        averaged = average_maps(scores, coarse)
-        alone = settings.prior_weight == 1  # the segmentation head has no share, as before it was trained
-        between_heads = undecided(averaged) if alone else disagreement(np.mean(per_view, axis=0), averaged)
+        averaged, share = average_maps(scores, coarse), np.float32(settings.prior_weight)
+        # Without a share, as before it was trained, the segmentation head says nothing of the mask.
+        between_heads = undecided(averaged) if share == 1 else disagreement(mixed, averaged)
+        mixed = mixed + share * (averaged - mixed)
     contradiction = tag_uncertainty(tag_probs, present, unknown)
-    uncertainty = Uncertainty(between_heads, between_views(per_view), contradiction)
+    uncertainty = Uncertainty(between_heads, between_views(per_view), contradiction, expected_error(mixed))
     mean_logits: Array = np.mean(logits, axis=0)
     return Evidence(channels, mean_logits, scores, settings.prior_weight, tag_probs, uncertainty, plain, weights)
 
