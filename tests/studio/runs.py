@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ import yaml
 from numpy.typing import NDArray
 from PIL import Image
 
+from tag2mask.training.process import RunProcess
 from tests.conftest import TINY_OPTIONS
 from tests.helpers import TinyDataset
 
@@ -59,6 +61,17 @@ def mask_of(content: bytes) -> NDArray[Any]:
     """The values of a PNG that the server sent."""
     with Image.open(io.BytesIO(content)) as image:
         return np.array(image)
+
+
+def end_trainings(home: Path) -> None:
+    """End what trains in a project, so that a test that failed leaves no process."""
+    for path in (home / "runs").glob("*/studio/process.json"):
+        process = RunProcess(path.parents[1], path.parent)
+        process.send(signal.SIGKILL)
+        for _ in range(100):
+            if not process.lives():
+                break
+            time.sleep(0.1)
 
 
 def start_server(folder: Path, log: Path) -> tuple[subprocess.Popen[bytes], str]:
