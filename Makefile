@@ -38,7 +38,7 @@ test: $(STAMP)
 	  || echo "pydensecrf2 cannot be built here: its comparison is skipped"
 	$(MAKE) tools || echo "the tools cannot be installed here: what they read is not compared"
 	$(MAKE) browser || echo "Chromium cannot be installed here: tests of pages are skipped"
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 	$(MAKE) wheel-test
 
 # With further cases of what other tests check: some two minutes more.

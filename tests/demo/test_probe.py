@@ -25,6 +25,7 @@ def script() -> Any:
     return module
 
 
+@pytest.mark.thorough
 def test_a_linear_probe_prefers_the_pretrained_backbone(script: Any) -> None:
     train, val = script.render_scenes(1, 80), script.render_scenes(2, 60)
     random = script.probe(script.random_backbone(train), train, val)

@@ -107,7 +107,9 @@ def test_corrections_come_back(shapes: TinyDataset, trained: Path, tmp_path: Pat
     assert result["score"]["images"] == 42  # a corrected mask is no prediction
 
 
-@pytest.mark.parametrize("when", [{"paper.every_step": True}, {"masks.refresh": 2}], ids=str)
+@pytest.mark.parametrize(
+    "when", [pytest.param({"paper.every_step": True}, marks=pytest.mark.thorough), {"masks.refresh": 2}], ids=str
+)
 def test_training_believes_corrected_masks(shapes: TinyDataset, tmp_path: Path, when: dict[str, object]) -> None:
     """Masks that swap the classes teach the network to swap them."""
     for path in shapes.masks.iterdir():

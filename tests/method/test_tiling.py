@@ -150,7 +150,7 @@ def test_tiles_give_the_mask_of_the_whole(trained: Path, surface_run: Path, surf
     assert (tiled.mask == whole.mask).mean() > 0.99
 
 
-@pytest.mark.parametrize("surfaces", [False, True])
+@pytest.mark.parametrize("surfaces", [False, pytest.param(True, marks=pytest.mark.thorough)])
 def test_tiles_on_onnx_runtime_give_the_mask_of_torch(
     trained: Path, surface_run: Path, tmp_path: Path, surfaces: bool
 ) -> None:

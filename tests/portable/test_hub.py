@@ -6,7 +6,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +32,24 @@ def hub() -> Iterator[FakeHub]:
         yield running
 
 
-def tag2mask(hub: FakeHub, cache: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The command line in a process of its own, which knows no hub but this one."""
+PROGRAM = """
+import json, sys
+from tag2mask import cli
+for words in json.loads(sys.argv[1]):
+    sys.argv = ["tag2mask", *words]
+    try:
+        cli.main()
+    except SystemExit as stop:
+        if stop.code:
+            raise
+"""
+
+
+def tag2mask(hub: FakeHub, cache: Path, *commands: Sequence[str]) -> subprocess.CompletedProcess[str]:
+    """Command lines in a process of their own, which knows no hub but this one."""
     settings = {"HF_ENDPOINT": hub.endpoint, "HF_HOME": str(cache), "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
     return subprocess.run(
-        [sys.executable, "-m", "tag2mask", *arguments],
+        [sys.executable, "-c", PROGRAM, json.dumps(commands)],
         capture_output=True,
         text=True,
         check=False,
@@ -49,9 +62,12 @@ def test_push_and_fetch(hub: FakeHub, trained: Path, shapes: TinyDataset, tmp_pa
     scores = tmp_path / "scores.json"
     scores.write_text(json.dumps(evaluate(trained / "masks", shapes.masks, shapes.class_file).to_dict()))
     about = ("--description", "Discs and squares, drawn by a test.", "--licence", "apache-2.0")
-    pushed = tag2mask(hub, tmp_path, "push-to-hub", str(trained), "somebody/shapes", "--scores", str(scores), *about)
-    assert pushed.returncode == 0, pushed.stderr
-    assert f"{hub.endpoint}/somebody/shapes/commit/" in pushed.stdout
+    image = draw_shapes(("disc", "square"), seed=8)[0]
+    write_image(tmp_path / "in" / "one.png", image)
+    push = ["push-to-hub", str(trained), "somebody/shapes", "--scores", str(scores), *about]
+    done = tag2mask(hub, tmp_path, push, ["predict", "somebody/shapes", "in", "--out", "out"])
+    assert done.returncode == 0, done.stderr
+    assert f"{hub.endpoint}/somebody/shapes/commit/" in done.stdout
     files = hub.repos["somebody/shapes"]
     assert set(files) == {"README.md", "model.safetensors", "model.yaml"}
     assert hub.private["somebody/shapes"]
@@ -60,11 +76,6 @@ def test_push_and_fetch(hub: FakeHub, trained: Path, shapes: TinyDataset, tmp_pa
     assert not any(
         str(shapes.root) in content.decode() for path, content in files.items() if path != "model.safetensors"
     )
-
-    image = draw_shapes(("disc", "square"), seed=8)[0]
-    write_image(tmp_path / "in" / "one.png", image)
-    got = tag2mask(hub, tmp_path, "predict", "somebody/shapes", "in", "--out", "out")
-    assert got.returncode == 0, got.stderr
     assert np.array_equal(
         read_mask(tmp_path / "out" / "one.png"), Segmenter.from_pretrained(trained).predict(image).mask
     )

@@ -76,6 +76,12 @@ def run(dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return out
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> dict[str, object]:
+    """`OPTIONS` with a folder where trainings keep their features for each other."""
+    return OPTIONS | {"data.cache": str(tmp_path_factory.mktemp("features"))}
+
+
 def network_and_config(**options: object) -> tuple[FrozenSegmenter, Config]:
     torch.manual_seed(0)
     config = Config().override(OPTIONS | options)
@@ -133,14 +139,14 @@ def test_masks_of_training_images_do_not_run_the_backbones(
 
 
 def test_first_masks_need_no_training_and_training_goes_on_from_them(
-    dataset: Dataset, scenes: Path, tmp_path: Path
+    dataset: Dataset, scenes: Path, tmp_path: Path, kept: dict[str, object]
 ) -> None:
     out = tmp_path / "run"
-    first = train(dataset, out, options=OPTIONS, first_masks=True, make_report=False, progress=False)
+    first = train(dataset, out, options=kept, first_masks=True, make_report=False, progress=False)
     assert first.config.prediction.prior_weight == 1.0 and not (out / "metrics.jsonl").exists()
     assert evaluate(out / "masks", scenes / "train" / "masks", scenes / "classes.txt").miou > 0.4
     before = first.fingerprint()
-    after = train(dataset, out, options=OPTIONS, resume=True, make_report=False, progress=False)
+    after = train(dataset, out, options={**kept, "training.epochs": 2}, resume=True, make_report=False, progress=False)
     assert after.config.prediction.prior_weight == Config().prediction.prior_weight
     assert (out / "metrics.jsonl").is_file() and after.fingerprint() != before
 
@@ -172,19 +178,24 @@ def test_first_masks_are_refused_where_nothing_makes_them(dataset: Dataset, tmp_
     assert not (tmp_path / "run").exists()
 
 
-def test_an_interrupted_run_ends_like_one_that_was_not(dataset: Dataset, run: Path, tmp_path: Path) -> None:
+def test_an_interrupted_run_ends_like_one_that_was_not(
+    dataset: Dataset, tmp_path: Path, kept: dict[str, object]
+) -> None:
     out = tmp_path / "run"
-    train(dataset, out, options={**OPTIONS, "training.epochs": 5}, make_masks=False, progress=False)
+    short = {**kept, "training.epochs": 5}
+    train(dataset, out, options=short, make_masks=False, make_report=False, progress=False)
     five = Segmenter.from_pretrained(out).fingerprint()
-    train(dataset, out, options=OPTIONS, resume=True, make_masks=False, progress=False)
+    train(dataset, out, options=kept, resume=True, make_masks=False, make_report=False, progress=False)
     assert Segmenter.from_pretrained(out).fingerprint() != five
     lines = (out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == list(range(1, 13))
 
 
-def test_ground_truth_trains_the_upper_bound(dataset: Dataset, scenes: Path, tmp_path: Path) -> None:
-    options = {**OPTIONS, "training.supervision": "masks", "training.epochs": 40}
-    segmenter = train(dataset, tmp_path / "run", options=options, make_masks=False, progress=False)
+def test_ground_truth_trains_the_upper_bound(
+    dataset: Dataset, scenes: Path, tmp_path: Path, kept: dict[str, object]
+) -> None:
+    options = {**kept, "training.supervision": "masks", "training.epochs": 40}
+    segmenter = train(dataset, tmp_path / "run", options=options, make_masks=False, make_report=False, progress=False)
     segmenter.predict_folder(scenes / "train" / "images", tmp_path / "masks", progress=False)
     assert evaluate(tmp_path / "masks", scenes / "train" / "masks", scenes / "classes.txt").miou > 0.55
 

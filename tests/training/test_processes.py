@@ -66,7 +66,7 @@ def uninterrupted(tiny: TinyDataset, tmp_path_factory: pytest.TempPathFactory) -
 @pytest.mark.parametrize(
     ("how", "status"),
     [
-        (signal.SIGTERM, 143),
+        pytest.param(signal.SIGTERM, 143, marks=pytest.mark.thorough),
         pytest.param(signal.SIGINT, 130, marks=pytest.mark.thorough),
         (signal.SIGKILL, -9),
     ],

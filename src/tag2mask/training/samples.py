@@ -99,7 +99,8 @@ class TrainDataset(torch_data.Dataset[Batch]):
         elif self.pseudo_masks is not None and (path := self.pseudo_masks(index)).is_file():
             mask = read_mask(path)
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(_mix(self.seed, key))
+            # Of this processor alone: `torch.manual_seed` writes down the stack for each other device, once a sample.
+            torch.default_generator.manual_seed(_mix(self.seed, key))
             pixels, target, outside = self.transform(image, mask)
         return {
             "image": pixels,

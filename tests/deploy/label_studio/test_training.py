@@ -19,6 +19,7 @@ from tag2mask.deploy.label_studio.project import AnnotationProject, opened
 from tag2mask.deploy.label_studio.server import ProjectOptions, newest_run
 from tag2mask.deploy.label_studio.training import Trainer, TrainingPlan
 from tag2mask.inference import Segmenter
+from tag2mask.training.process import RunProcess
 from tests.helpers import TinyDataset, draw_shapes
 
 PATIENCE = 240
@@ -46,7 +47,7 @@ def annotate(project: AnnotationProject, number: int) -> None:
     project.keep(str(number), f"shape_{number:03d}.png", states, draw_shapes(tags, seed=number)[1])
 
 
-@pytest.mark.slow
+@pytest.mark.thorough  # the process is that of `training.process`, the command is tested below
 def test_a_training_from_annotations_gives_a_network_that_predicts(
     photos: Path, shapes: TinyDataset, trained: Path
 ) -> None:
@@ -71,9 +72,16 @@ def test_a_training_from_annotations_gives_a_network_that_predicts(
     assert '"corrected": "' in (done[0] / "collection.json").read_text().replace("\n", "")
 
 
-def test_a_training_that_fails_says_so(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_training_that_fails_says_so(
+    photos: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(process: RunProcess, arguments: list[str], **_: object) -> None:
+        process.home.mkdir(parents=True)
+        process.log.write_text("error: no such preset\n")
+
+    monkeypatch.setattr(RunProcess, "start", fail)
     with opened(photos, ("disc", "square")) as project:
-        trainer = Trainer(project, TrainingPlan(options=["--config", "no such preset"]), lambda run: None)
+        trainer = Trainer(project, TrainingPlan(), lambda run: None)
         assert trainer.start() is None, "no image has tags"
         annotate(project, 1)
         trainer.start()
