@@ -42,6 +42,8 @@ def index(tmp_path: Path) -> FolderIndex:
         ("p2.png", "p2.jpg", "1 names are matched to a file with another suffix, such as 'p2.png' to p2.jpg"),
         ("p2.dcm", "p2.jpg", "another suffix"),
         ("/data/upload/3/0a1b2c3d-p2.jpg", "p2.jpg", "without the letters that Label Studio puts before them"),
+        ("p_3.jpg", "dir with/p 3.jpg", "1 names are matched to a file of that name with spaces or signs"),
+        ("/data/dir_with/p_3.png", "dir with/p 3.jpg", "with spaces or signs"),
         ("7", "0007.jpg", "1 numbers are matched to a file name with zeros before it"),
     ],
 )
@@ -81,6 +83,7 @@ def test_the_longest_common_end_decides(tmp_path: Path) -> None:
     matches = match_names(index, ["/data/dogs/1.jpg", "/data/cats/1.jpg"])
     assert matches.found == {"/data/dogs/1.jpg": "dogs/1.jpg", "/data/cats/1.jpg": "cats/1.jpg"}
     matches = match_names(index, ["/data/1.jpg"])
+    assert matches.failed["/data/1.jpg"][0] == "ambiguous image"
     assert "may mean cats/1.jpg, dogs/1.jpg" in matches.failed["/data/1.jpg"][1]
 
 

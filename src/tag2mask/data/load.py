@@ -15,7 +15,7 @@ from tag2mask.data.image_masks import with_gt_masks
 from tag2mask.data.left_out import left_out_problems
 from tag2mask.data.problem import Problem, listed
 from tag2mask.data.readers.layout_words import same_split
-from tag2mask.data.readers.sources import FILES, read_source, recognise_file
+from tag2mask.data.readers.sources import FILES, read_source, reader_of, recognise_file
 from tag2mask.data.resolve import class_names, resolved
 from tag2mask.images.decode import Note, image_size, read_image
 from tag2mask.images.folder import FolderIndex, check_mask_names
@@ -96,7 +96,7 @@ def tags_of_names(
         DataError: the file makes no sense, or tags contradict each other.
     """
     index = FolderIndex.of_names(Path(where), names or ())
-    listing = FILES[recognise_file(tags)](tags, index, classes)
+    listing = reader_of(recognise_file(tags))(tags, index, classes)
     if names is None:
         listing.index = FolderIndex.of_names(Path(where), (record.name for record in listing.records))
     records = resolved(listing, tuple(classes), chosen=True, require_tags=True)

@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tag2mask.core.errors import DataError
 from tag2mask.data.problem import Problem
-from tag2mask.data.readers.layout_words import same_split, split_of_path
+from tag2mask.data.readers.layout_words import same_split, split_of_path, valid_file_name
 from tag2mask.images.folder import FolderIndex, is_image_name, normalise_name, without_suffix
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:/{1,3}[^/\\]", re.IGNORECASE)
@@ -24,12 +24,16 @@ _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
 _UPLOAD = re.compile(r"[0-9a-f]{6,8}-(?=.)")
 """What Label Studio puts before the name of an uploaded file."""
 
+AMBIGUOUS = "ambiguous image"
+"""Kind of the problem of a name that may mean several images."""
+
 _WHAT = {
     "outside": "absolute paths or addresses are matched by their end",
     "folder": "names are matched to the only file of that name, in another folder",
     "suffix": "names are matched to a file with another suffix",
     "any suffix": "names are matched to a file with another suffix",
     "upload": "names are matched without the letters that Label Studio puts before them",
+    "spaces": "names are matched to a file of that name with spaces or signs where they have `_` or nothing",
     "zeros": "numbers are matched to a file name with zeros before it",
 }
 
@@ -119,7 +123,7 @@ def _guess(index: FolderIndex, matches: Matches, out: Collection[str], *, outsid
         found, kind = ends.find(pieces) if pieces else ([], "")
         if len(found) > 1:
             shown = ", ".join(sorted(found)[:3])
-            matches.failed[name] = "missing image", f"{name!r} may mean {shown}; write the name relative to the folder"
+            matches.failed[name] = AMBIGUOUS, f"{name!r} may mean {shown}; write the name relative to the folder"
         elif found:
             target = guesses.setdefault(found[0], {})
             target.setdefault(tuple(pieces), []).append((name, "outside" if outside and kind == "folder" else kind))
@@ -152,12 +156,14 @@ class _Ends:
     def __init__(self, index: FolderIndex) -> None:
         self._by_base: dict[str, list[str]] = defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
+        self._by_rule: dict[str, list[str]] = defaultdict(list)
         self._by_number: dict[str, list[str]] = defaultdict(list)
         for name in index.images():
             base = name.rpartition("/")[2].casefold()
             stem = without_suffix(base)
             self._by_base[base].append(name)
             self._by_stem[stem].append(name)
+            self._by_rule[valid_file_name(stem)].append(name)
             if stem.isdecimal():
                 self._by_number[stem.lstrip("0") or "0"].append(name)
 
@@ -172,6 +178,7 @@ class _Ends:
             ("suffix", self._by_stem.get(stem, [])),
             ("any suffix", self._by_stem.get(_without_any_suffix(base), [])),
             ("upload", self._by_base.get(plain, []) or self._by_stem.get(without_suffix(plain), [])),
+            ("spaces", self._by_rule.get(valid_file_name(stem), [])),
             ("zeros", self._by_number.get(number.lstrip("0") or "0", []) if number.isdecimal() else []),
         ):
             fitting = [name for name in some if _same_split(pieces, name)]

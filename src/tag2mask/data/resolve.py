@@ -8,6 +8,7 @@ from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
 from tag2mask.core.text import printable
 from tag2mask.data.matching import match_names
+from tag2mask.data.pause import garbage_collection_paused
 from tag2mask.data.problem import Problem
 from tag2mask.data.readers.listing import Listing
 from tag2mask.data.readers.sources import FILES
@@ -58,6 +59,7 @@ def _checked(listing: Listing, names: Iterable[str]) -> tuple[str, ...]:
     return ordered
 
 
+@garbage_collection_paused()
 def resolved(listing: Listing, classes: tuple[str, ...], *, chosen: bool, require_tags: bool) -> list[ImageRecord]:
     """The records of a listing with their image files; what cannot be used is added to its problems.
 

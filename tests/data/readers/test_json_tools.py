@@ -56,7 +56,7 @@ def test_sagemaker(images: Path) -> None:
         (sage("b.jpg", 1, 3), "job-metadata 3; expected an object"),  # type: ignore[arg-type]
         ({"source": "a text", "job": 0, "job-metadata": {}}, "text or a table of SageMaker"),
         ({"imageGcsUri": "gs://b/b.jpg", "segmentationAnnotations": []}, "`segmentationAnnotations` of Vertex AI"),
-        ({"data_row": {}, "projects": {}}, "an export of Labelbox, which is not read"),
+        ({"data_row": {}, "projects": {}}, "no image name among"),
         ({"image": "b.jpg", "objects": [{"bbox": [1]}]}, "names no class; expected a key such as `label`"),
         ({"image": "b.jpg", "label": [0]}, "tag 0 is a number; write names, or give them in the order of numbers"),
     ],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from typing import Any
 
@@ -85,7 +86,21 @@ def _texts() -> dict[str, bytes]:
     return {**photos(folder="set"), **texts}
 
 
+def _workbook() -> bytes:
+    from openpyxl import Workbook
+
+    book = Workbook()
+    book.remove(book.worksheets[0])
+    sheet = book.create_sheet("tags")
+    for row in [("image", "tags"), *((name, " ".join(tags)) for name, tags in zip(NAMES, TAGS, strict=True))]:
+        sheet.append(row)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
 SEEDS: dict[str, Seed] = {
+    "csv: workbook": beside_images("tags.xlsx", _workbook),
     "csv: tags": beside_images("tags.csv", lambda: _rows("image,tags", "{name},{tags}")),
     "csv: a column a class": beside_images("tags.csv", lambda: _rows("image,cat,dog", "{name},{cat},{dog}")),
     "csv: semicolons, quotes": beside_images("tags.csv", lambda: _rows("image;tags;split", '"{name}";"{tags}";train')),

@@ -89,6 +89,16 @@ def _datumaro() -> str:
     return json.dumps({"info": {}, "categories": categories, "items": items})
 
 
+def _labelbox() -> str:
+    rows = _each(
+        lambda name, tags: {
+            "data_row": {"external_id": name},
+            "projects": {"p": {"labels": [{"annotations": {"objects": [{"name": tag} for tag in tags]}}]}},
+        }
+    )
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
 def _records() -> str:
     return json.dumps(
         _each(lambda name, tags: {"image": name, "annotations": [{"label": tag, "coordinates": {}} for tag in tags]})
@@ -163,6 +173,7 @@ SEEDS: dict[str, Seed] = {
     "vott": beside_images("vott.json", _vott),
     "via": beside_images("via.json", _via),
     "datumaro": beside_images("train.json", _datumaro),
+    "labelbox": beside_images("export.ndjson", _labelbox),
     "json: of images": beside_images("dict.json", lambda: json.dumps(dict(zip(NAMES, TAGS, strict=True)))),
     "json: records": beside_images("records.json", _records),
     "labelme": Seed(_labelme, "set/p1.json", lambda root: load(root / "set")),

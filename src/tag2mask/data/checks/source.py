@@ -35,6 +35,10 @@ _KINDS = {
         "error", "tags-without-image", "entries with tags but no image: {n}", _SKIPPED,
         "add the images, or correct their names or the folder",
     ),
+    "ambiguous image": _Kind(
+        "error", "ambiguous-names", "names that may mean several images: {n}", _SKIPPED,
+        "write names relative to the folder of images",
+    ),
     "bad name": _Kind("error", "bad-names", "names that cannot be used: {n}", _SKIPPED, "correct them"),
     "bad row": _Kind("error", "bad-rows", "rows that cannot be read: {n}", _SKIPPED, "correct them"),
     "bad annotation": _Kind(

@@ -6,7 +6,7 @@ import csv
 import io
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tag2mask.core.errors import DataError
@@ -19,6 +19,7 @@ from tag2mask.data.readers.header_words import (
     column_key,
 )
 from tag2mask.data.readers.text import read_text
+from tag2mask.data.readers.workbook import is_workbook, workbook_rows
 from tag2mask.images.decode import IMAGE_SUFFIXES
 from tag2mask.images.folder import FolderIndex, is_image_name, without_suffix
 
@@ -42,12 +43,14 @@ class Table:
         header: cells of the header as written; None where the first line is a row like the others.
         rows: all other lines, as wide as they are.
         delimiter: between cells; a space where lines were split at white space.
+        notes: what of the file was not read.
     """
 
     path: Path
     header: tuple[str, ...] | None
     rows: tuple[Row, ...]
     delimiter: str
+    notes: tuple[str, ...] = ()
 
 
 class ImageNames:
@@ -78,6 +81,9 @@ def read_table(path: Path, names: ImageNames) -> Table:
     Raises:
         DataError: the file cannot be read or is not such a table.
     """
+    if is_workbook(path):
+        rows, notes = workbook_rows(path)
+        return replace(_table(path, rows, ",", names), notes=tuple(notes))
     text = read_text(path, "CSV", EXPECTED)
     lines_of_text = re.split(r"[\r\n]+", text)
     first = next((line for line in lines_of_text if any(map(str.isalnum, line))), None)

@@ -66,7 +66,7 @@ def list_table(tags: Path, index: FolderIndex, classes: Sequence[str] | None) ->
     table = read_table(tags, names)
     if not table.rows:
         raise DataError(f"{tags}: the table has a header but no image")
-    notes: list[str] = []
+    notes = list(table.notes)
     _refuse_tools(tags, set(map(column_key, table.header or ())))
     if table.header is None:
         table, said = with_header(table, names)

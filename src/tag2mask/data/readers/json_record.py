@@ -93,8 +93,6 @@ def _image(entry: dict[str, Any]) -> str:
         raise RecordError(f"image {shown(name)}; expected a name")
     if name is None and "source" in entry and any(key.endswith(_METADATA) for key in entry):
         raise RecordError("text or a table of SageMaker Ground Truth, not an image; expected `source-ref`")
-    if name is None and {"data_row", "projects"} <= entry.keys():
-        raise RecordError("an export of Labelbox, which is not read; export COCO JSON, or write a table `image,tags`")
     if not isinstance(name, str) or not name.strip():
         keys = f" among {shown(sorted(map(str, entry))[:8])}" if len(entry) > 1 else ""
         raise RecordError(

@@ -94,11 +94,13 @@ _OBJECTS: tuple[_Rule, ...] = (
     ("fiftyone", lambda keys, inner: "labels" in keys and keys <= {"classes", "labels", "info", "name"}),
     ("fiftyone", lambda keys, inner: "samples" in keys),
     ("datumaro", lambda keys, inner: {"items", "categories"} <= keys),
+    ("labelbox", lambda keys, inner: {"data_row", "projects"} <= keys),
     ("label-studio", lambda keys, inner: {"task", "result"} <= keys),
     ("label-studio", lambda keys, inner: "data" in keys and bool(keys & {"annotations", "predictions", "completions"})),
 )
 
 _LISTS: tuple[_Rule, ...] = (
+    ("labelbox", lambda keys, inner: {"data_row", "projects"} <= inner or {"External ID", "Label"} <= inner),
     ("label-studio", lambda keys, inner: bool(inner & {"data", "annotator", "annotation_id"})),
     ("label-studio", lambda keys, inner: {"task", "result"} <= inner),
 )
@@ -135,6 +137,6 @@ _REFUSED_LISTS: tuple[_Rule, ...] = (
     ),
     (
         f"Labelbox's export: not read; {_EXPORT}, or write a table `image,tags`",
-        lambda keys, inner: bool(inner & {"data_row", "Labeled Data", "External ID", "DataRow ID"}),
+        lambda keys, inner: bool(inner & {"data_row", "Labeled Data", "DataRow ID"}),
     ),
 )

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from urllib.parse import unquote, unquote_plus, urlsplit
 
 from tag2mask.data.readers.json_file import shown
+from tag2mask.data.readers.layout_words import valid_file_name
 from tag2mask.data.readers.records import RecordError
 from tag2mask.images.folder import FolderIndex
 
@@ -71,7 +72,9 @@ class Addresses:
         return _HASH.sub("", paths[-1][-1], count=1)
 
     def _renamed(self, last: str, pieces: list[str]) -> str | None:
-        found = self._rule().get(_valid_name(last), []) or self._rule().get(_valid_name(_COLLISION.sub("", last)), [])
+        found = self._rule().get(valid_file_name(last), []) or self._rule().get(
+            valid_file_name(_COLLISION.sub("", last)), []
+        )
         if len(found) > 1:
             folder = "/".join([*pieces[:-1], ""])
             near = [name for name in found if folder.endswith(f"/{name.rpartition('/')[0]}/")]
@@ -85,7 +88,7 @@ class Addresses:
             self._by_rule = defaultdict(list)
             for name in self._index.images():
                 base = name.rpartition("/")[2]
-                for form in {_valid_name(base), _valid_name(unicodedata.normalize("NFD", base))}:
+                for form in {valid_file_name(base), valid_file_name(unicodedata.normalize("NFD", base))}:
                     self._by_rule[form].append(name)
         return self._by_rule
 
@@ -128,9 +131,3 @@ def _pieces(whole: str) -> list[str]:
 def _without_hash(last: str) -> list[str]:
     """A name as written, and without the hash before it."""
     return list(dict.fromkeys([last, _HASH.sub("", last, count=1), _OTHER_HASH.sub("", last, count=1)]))
-
-
-def _valid_name(name: str) -> str:
-    """A name as Django stores an uploaded file of that name (`django.utils.text.get_valid_filename`), in NFC."""
-    kept = re.sub(r"[^-\w.]", "", name.strip().replace(" ", "_"))
-    return unicodedata.normalize("NFC", kept)

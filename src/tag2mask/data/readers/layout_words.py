@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from functools import lru_cache
 
 from tag2mask.images.folder import is_image_name, without_suffix
@@ -104,6 +105,16 @@ def _merged(word: str) -> str:
 def plain_word(folder: str) -> str:
     """The name of a folder in lower case without spaces, - and _."""
     return re.sub(r"[\s_-]+", "", folder).casefold()
+
+
+def valid_file_name(name: str) -> str:
+    """A name as Django stores an uploaded file of that name (`django.utils.text.get_valid_filename`), in NFC.
+
+    >>> valid_file_name("my photo (1).jpg")
+    'my_photo_1.jpg'
+    """
+    kept = re.sub(r"[^-\w.]", "", name.strip().replace(" ", "_"))
+    return unicodedata.normalize("NFC", kept)
 
 
 def pairing_key(name: str) -> tuple[str, str]:

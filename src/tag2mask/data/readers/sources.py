@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
+from tag2mask.data.pause import garbage_collection_paused
 from tag2mask.data.problem import Problem
 from tag2mask.data.readers.beside import annotates, covered, files_with_suffix, read_voc_beside, voc_files
 from tag2mask.data.readers.class_folders import has_class_folders, read_class_folders, refuse_other_layouts
@@ -24,23 +25,24 @@ from tag2mask.data.readers.json_file import parse_json
 from tag2mask.data.readers.json_lines import read_json_lines
 from tag2mask.data.readers.json_shape import Shape, one_image_tool, refusal_of, shape_of, tool_of
 from tag2mask.data.readers.label_studio import read_label_studio, read_storage, storage_files
+from tag2mask.data.readers.labelbox_json import read_labelbox
 from tag2mask.data.readers.layout_words import LAYOUT_WORDS
 from tag2mask.data.readers.listing import Listing, refused_files
 from tag2mask.data.readers.one_image_json import one_image_files, read_one_image_files
 from tag2mask.data.readers.parquet_folder import parquet_files, read_parquet
 from tag2mask.data.readers.plain_json import read_plain_json
+from tag2mask.data.readers.plugins import Reader, plugins
 from tag2mask.data.readers.signatures import refuse_other_files
 from tag2mask.data.readers.text import read_bytes
 from tag2mask.data.readers.text_beside import has_tag_texts, read_tag_texts
 from tag2mask.data.readers.via_json import read_via
 from tag2mask.data.readers.voc_devkit import find_devkit, read_voc
 from tag2mask.data.readers.vott_json import read_vott
+from tag2mask.data.readers.workbook import is_workbook
 from tag2mask.data.readers.yolo_boxes import has_yolo_labels, read_yolo_boxes
 from tag2mask.data.readers.yolo_folders import has_yolo_folders, read_yolo
 from tag2mask.images.folder import FolderIndex, no_image
 from tag2mask.masks.class_names import nearest
-
-Reader = Callable[[Path, FolderIndex, Sequence[str] | None], Listing]
 
 FILES: dict[str, Reader] = {
     "csv": read_csv,
@@ -53,8 +55,9 @@ FILES: dict[str, Reader] = {
     "vott": read_vott,
     "via": read_via,
     "datumaro": read_datumaro,
+    "labelbox": read_labelbox,
 }
-"""Formats of a file of tags beside a folder of images."""
+"""Formats of a file of tags beside a folder of images; `readers.plugins` adds those of other packages."""
 
 FORMATS = ("auto", *FILES, "folders", "yolo", "voc", "labelme", "supervisely", "txt", "parquet", "images")
 """All formats; those that are not in `FILES` are folders, and `jsonl` may be one too."""
@@ -69,6 +72,7 @@ _ONE_IMAGE = (
 )
 _PAIRS = re.compile(r"\[\s*\[\s*\"")
 _HEAD = 1 << 20
+_LINE = 1 << 16
 _FEW = 0.5
 """With annotation files for a smaller share of the images, folders are taken for classes."""
 
@@ -80,6 +84,11 @@ def recognise_file(path: Path) -> str:
         DataError: it cannot be read, holds images itself, or is of a tool whose files are not read.
     """
     head = read_bytes(path, "expected a file of tags, such as tags.csv", most=_HEAD)
+    for name, plugin in plugins().items():
+        if plugin.recognise(path, head):
+            return name
+    if is_workbook(path):
+        return "csv"
     refuse_other_files(path, head[:1024])
     encoding = "utf-16" if head.startswith((b"\xff\xfe", b"\xfe\xff")) else "utf-8-sig"
     text = head.decode(encoding, "replace").lstrip()
@@ -91,9 +100,14 @@ def recognise_file(path: Path) -> str:
         )
     if text.startswith("<"):
         return "cvat"
-    if text.startswith("{") and suffix in {".jsonl", ".ndjson"}:
+    if text.startswith("{") and suffix in {".jsonl", ".ndjson"} and tool_of(shape_of(text[:_LINE])) != "labelbox":
         return "jsonl"
     return _recognise_json(path, text) if text.startswith(("[", "{")) else "csv"
+
+
+def reader_of(format: str) -> Reader:
+    """The reader of a format of a file of tags, ours or another package's."""
+    return FILES[format] if format in FILES else plugins()[format].read
 
 
 def _recognise_json(path: Path, text: str) -> str:
@@ -115,6 +129,7 @@ def _by_default(shape: Shape, text: str) -> str:
     return "json" if shape.keys - _COCO_KEYS else "coco"
 
 
+@garbage_collection_paused()
 def read_source(
     images: Path,
     tags: Path | None,
@@ -130,18 +145,19 @@ def read_source(
     Raises:
         DataError: the format does not fit what is there, or its reader refuses it.
     """
-    if format not in FORMATS:
-        raise DataError(f"format {format!r}: expected one of {', '.join(FORMATS)}{nearest(format, FORMATS)}")
+    formats = (*FORMATS, *plugins())
+    if format not in formats:
+        raise DataError(f"format {format!r}: expected one of {', '.join(formats)}{nearest(format, formats)}")
     if tags is not None:
         if tags.is_dir() and format in {"auto", "label-studio", *_BESIDE}:
             return _read_folder_of_tags(FolderIndex(images), tags, classes, format)
-        if format != "auto" and format not in FILES:
+        if format != "auto" and format not in FILES and format not in plugins():
             raise DataError(f"format {format!r} takes no table of tags, but {tags} was given; leave one of them out")
-        reader = FILES[recognise_file(tags) if format == "auto" else format]
+        reader = reader_of(recognise_file(tags) if format == "auto" else format)
         return reader(tags, FolderIndex(images), classes)
     if format == "csv":
         raise DataError(f"{images}: format 'csv' needs a table of tags; give its path, such as tags.csv")
-    if format in FILES and format != "jsonl":
+    if format in {*FILES, *plugins()} - {"jsonl"}:
         raise DataError(f"{images}: format {format!r} needs a file of tags; give its path as `tags`")
     devkit = find_devkit(images) if format in {"auto", "voc"} else None
     if devkit is not None:
