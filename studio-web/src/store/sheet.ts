@@ -14,8 +14,8 @@ export class Sheet {
   /** Counts changes that are complete: not the parts of a stroke. */
   readonly tick = signal(0);
   readonly source = signal<Source>("none");
-  /** Painted since the last save. */
-  isDirty = false;
+  /** Painted since the last save; whoever shows it hears of a change. */
+  readonly dirt = signal(false);
   /** Counts how often the mask was kept. */
   settles = 0;
   private painted = false;
@@ -33,6 +33,14 @@ export class Sheet {
     this.merged = merge(layer, below);
     this.history = new PatchHistory(layer, size);
     this.source.value = source;
+  }
+
+  get isDirty(): boolean {
+    return this.dirt.peek();
+  }
+
+  set isDirty(to: boolean) {
+    this.dirt.value = to;
   }
 
   get isPainted(): boolean {

@@ -131,7 +131,7 @@ function Status(): JSX.Element {
       <span class="cut name">{reviewed.value}</span>
       {one && <span class="number muted">{one.size.width} × {one.size.height}</span>}
       <span class="number muted">{Math.round(view.value.scale * 100)}%</span>
-      <span class="muted" role="status">{one?.isDirty || waiting.value > 0 ? "Saving…" : one?.isPainted ? "Painting saved" : ""}</span>
+      <span class="muted" role="status">{one?.dirt.value || waiting.value > 0 ? "Saving…" : one?.isPainted ? "Painting saved" : ""}</span>
       <span class="grow" />
       <Button icon="panel" kind="quiet" class="panel-switch" label="Classes and settings" aria-expanded={isPanelOpen.value} aria-controls="panel" onClick={() => (isPanelOpen.value = !isPanelOpen.value)} />
     </div>
