@@ -39,7 +39,7 @@ LONGEST = (
     *("training/test_frozen.py", "deploy/bulk/test_ray.py", "ablation/test_ablation.py", "test_cli.py"),
     *("inference/test_onnx.py", "inference/test_review.py", "method/test_tiling.py", "test_voc2012.py"),
     *("training/test_fit.py", "test_public_api.py", "portable/test_hub.py", "hostile/test_interrupted.py"),
-    *("deploy/test_pages.py", "test_recipes.py", "studio/test_front_end.py", "studio/test_studio_cli.py"),
+    *("cli/test_interruption.py", "test_recipes.py", "studio/test_front_end.py", "studio/test_studio_cli.py"),
     *("test_docs_commands.py", "training/test_frozen_surfaces.py", "hostile/test_hostile.py", "hostile/test_fuzz.py"),
 )
 """Files that take longest. Among several processes they come first, so that none is busy alone at the end."""

@@ -116,7 +116,7 @@ def folder(trained: Path, shapes: TinyDataset, tmp_path: Path) -> Iterator[Path]
     yield tmp_path
 
 
-@pytest.mark.slow
+@pytest.mark.thorough  # as for the other pages; `tests/test_docs.py` holds that commands and options exist
 def test_the_page_of_label_studio(folder: Path) -> None:
     ours = f"localhost:{free_port()}"
     with label_studio() as server:
@@ -128,7 +128,7 @@ def test_the_page_of_label_studio(folder: Path) -> None:
     assert reader.said == "Basic dGFnMm1hc2s6Y29ycmVjdC1ob3JzZQ==\n"
 
 
-@pytest.mark.slow
+@pytest.mark.thorough
 def test_the_page_of_cvat(folder: Path) -> None:
     pytest.importorskip("onnx")
     images = {f"{k}.png": draw_shapes(("disc", "square"), seed=k)[0] for k in range(2)}

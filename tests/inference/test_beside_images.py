@@ -153,6 +153,7 @@ def test_a_second_writer_is_refused(segmenter: Segmenter, photos: Path, tmp_path
     assert segmenter.predict_folder(photos, tmp_path / "m", progress=False).written == COUNT
 
 
+@pytest.mark.thorough  # the test before this one holds the lock
 @pytest.mark.timeout(600)
 def test_two_processes_do_not_double_the_table(trained: Path, photos: Path, tmp_path: Path) -> None:
     for index in range(COUNT, 30):

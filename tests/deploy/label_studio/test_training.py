@@ -90,7 +90,11 @@ def test_a_training_that_fails_says_so(
     assert "no such preset" in caplog.text
 
 
-def test_a_training_goes_on_without_the_server_and_the_next_one_finds_it(photos: Path) -> None:
+def test_a_training_goes_on_without_the_server_and_the_next_one_finds_it(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    next_one = threading.Event()
+    monkeypatch.setattr(RunProcess, "start", lambda *_, **__: next_one.set())
     with opened(photos, ("disc", "square")) as project:
         project.begin_training("run-7")
         run = project.home / "runs/run-7"
@@ -104,6 +108,7 @@ def test_a_training_goes_on_without_the_server_and_the_next_one_finds_it(photos:
         (run / "progress.json").write_text('{"stage": "done", "updated": 1.0}')
         child.close()
         assert done.wait(PATIENCE)
+        assert next_one.wait(PATIENCE), "people went on meanwhile"
         trainer.stop()
 
 
