@@ -14,9 +14,9 @@ _POINTS = 10.5  # 14 CSS pixels, as the tables have
 
 
 def curves(epochs: list[dict[str, float]]) -> str:
-    """Losses by epoch as SVG in the page's font and colours, without anything that a browser would fetch.
+    """Losses by epoch as SVG in the page's font, without anything that a browser would fetch; empty without epochs.
 
-    Its lines have the colours `var(--curve-1)` to `var(--curve-3)`. Empty without epochs.
+    `report.css` makes the lines lighter on a dark page.
     """
     if not epochs:
         return ""
@@ -49,8 +49,6 @@ def curves(epochs: list[dict[str, float]]) -> str:
 def _for_the_page(drawing: str) -> str:
     """The drawing without its own fonts and colours, with a text for readers who cannot see it."""
     drawing = drawing[drawing.index("<svg") :].replace(_INK, "currentColor")
-    for number, colour in enumerate(_COLOURS, start=1):
-        drawing = drawing.replace(colour, f"var(--curve-{number})")
     drawing = re.sub(r"font: ([\d.]+px) [^;\"]+", r"font-size: \1", drawing)  # matplotlib before 3.10
     drawing = re.sub(r" ?font-family: [^;\"]+;?", "", drawing)
     return drawing.replace("<svg ", '<svg role="img" aria-label="Losses by epoch; the table has the numbers" ', 1)
