@@ -31,6 +31,7 @@ _BLOCK = re.compile(
 )
 FROZEN = {"data.image_size": 64, "model.feature_channels": 16, "model.head_channels": 16, "training.loggers": []}
 WHOLE = {**TINY_OPTIONS, "training.loggers": []}
+OTHER_BACKBONE = {"data.image_size": 64, "data.crop_size": 64, "data.workers": 0, "training.loggers": []}
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ class Follower:
         if "--resume" not in words and "--plan" not in words and out.exists():
             shutil.rmtree(out)  # the page's own run takes the place of the one that was there
         chosen = {"--config", "--backbone", "--weights"} & set(words)
-        settings = FROZEN if chosen else WHOLE
+        settings = WHOLE if not chosen else OTHER_BACKBONE if "--backbone" in words else FROZEN
         more = [] if "--weights" in words or not chosen else ["--weights", str(self.weights)]
         given = {word.partition("=")[0] for word in words}
         for name, value in settings.items():

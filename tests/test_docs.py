@@ -37,6 +37,7 @@ NOT_RUN = {
     "installs": 3,
     "needs a container engine": 1,
     "needs an object store; tests/deploy/bulk has one": 2,
+    "needs kept features; tests/cli/test_cache.py": 1,
     "needs several devices; tests/training/test_ranks.py": 1,
     "needs the Hub": 2,
     "serves until it is ended; tests/deploy/serving asks it": 1,

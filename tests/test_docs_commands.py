@@ -6,6 +6,7 @@ of each page exists with its options.
 
 from __future__ import annotations
 
+import csv
 import json
 import re
 import shutil
@@ -104,7 +105,10 @@ def for_parts(folder: Path, tiny: TinyDataset) -> None:
 def for_studio(folder: Path, tiny: TinyDataset) -> None:
     project = folder / "photos" / "tag2mask"
     (project / "corrected").mkdir(parents=True)
-    shutil.copy(tiny.tags, project / "tags.csv")
+    with tiny.tags.open(encoding="utf-8", newline="") as stream:
+        rows = [[row["image"], *(int(name in row["tags"]) for name in tiny.classes)] for row in csv.DictReader(stream)]
+    with (project / "tags.csv").open("w", encoding="utf-8", newline="") as stream:
+        csv.writer(stream).writerows([["image", *tiny.classes], *rows])
     shutil.copy(tiny.class_file, project / "classes.txt")
     shutil.copy(tiny.masks / "shape_000.png", project / "corrected" / "shape_000.png")
 
