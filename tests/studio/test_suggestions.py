@@ -76,6 +76,17 @@ def test_the_probe_finds_what_the_tags_say_and_nothing_of_what_they_do_not() -> 
     assert np.isnan(probe(features, np.full_like(truth, Tag.UNKNOWN))).all()
 
 
+def test_images_in_which_classes_are_named_say_what_is_not_there() -> None:
+    """As most people tag; also where other images, confirmed ones, are marked in full."""
+    truth = np.repeat(np.array([[1, 0], [0, 1]], np.int8), 20, axis=0)
+    features = (truth * 2 - 1).astype(np.float32) + np.random.default_rng(0).normal(0, 0.1, (40, 2)).astype(np.float32)
+    states = np.where(truth == 1, Tag.PRESENT, Tag.UNKNOWN).astype(np.int8)
+    states[0] = truth[0]
+    found = probe(features, states)
+    assert ((found >= 0.5) == (truth == 1)).all()
+    assert found[truth == 0].max() < 0.2
+
+
 def test_the_least_certain_image_comes_first() -> None:
     classes = ("cat", "dog")
     probabilities = np.array([[0.9, 0.02], [0.55, 0.01], [0.99, 0.45], [0.5, 0.5], [np.nan, np.nan]], np.float32)

@@ -15,8 +15,9 @@ Probabilities = NDArray[np.float32]
 def probe(features: NDArray[np.float32], states: States) -> Probabilities:
     """Probabilities (N, C) of every class in every image, from a probe fitted to the known tags.
 
-    A class that is nowhere absent counts as absent in the tagged images that do not say; a class that is nowhere
-    present cannot be judged, and one that is present everywhere neither: NaN.
+    Most people name what is there: in images where nothing is marked absent, classes that are not marked count as
+    absent. So does a class that is nowhere absent in the tagged images that do not say. A class that is nowhere present
+    cannot be judged, and one that is present everywhere neither: NaN.
 
     Args:
         features: (N, D).
@@ -28,6 +29,8 @@ def probe(features: NDArray[np.float32], states: States) -> Probabilities:
 
     tagged = np.flatnonzero((states != Tag.UNKNOWN).any(axis=1))
     known = states[tagged].copy()
+    is_named = (known == Tag.PRESENT).any(axis=1) & ~(known == Tag.ABSENT).any(axis=1)
+    known[is_named] = np.where(known[is_named] == Tag.UNKNOWN, Tag.ABSENT, known[is_named])
     silent = ~(known == Tag.ABSENT).any(axis=0)
     known[:, silent] = np.where(known[:, silent] == Tag.UNKNOWN, Tag.ABSENT, known[:, silent])
     judged = (known == Tag.PRESENT).any(axis=0) & (known == Tag.ABSENT).any(axis=0)
