@@ -142,11 +142,12 @@ def test_first_masks_need_no_training_and_training_goes_on_from_them(
     dataset: Dataset, scenes: Path, tmp_path: Path, kept: dict[str, object]
 ) -> None:
     out = tmp_path / "run"
+    kept = {**kept, "training.epochs": 2}
     first = train(dataset, out, options=kept, first_masks=True, make_report=False, progress=False)
     assert first.config.prediction.prior_weight == 1.0 and not (out / "metrics.jsonl").exists()
     assert evaluate(out / "masks", scenes / "train" / "masks", scenes / "classes.txt").miou > 0.4
     before = first.fingerprint()
-    after = train(dataset, out, options={**kept, "training.epochs": 2}, resume=True, make_report=False, progress=False)
+    after = train(dataset, out, options=kept, resume=True, make_report=False, progress=False)
     assert after.config.prediction.prior_weight == Config().prediction.prior_weight
     assert (out / "metrics.jsonl").is_file() and after.fingerprint() != before
 
