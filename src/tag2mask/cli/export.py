@@ -11,12 +11,18 @@ from tag2mask.cli.common import Strict, app
 from tag2mask.cli.results import conclude
 from tag2mask.core.errors import ConfigError
 
+_FORMATS = (
+    "coco, coco-boxes, cvat, label-studio, kaggle, voc, yolo, yolo-boxes, labelme, supervisely, mmseg, fiftyone or "
+    "huggingface."
+)
+_OUT = "coco, coco-boxes, label-studio: .json; cvat: .xml; kaggle: .csv; else a folder or .zip."
+
 
 @app.command()
 def export(
     masks: Annotated[Path, typer.Argument(help="Folder of masks, with classes.txt.")],
-    to: Annotated[str, typer.Option("--to", help="coco, cvat, label-studio, voc or yolo.")],
-    out: Annotated[Path, typer.Option("--out", help="coco, label-studio: .json; cvat: .xml; else a folder or .zip.")],
+    to: Annotated[str, typer.Option("--to", help=_FORMATS)],
+    out: Annotated[Path, typer.Option("--out", help=_OUT)],
     images: Annotated[Path | None, typer.Option(help="Folder of the images: their suffixes and sizes.")] = None,
     classes: Annotated[Path | None, typer.Option(help="File of class names, where there is no classes.txt.")] = None,
     names: Annotated[Path | None, typer.Option(help="File of the names to export, one per line, in order.")] = None,
@@ -27,6 +33,10 @@ def export(
     polygons: Annotated[bool, typer.Option("--polygons", help="Polygons instead of exact pixels.")] = False,
     tolerance: Annotated[float, typer.Option(help="Of polygons, in pixels; 0 for exact outlines.")] = 0.5,
     image_url: Annotated[str | None, typer.Option(help="Label Studio: address before an image's name.")] = None,
+    instances: Annotated[
+        bool, typer.Option("--instances", help="Each connected part of a class is an object of its own.")
+    ] = False,
+    min_area: Annotated[int, typer.Option(min=1, help="Leave out connected parts of fewer pixels.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export that is there already.")] = False,
     strict: Strict = False,
 ) -> None:
@@ -49,6 +59,8 @@ def export(
         polygons=polygons,
         tolerance=tolerance,
         image_url=image_url,
+        instances=instances,
+        min_area=min_area,
         overwrite=overwrite,
         strict=strict,
     )

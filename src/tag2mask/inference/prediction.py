@@ -15,6 +15,7 @@ from PIL import Image
 from tag2mask.core.extras import require
 from tag2mask.drawing import overlay
 from tag2mask.masks import write_mask
+from tag2mask.masks.formats.regions import object_regions, without_small_parts
 from tag2mask.method.uncertainty import Uncertainty
 
 if TYPE_CHECKING:
@@ -73,21 +74,29 @@ class Prediction:
         """
         return overlay(self.image, self.mask, alpha=alpha, classes=self.classes, legend=legend)
 
-    def to_detections(self) -> Any:
-        """The mask as `supervision.Detections`, one for each class that has a pixel.
+    def to_detections(self, *, instances: bool = False, min_area: int = 1) -> Any:
+        """The mask as `supervision.Detections`, one for each class that has a pixel, or for each of its parts.
 
         `mask` (N, H, W) bool, `xyxy` (N, 4), `class_id` the class index (background is 0), `confidence` the mean
         probability of the class over its pixels, `data["class_name"]` its name.
+
+        Args:
+            instances: each connected part of a class (8-connected) is a detection of its own.
+            min_area: connected parts of fewer pixels are left out.
 
         Raises:
             MissingExtraError: `supervision` is not installed.
         """
         supervision: Any = require("supervision", "`Prediction.to_detections`")
-        indices = np.array([index for index in np.unique(self.mask).tolist() if index], dtype=int)
-        if not len(indices):
+        kept, _ = without_small_parts(self.mask, len(self.classes), min_area)
+        found = list(object_regions(kept, len(self.classes), instances=instances))
+        if not found:
             return supervision.Detections.empty()
-        masks = np.stack([self.mask == index for index in indices])
-        probs = self._probs_of(indices)
+        indices = np.array([index for index, _ in found], dtype=int)
+        masks = np.stack([region for _, region in found])
+        occurring = np.unique(indices)
+        by_class = dict(zip(occurring.tolist(), self._probs_of(occurring), strict=True))
+        probs = [by_class[index] for index in indices.tolist()]
         return supervision.Detections(
             xyxy=supervision.mask_to_xyxy(masks),
             mask=masks,

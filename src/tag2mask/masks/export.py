@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,21 +22,42 @@ from tag2mask.images.decode import image_size
 from tag2mask.masks.formats.coco import CocoJson
 from tag2mask.masks.formats.containers import PREVIOUS, check_free, container
 from tag2mask.masks.formats.cvat import CvatXml, cvat_labels
+from tag2mask.masks.formats.json_folders import Labelme, Supervisely
 from tag2mask.masks.formats.label_studio import LabelStudioJson, labelling_interface
-from tag2mask.masks.formats.options import ExportOptions, Writer, stem_of
+from tag2mask.masks.formats.options import Container, ExportOptions, Writer, stem_of
+from tag2mask.masks.formats.png_folders import FiftyOneLayout, HuggingFaceLayout, MmsegLayout
+from tag2mask.masks.formats.regions import without_small_parts
+from tag2mask.masks.formats.tables import KaggleCsv, YoloBoxes
 from tag2mask.masks.formats.voc import VocLayout
 from tag2mask.masks.formats.yolo import YoloSeg
 from tag2mask.masks.palette_png import read_mask
 from tag2mask.masks.polygons import TOLERANCE
 
-FILES = {"coco": ".json", "cvat": ".xml", "label-studio": ".json"}
+FILES = {"coco": ".json", "coco-boxes": ".json", "cvat": ".xml", "label-studio": ".json", "kaggle": ".csv"}
 """Formats of one file, with its suffix."""
 
 LABEL_FILES = {"cvat": ".labels.json", "label-studio": ".interface.xml"}
 """Formats whose tool needs the labels in a second file beside the first, with its ending."""
 
-CONTAINERS: dict[str, type[VocLayout | YoloSeg]] = {"voc": VocLayout, "yolo": YoloSeg}
+CONTAINERS: dict[str, Container] = {
+    "voc": VocLayout,
+    "yolo": YoloSeg,
+    "yolo-boxes": YoloBoxes,
+    "labelme": Labelme,
+    "supervisely": Supervisely,
+    "mmseg": MmsegLayout,
+    "fiftyone": FiftyOneLayout,
+    "huggingface": HuggingFaceLayout,
+}
 """Formats of a folder, or a ZIP archive of it."""
+
+WITH_UNDECIDED = frozenset({"voc", "mmseg", "fiftyone", "huggingface"})
+"""Formats in which undecided pixels keep the value 255."""
+
+_POLYGONS = frozenset({"coco", "cvat", "label-studio", "labelme", "supervisely", "yolo"})
+_PARTS = frozenset({"yolo", "yolo-boxes", "coco-boxes"})
+"""Formats whose objects are connected parts in any case."""
+_INSTANCES = frozenset({"coco", "cvat", "label-studio", "labelme", "supervisely", "voc", "kaggle"}) | _PARTS
 
 FORMATS = (*FILES, *CONTAINERS)
 
@@ -52,6 +74,8 @@ def export_records(
     polygons: bool = False,
     tolerance: float = TOLERANCE,
     image_url: str | None = None,
+    instances: bool = False,
+    min_area: int = 1,
     overwrite: bool = False,
     strict: bool = False,
     progress: bool = True,
@@ -64,12 +88,15 @@ def export_records(
         records: images with their masks; read one after the other, so a generator will do. A mask's size is compared
             with that of its image if the record has a file.
         classes: names without background, in the order of their indices.
-        out: for `coco` and `label-studio` a .json file, for `cvat` an .xml file, for `voc` and `yolo` a
-            folder or a .zip file.
+        out: for the formats in `FILES` a file of that suffix; for the others a folder or a .zip file.
         to: one of `FORMATS`.
-        polygons: polygons instead of exact pixels (`coco`, `cvat`, `label-studio`; `yolo` always has polygons).
+        polygons: polygons instead of exact pixels (`coco`, `cvat`, `label-studio`, `labelme`, `supervisely`; `yolo`
+            always has polygons).
         tolerance: of polygons, in pixels; 0 for exact outlines.
         image_url: what comes before the name of an image in Label Studio's tasks.
+        instances: each connected part of a class (8-connected) is an object of its own; the formats of boxes and `yolo`
+            always do so.
+        min_area: connected parts of fewer pixels are left out, and their number is noted.
         overwrite: replace an existing output.
         strict: raise at the first bad mask instead of counting it.
         progress: show a progress bar, if the number of records is known.
@@ -86,7 +113,7 @@ def export_records(
         1
     """
     out = Path(out)
-    options = _options(classes, to, polygons, tolerance, image_url)
+    options = _options(classes, to, polygons, tolerance, image_url, instances, min_area)
     sweep_beside(out, previous=PREVIOUS)
     labels = _check_out(out, to, overwrite=overwrite)
     outcome = Outcome(out)
@@ -100,7 +127,7 @@ def export_records(
     if labels is not None:
         write_text(labels, cvat_labels(options.classes) if to == "cvat" else labelling_interface(options))
         outcome.notes.append(f"labels for the tool in {labels}")
-    if undecided and to != "voc":
+    if undecided and to not in WITH_UNDECIDED:
         outcome.notes.append(f"undecided pixels (255) of {counted(undecided, 'masks')} have no label in this format")
     return outcome
 
@@ -115,7 +142,7 @@ def _write(
     advance: Callable[[], None],
 ) -> int:
     """Write all masks; returns how many of them have undecided pixels."""
-    undecided = 0
+    undecided = dropped = 0
     seen: set[str] = set()
     for record, source in records:
         stem = stem_of(record.name)
@@ -124,6 +151,8 @@ def _write(
         seen.add(stem)
         try:
             mask = _load(record, source, len(options.classes))
+            mask, small = without_small_parts(mask, len(options.classes), options.min_area)
+            dropped += small
             writer.add(record.name, mask)
         except DataError as error:
             if strict:
@@ -133,22 +162,38 @@ def _write(
             outcome.written += 1
             undecided += bool((mask == IGNORE_INDEX).any())
         advance()
+    if dropped:
+        outcome.notes.append(f"{counted(dropped, 'parts')} of fewer than {options.min_area} pixels left out")
     return undecided
 
 
-def _options(classes: Sequence[str], to: str, polygons: bool, tolerance: float, image_url: str | None) -> ExportOptions:
+def _options(
+    classes: Sequence[str],
+    to: str,
+    polygons: bool,
+    tolerance: float,
+    image_url: str | None,
+    instances: bool,
+    min_area: int,
+) -> ExportOptions:
     if to not in FORMATS:
         raise ConfigError(f"`to`: unknown format {to!r}; expected one of {', '.join(FORMATS)}")
     if isinstance(classes, str) or not classes:
         raise ConfigError(f"`classes`: expected a list of names, got {classes!r}")
     if not (np.isfinite(tolerance) and tolerance >= 0):
         raise ConfigError(f"`tolerance` is {tolerance}; expected a number of pixels, 0 or more")
-    if polygons and to == "voc":
-        raise ConfigError("`polygons`: voc has none, only pixels; leave it out, or choose another format")
+    if polygons and to not in _POLYGONS:
+        raise ConfigError(f"`polygons`: {to} has none; leave it out, or choose another format")
+    if instances and to not in _INSTANCES:
+        raise ConfigError(
+            f"`instances`: {to} has classes of pixels and no objects; leave it out, or choose another format"
+        )
+    if min_area < 1:
+        raise ConfigError(f"`min_area` is {min_area}; expected a number of pixels, 1 or more")
     if image_url is not None and to != "label-studio":
         raise ConfigError(f"`image_url`: only label-studio has addresses of images, {to} has names; leave it out")
-    options = ExportOptions(tuple(classes), polygons, tolerance)
-    return options if image_url is None else ExportOptions(tuple(classes), polygons, tolerance, image_url)
+    options = ExportOptions(tuple(classes), polygons, tolerance, instances=instances, min_area=min_area)
+    return options if image_url is None else replace(options, image_url=image_url)
 
 
 def _check_out(out: Path, to: str, *, overwrite: bool) -> Path | None:
@@ -177,11 +222,13 @@ def _writer(out: Path, to: str, options: ExportOptions) -> Iterator[Writer]:
         return
     make_folder(out.parent)
     with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
-        if to == "coco":
+        if to in {"coco", "coco-boxes"}:
             with tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n", dir=out.parent) as images:
-                yield CocoJson(stream.write, images, options)
+                yield CocoJson(stream.write, images, options, boxes=to == "coco-boxes")
         elif to == "cvat":
             yield CvatXml(stream.write, options)
+        elif to == "kaggle":
+            yield KaggleCsv(stream.write, options)
         else:
             yield LabelStudioJson(stream.write, options)
 

@@ -30,6 +30,8 @@ def export_masks(
     polygons: bool = False,
     tolerance: float = TOLERANCE,
     image_url: str | None = None,
+    instances: bool = False,
+    min_area: int = 1,
     overwrite: bool = False,
     strict: bool = False,
     progress: bool = True,
@@ -39,7 +41,7 @@ def export_masks(
     Args:
         masks: folder of masks, with subfolders.
         out: file or folder to write.
-        to: `coco`, `cvat`, `label-studio`, `voc` or `yolo`.
+        to: one of `tag2mask.masks.FORMATS`.
         images: folder of the images: their names with suffixes are written and their sizes compared with the masks';
             without it the suffix .jpg is assumed.
         classes: names without background, or a file of them; None: `classes.txt` in the folder of masks.
@@ -47,6 +49,8 @@ def export_masks(
         polygons: as in `tag2mask.masks.export_records`, and so are the others.
         tolerance: of polygons, in pixels.
         image_url: address before the names of images.
+        instances: each connected part of a class is an object of its own.
+        min_area: connected parts of fewer pixels are left out.
         overwrite: replace an existing output.
         strict: stop at the first mask that cannot be used.
         progress: show a progress bar.
@@ -80,6 +84,8 @@ def export_masks(
         polygons=polygons,
         tolerance=tolerance,
         image_url=image_url,
+        instances=instances,
+        min_area=min_area,
         overwrite=overwrite,
         strict=strict,
         progress=progress,
@@ -149,7 +155,7 @@ def _chosen(name: str, found: dict[str, Path], folder: Path) -> str:
 
 def _check_apart(masks: Path, out: Path) -> None:
     target, source = out.resolve(), masks.resolve()
-    if target.is_relative_to(source) and target.suffix.lower() not in {".json", ".xml", ".zip"}:
+    if target.is_relative_to(source) and target.suffix.lower() not in {".json", ".xml", ".csv", ".zip"}:
         raise ConfigError(f"`out`: {out} lies among the masks; choose a folder outside {masks}")
     if source.is_relative_to(target):
         raise ConfigError(f"`out`: the masks lie in {out}; choose another folder")

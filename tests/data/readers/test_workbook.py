@@ -39,7 +39,7 @@ def test_a_workbook_is_read_like_csv(images: Path, tmp_path: Path) -> None:
     table = book(tmp_path / "t.xlsx", empty=[], tags=rows, notes=[("x",)])
     dataset = load_dataset(images, table)
     assert dataset.source == "csv"
-    assert {record.name: (record.present, record.unknown) for record in dataset.records} == {
+    assert {record.name: (set(record.present), set(record.unknown)) for record in dataset.records} == {
         "a.jpg": ({"cat"}, set()),
         "b.jpg": ({"cat"}, {"dog"}),
         "7.jpg": ({"dog"}, set()),

@@ -227,7 +227,12 @@ def _states(table: Table, roles: Roles) -> list[int | None]:
     assert table.header is not None
     if roles.state is None:
         assert roles.pixels is not None
-        filled = [STATES.get(cells[roles.pixels].strip().casefold()) != -1 for _, cells in table.rows]
+        # A line without class and pixels says nothing of single classes: `_empty_boxes`.
+        filled = [
+            STATES.get(cells[roles.pixels].strip().casefold()) != -1
+            or (bool(roles.tags) and not any(cells[column].strip() for column in roles.tags))
+            for _, cells in table.rows
+        ]
         return [int(yes) for yes in filled] if not all(filled) else [None] * len(table.rows)
     states: list[int | None] = []
     for number, cells in table.rows:
@@ -253,10 +258,11 @@ def _with_state(record: ImageRecord, state: int | None, person: str) -> LabelRow
 
 
 def _empty_boxes(rows: list[LabelRow], table: Table, roles: Roles, listing: Listing) -> list[LabelRow]:
-    """In a table of boxes, a row without a box or class says that its image was looked at and shows nothing."""
-    if not roles.boxes:
+    """In a table of boxes or pixels, a row without these and a class says that its image shows nothing."""
+    if not roles.boxes and (roles.pixels is None or roles.joined_name):
         return rows
-    others = [k for k in range(len(table.header or ())) if k not in roles.used()]
+    others = [k for k in range(len(table.header or ())) if k not in roles.used() or k == roles.pixels]
+    what = "box" if roles.boxes else "class and pixels"
     found = 0
     for k, row in enumerate(rows):
         cells = table.rows[k][1]
@@ -264,7 +270,9 @@ def _empty_boxes(rows: list[LabelRow], table: Table, roles: Roles, listing: List
             rows[k] = replace(row, record=replace(row.record, tags=frozenset()))
             found += 1
     if found:
-        text = f"{table.path.name}: {found} rows without a box: their images show no class, if no other row names one"
+        text = (
+            f"{table.path.name}: {found} rows without a {what}: their images show no class, if no other row names one"
+        )
         listing.problems.append(note("empty boxes", text))
     return rows
 

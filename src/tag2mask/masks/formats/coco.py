@@ -1,6 +1,7 @@
 """COCO JSON: writing and reading masks as run lengths (exact) or polygons.
 
-One annotation per class and image. Category ids are class indices, from 1; background is no category. Run lengths are
+One annotation per class and image, or per connected part.
+Category ids are class indices, from 1; background is no category. Run lengths are
 uncompressed, column by column: every reader understands them. `iscrowd` is 0: these are regions to learn from; COCO
 itself has no word for a region without instances.
 """
@@ -17,9 +18,10 @@ from numpy.typing import NDArray
 from tag2mask.core.constants import BACKGROUND
 from tag2mask.images.decode import max_pixels
 from tag2mask.masks.formats.options import ExportOptions, Text
+from tag2mask.masks.formats.regions import object_regions, part_boxes
 from tag2mask.masks.polygons import edge_polygons
 from tag2mask.masks.rasterise import fill_edges
-from tag2mask.masks.run_lengths import RunLengthError, bounding_box, class_regions, coco_counts, coco_region
+from tag2mask.masks.run_lengths import RunLengthError, bounding_box, coco_counts, coco_region
 
 _FARTHEST = 1e6
 _LONGEST_OUTLINE = 5e6
@@ -33,14 +35,16 @@ class CocoMaskError(ValueError):
 class CocoJson:
     """Writes a COCO file piece by piece; the list of images waits in a temporary file."""
 
-    def __init__(self, write: Text, images: IO[str], options: ExportOptions) -> None:
+    def __init__(self, write: Text, images: IO[str], options: ExportOptions, *, boxes: bool = False) -> None:
         """Begin the file.
 
         Args:
             write: takes its text.
             images: an empty temporary file.
             options: of the export.
+            boxes: each connected part of a class is an annotation, with its box and without its pixels.
         """
+        self._boxes = boxes
         self._write = write
         self._options = options
         self._images = images
@@ -57,18 +61,27 @@ class CocoJson:
         self._image_count += 1
         image = {"id": self._image_count, "file_name": name, "width": width, "height": height}
         self._images.write(",\n" * (self._image_count > 1) + _json(image))
-        for index, region in class_regions(mask, len(self._options.classes)):
-            self._annotation_count += 1
-            annotation = {
-                "id": self._annotation_count,
-                "image_id": self._image_count,
-                "category_id": index,
-                "bbox": list(bounding_box(region)),
-                "area": int(np.count_nonzero(region)),
-                "iscrowd": 0,
-                "segmentation": self._segmentation(region),
-            }
-            self._write((",\n" if self._annotation_count > 1 else "\n") + _json(annotation))
+        classes = len(self._options.classes)
+        if self._boxes:
+            for index, box, area in part_boxes(mask, classes):
+                self._annotate(index, box, area, [])
+            return
+        for index, region in object_regions(mask, classes, instances=self._options.instances):
+            area = int(np.count_nonzero(region))
+            self._annotate(index, bounding_box(region), area, self._segmentation(region))
+
+    def _annotate(self, index: int, box: tuple[int, int, int, int], area: int, segmentation: Any) -> None:
+        self._annotation_count += 1
+        annotation = {
+            "id": self._annotation_count,
+            "image_id": self._image_count,
+            "category_id": index,
+            "bbox": list(box),
+            "area": area,
+            "iscrowd": 0,
+            "segmentation": segmentation,
+        }
+        self._write((",\n" if self._annotation_count > 1 else "\n") + _json(annotation))
 
     def close(self) -> None:
         """Write the list of images."""

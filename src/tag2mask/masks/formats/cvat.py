@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from tag2mask.core.errors import DataError
 from tag2mask.masks.formats.options import ExportOptions, Text
+from tag2mask.masks.formats.regions import object_regions
 from tag2mask.masks.palette_png import voc_hex
 from tag2mask.masks.polygons import edge_polygons
-from tag2mask.masks.run_lengths import bounding_box, class_regions, run_lengths
+from tag2mask.masks.run_lengths import bounding_box, run_lengths
 
 _COMMON = 'source="auto" occluded="0" z_order="0"'
 _NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
@@ -43,7 +44,7 @@ class CvatXml:
         _check(name, "image")
         height, width = mask.shape
         lines = [f'  <image id="{self._count}" name={quoteattr(name)} width="{width}" height="{height}">']
-        for index, region in class_regions(mask, len(self._options.classes)):
+        for index, region in object_regions(mask, len(self._options.classes), instances=self._options.instances):
             label = quoteattr(self._options.classes[index - 1])
             if self._options.polygons:
                 for polygon in edge_polygons(region, self._options.tolerance):

@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from tag2mask.masks.formats.label_studio_rle import brush_rle
 from tag2mask.masks.formats.options import ExportOptions, Text
+from tag2mask.masks.formats.regions import object_regions
 from tag2mask.masks.palette_png import voc_hex
 from tag2mask.masks.polygons import TOLERANCE, edge_polygons
-from tag2mask.masks.run_lengths import class_regions
 
 
 class LabelStudioJson:
@@ -33,7 +33,7 @@ class LabelStudioJson:
     def add(self, name: str, mask: NDArray[np.uint8]) -> None:
         """Write the task of one image."""
         results: list[dict[str, Any]] = []
-        for index, region in class_regions(mask, len(self._options.classes)):
+        for index, region in object_regions(mask, len(self._options.classes), instances=self._options.instances):
             results += self._results(region, self._options.classes[index - 1])
         for number, result in enumerate(results):
             result["id"] = f"tag2mask{number}"

@@ -23,12 +23,16 @@ class ExportOptions:
         polygons: polygons instead of exact pixels, where a format has both.
         tolerance: in pixels, of polygons; 0 for exact outlines.
         image_url: what comes before the name of an image in Label Studio's tasks.
+        instances: each connected part of a class is an object of its own.
+        min_area: connected parts of fewer pixels are left out.
     """
 
     classes: tuple[str, ...]
     polygons: bool = False
     tolerance: float = TOLERANCE
     image_url: str = "/data/local-files/?d="
+    instances: bool = False
+    min_area: int = 1
 
 
 class Writer(Protocol):
@@ -39,6 +43,16 @@ class Writer(Protocol):
 
     def close(self) -> None:
         """Write what comes after the last mask."""
+
+
+class Container(Protocol):
+    """Makes the writer of a format of several files."""
+
+    contents: frozenset[str]
+    """What such a folder may contain at its top if it is to be replaced."""
+
+    def __call__(self, write: Callable[[str, bytes], None], options: ExportOptions) -> Writer:
+        """The writer, given what writes one file."""
 
 
 Text = Callable[[str], object]
