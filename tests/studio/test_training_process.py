@@ -23,7 +23,7 @@ from tag2mask.studio.training_process import BusyError, Trainings, Wanted
 from tag2mask.studio.training_status import Status
 from tag2mask.training.process import RunProcess
 from tests.helpers import TinyDataset
-from tests.studio.runs import copy_images, start_server, write_settings
+from tests.studio.runs import copy_images, end_trainings, start_server, write_settings
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="signals and locks of POSIX")
 
@@ -35,6 +35,13 @@ def project(shapes: TinyDataset, tmp_path: Path) -> Iterator[Project]:
     with open_project(copy_images(shapes, tmp_path / "images"), tags=shapes.tags) as found:
         write_settings(found.home)
         yield found
+
+
+@pytest.fixture(autouse=True)
+def _no_training_is_left(tmp_path: Path) -> Iterator[None]:
+    """A test that failed leaves no training, which would run for ever."""
+    yield
+    end_trainings(tmp_path / "images" / "tag2mask")
 
 
 @pytest.fixture
