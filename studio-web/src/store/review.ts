@@ -141,6 +141,8 @@ async function forgetSheets(isOld: (one: Sheet) => boolean): Promise<void> {
 let timer: ReturnType<typeof setTimeout> | null = null;
 let firstChange = 0;
 let saving: Promise<void> = Promise.resolve();
+/** A painting is on its way to the outbox. */
+export const isEncoding = signal(false);
 
 /** Note that the layer of a sheet was painted; it is saved soon. */
 export function painted(one: Sheet): void {
@@ -164,8 +166,10 @@ export function flush(one: Sheet): Promise<void> {
     if (!one.isDirty) return;
     one.isDirty = false;
     const { settles } = one;
+    isEncoding.value = true;
     const file = one.isPainted ? await encodeGrey(one.size.width, one.size.height, one.layer) : null;
     if (one.settles === settles && (!one.isDirty || file)) store(one, file);
+    isEncoding.value = false;
   });
   return saving;
 }

@@ -17,7 +17,7 @@ import {
   undo,
   type Tool,
 } from "../../store/painting";
-import { flushNow, isLoading, keep, queue, sheet, sheetError, step } from "../../store/review";
+import { flushNow, isEncoding, isLoading, keep, queue, sheet, sheetError, step } from "../../store/review";
 import { classes } from "../../store/app";
 import { Button, isCommand, isPlain, isTyping, keyOf, useKeys } from "../../ui/bits";
 import { Icon, type IconName } from "../../ui/icons";
@@ -131,7 +131,7 @@ function Status(): JSX.Element {
       <span class="cut name">{reviewed.value}</span>
       {one && <span class="number muted">{one.size.width} × {one.size.height}</span>}
       <span class="number muted">{Math.round(view.value.scale * 100)}%</span>
-      <span class="muted" role="status">{one?.dirt.value || waiting.value > 0 ? "Saving…" : one?.isPainted ? "Painting saved" : ""}</span>
+      <span class="muted" role="status">{one?.dirt.value || isEncoding.value || waiting.value > 0 ? "Saving…" : one?.isPainted ? "Painting saved" : ""}</span>
       <span class="grow" />
       <Button icon="panel" kind="quiet" class="panel-switch" label="Classes and settings" aria-expanded={isPanelOpen.value} aria-controls="panel" onClick={() => (isPanelOpen.value = !isPanelOpen.value)} />
     </div>
