@@ -6,6 +6,7 @@ The page of messages is made from the source at every build, so that it cannot g
 from __future__ import annotations
 
 import ast
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -81,20 +82,19 @@ def messages_page(part: Path = SOURCE) -> str:
     for path in sorted(part.rglob("*.py")):
         room = path.relative_to(SOURCE).parts[0].removesuffix(".py")
         for kind, text in messages(ast.parse(path.read_text(encoding="utf-8"))):
-            if re.search(r"\w", text.replace(GAP, "")):
+            if room != "__init__" and re.search(r"\w", text.replace(GAP, "")):
                 found.setdefault(room, set()).add((" ".join(text.split()), kind))
     lines = [INTRODUCTION]
     for room in sorted(found, key=lambda name: [*ROOMS, name].index(name)):
         lines += [f"## {ROOMS.get(room, room)}", ""]
-        lines += [f"- {_code(text)} ({kind})" for text, kind in sorted(found[room])]
+        # Headings in HTML: the search takes each for a page of its own, and the table of contents does not list them.
+        lines += [_entry(f"{room}-{k}", *found_one) for k, found_one in enumerate(sorted(found[room]))]
         lines.append("")
     return "\n".join(lines)
 
 
-def _code(text: str) -> str:
-    fence = "``" if "`" in text else "`"
-    space = " " if "`" in text else ""
-    return f"{fence}{space}{text}{space}{fence}"
+def _entry(anchor: str, text: str, kind: str) -> str:
+    return f'<h4 id="{anchor}"><code>{html.escape(text)}</code> <small>{kind}</small></h4>\n'
 
 
 def linked_to_repository(markdown: str) -> str:
