@@ -196,6 +196,84 @@ def test_a_stroke_just_before_the_page_closes(page: Any, project: Project) -> No
     wait(page, lambda: Layers(project).draft(NAMES[0]) is not None)
 
 
+@pytest.mark.thorough
+def test_two_pages_of_one_project(page: Any, browser: Any, address: str, project: Project) -> None:
+    """Each sees the tags, paintings and kept masks of the other, and neither loses a stroke."""
+    add_classes(page, "cat", "dog")
+    other = browser.new_page(viewport={"width": 1280, "height": 800})
+    other.set_default_timeout(PATIENCE_MS)
+    other.goto(address)
+    other.wait_for_selector(".tile")
+    page.keyboard.press("Home")
+    page.keyboard.press("2")
+    other.locator(".tile .chip.present", has_text="dog").wait_for()
+    layers = Layers(project)
+    for one in (page, other):
+        open_review(one, NAMES[0])
+    page.keyboard.press("1")
+    stroke(page, (0.4, 0.3), (0.6, 0.3))
+    other.locator(".status", has_text="Painting saved").wait_for()  # painted by the other
+    first = layers.draft(NAMES[0])
+    other.keyboard.press("2")
+    stroke(other, (0.4, 0.7), (0.6, 0.7))
+    stroke(page, (0.45, 0.5), (0.55, 0.5))  # before it has heard of that
+
+    def draft() -> Any:
+        return layers.draft(NAMES[0])
+
+    wait(page, lambda: bool((draft() == 2).any()) and int((draft() == 1).sum()) > int((first == 1).sum()))
+    for one in (page, other):
+        wait(page, lambda one=one: set(one.locator(".legend .cut").all_inner_texts()) >= {"cat", "dog"})
+    page.wait_for_timeout(1500)
+    painted = draft()
+    page.keyboard.press("k")
+    wait(page, lambda: other.locator(".queue-count").inner_text().startswith("1 of 6"))
+    assert (read_mask(mask_path(project.corrected, NAMES[0])) == np.where(painted == 255, 0, painted)).all()
+    other.close()
+
+
+@pytest.mark.thorough
+def test_fingers(page: Any) -> None:
+    """One finger paints, two move and zoom without a mark, a tap uses a tool."""
+    add_classes(page, "cat")
+    open_review(page, NAMES[0])
+    fingers = page.context.new_cdp_session(page)
+    box = page.locator("#canvas").bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+
+    def touch(kind: str, *points: tuple[float, float]) -> None:
+        found = [{"x": x + dx, "y": y + dy, "id": number} for number, (dx, dy) in enumerate(points)]
+        fingers.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": found})
+
+    def undo_is_off() -> bool:
+        return bool(page.get_by_role("button", name="Undo").is_disabled())
+
+    def zoom() -> int:
+        return int(page.locator(".status .number").nth(1).inner_text().rstrip("%"))
+
+    before = zoom()
+    for tool in ("b", "f", "p"):
+        page.keyboard.press(tool)
+        touch("touchStart", (-40, 0))
+        touch("touchStart", (-40, 0), (40, 0))
+        touch("touchMove", (-44, 0), (44, 0))
+        touch("touchMove", (-48, 0), (48, 0))
+        touch("touchEnd")
+        wait(page, lambda before=before: zoom() > before)
+        assert undo_is_off(), tool
+        before = zoom()
+    page.keyboard.press("f")
+    touch("touchStart", (0, 0))
+    touch("touchEnd")
+    wait(page, lambda: not undo_is_off())
+    page.keyboard.press("Control+z")
+    page.keyboard.press("b")
+    touch("touchStart", (-30, 10))
+    touch("touchMove", (30, 10))
+    touch("touchEnd")
+    page.locator(".status", has_text="Painting saved").wait_for()
+
+
 def test_axe(page: Any) -> None:
     """No violation on any view, light and dark, narrow and wide."""
     axe = pytest.importorskip("axe_playwright_python.sync_playwright", reason="axe is not installed").Axe()
