@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import openpyxl
 import pytest
 
 from tag2mask import cli
@@ -82,6 +83,24 @@ def json_lines(tiny: TinyDataset) -> None:
     copied(tiny, "photos")
     lines = [json.dumps({"image": name, "tags": tags}) for name, tags in tags_of(tiny).items()]
     (tiny.root / "tags.jsonl").write_text("\n".join(lines))
+
+
+def labelbox(tiny: TinyDataset) -> None:
+    copied(tiny, "photos")
+    lines = []
+    for name, tags in tags_of(tiny).items():
+        said = {"objects": [{"name": tag, "bounding_box": {"top": 1}} for tag in tags], "classifications": []}
+        lines.append({"data_row": {"external_id": name}, "projects": {"p": {"labels": [{"annotations": said}]}}})
+    (tiny.root / "labelbox.ndjson").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def workbook(tiny: TinyDataset) -> None:
+    copied(tiny, "photos")
+    book = openpyxl.Workbook(write_only=True)
+    sheet = book.create_sheet("tags")
+    for row in [("image", "tags"), *((name, " ".join(tags) or "none") for name, tags in tags_of(tiny).items())]:
+        sheet.append(row)
+    book.save(tiny.root / "tags.xlsx")
 
 
 def coco(tiny: TinyDataset) -> None:
@@ -196,6 +215,8 @@ SOURCES: dict[str, Callable[[TinyDataset], None]] = {
     "Tables of other tools": boxes,
     "A text of tags beside each image": texts,
     "JSON Lines": json_lines,
+    "Labelbox": labelbox,
+    "Excel": workbook,
     "COCO JSON": coco,
     "CVAT": cvat,
     "Label Studio": label_studio,

@@ -60,6 +60,17 @@ def test_detections(prediction: Prediction) -> None:
     assert len(empty.to_detections()) == 0
 
 
+def test_detections_of_connected_parts(prediction: Prediction) -> None:
+    pytest.importorskip("supervision")
+    prediction.mask[12:14, 2:5] = 1
+    prediction.mask[0, 0] = 3
+    found: Any = prediction.to_detections(instances=True, min_area=2)
+    assert found.class_id.tolist() == [1, 1, 3]
+    assert found.xyxy.astype(int).tolist() == [[3, 2, 11, 7], [2, 12, 4, 13], [15, 10, 27, 17]]
+    assert len(found.confidence) == 3
+    assert len(prediction.to_detections(min_area=1000)) == 0
+
+
 def test_tv_tensor(prediction: Prediction) -> None:
     from torchvision.tv_tensors import Mask
 

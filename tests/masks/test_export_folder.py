@@ -19,7 +19,7 @@ from tag2mask import Segmenter, cli
 from tag2mask.cli.export import export as export_command
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.images.decode import read_image
-from tag2mask.masks import read_confidence, write_label_map, write_mask
+from tag2mask.masks import FORMATS, read_confidence, write_label_map, write_mask
 from tag2mask.masks.export_folder import export_masks
 from tag2mask.masks.polygons import TOLERANCE
 from tests.helpers import TinyDataset
@@ -116,7 +116,7 @@ def test_recipes_of_the_documentation(masks: Path, tmp_path: Path, monkeypatch: 
     commands = re.findall(
         r"^(?:    )?tag2mask (export .*)$", DOCS.read_text("utf-8").replace("\\\n", " "), re.MULTILINE
     )
-    assert {shlex.split(command)[3] for command in commands} == {"coco", "cvat", "label-studio", "voc", "yolo"}
+    assert {shlex.split(command)[3] for command in commands} == set(FORMATS)
     for command in commands:
         words = shlex.split(command, comments=True)
         assert run(monkeypatch, *words) == 0, command

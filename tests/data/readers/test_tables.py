@@ -355,3 +355,9 @@ def test_the_line_of_excel_that_names_the_separator(images: Path, first: str) ->
 def test_what_is_no_tag_is_refused(images: Path, text: str, message: str) -> None:
     with pytest.raises(DataError, match=message):
         load(images, text)
+
+
+def test_a_line_without_class_and_pixels_shows_none(images: Path) -> None:
+    dataset = load(images, "ImageId,ClassId,EncodedPixels\np0.jpg,cat,1 3\np1.jpg,,\np2.jpg,dog,4 2\n")
+    assert described(dataset) == {"p0.jpg": "cat", "p1.jpg": "", "p2.jpg": "dog"}
+    assert "1 rows without a class and pixels: their images show no class" in said(dataset)

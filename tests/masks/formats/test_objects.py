@@ -20,6 +20,7 @@ from tag2mask.cli import export as command
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.record import ImageRecord
 from tag2mask.data import load_dataset
+from tag2mask.data.readers.sources import FORMATS as READ
 from tag2mask.masks import FORMATS, export_records, read_mask
 from tests.masks.test_export import BY_NAME, CLASSES, RECORDS, assert_close, read_coco, read_cvat, without_undecided
 from tests.masks.test_polygons import coco_fill
@@ -208,6 +209,13 @@ def test_our_readers_find_the_tags_of_what_is_written(tmp_path: Path) -> None:
         assert {name.removeprefix("images/"): tags for name, tags in found.items()} == expected_tags()
     export_records(RECORDS, CLASSES, tmp_path / "hf", to="huggingface")
     assert tags_of(write_photos(tmp_path / "hf")) == expected_tags()
+
+
+def test_the_page_of_formats_names_all() -> None:
+    page = (Path(__file__).parents[3] / "docs/formats.md").read_text("utf-8")
+    rows = [[cell.strip(" `") for cell in line.split("|")[2:4]] for line in page.splitlines() if line.startswith("| ")]
+    assert {row[1] for row in rows[1:]} - {""} == set(FORMATS)
+    assert {row[0] for row in rows[1:]} - {""} == set(READ) - {"auto", "images"}
 
 
 def test_options_and_names_of_formats(tmp_path: Path) -> None:
