@@ -14,7 +14,7 @@ export PYTHONWARNINGS ?= default
 # Tests start many processes; each would compile every library that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup demo docs test test-all tools browser screenshots studio-web check generated lowest format wheel-test bench-crf bench-check bench-animals bench-animals-joint bench-steel bench-steel-joint bench-peers bench-onnx bench-serve bench-slow-clients fuzz clean
+.PHONY: formats-page bench-readers help setup demo docs test test-all tools browser screenshots studio-web check generated lowest format wheel-test bench-crf bench-check bench-animals bench-animals-joint bench-steel bench-steel-joint bench-peers bench-onnx bench-serve bench-slow-clients fuzz clean
 
 help:
 	@echo "make demo | docs | test | test-all | fuzz | check | lowest | format | bench-check | bench-crf | bench-animals | bench-steel | bench-peers | bench-onnx | bench-serve | bench-slow-clients | clean"
@@ -108,6 +108,14 @@ generated: $(STAMP)
 	$(BIN)/python -m tag2mask.config.schema_json
 	$(BIN)/python -m tag2mask.config.settings_page docs/settings.md
 	$(BIN)/python -m tag2mask.cli.commands_page docs/commands.md
+
+# What is read and written, and how exactly: runs the tests of each format.
+formats-page: $(STAMP)
+	$(BIN)/python benchmarks/formats_page.py
+
+# 100,000 rows of each table format: seconds and memory.
+bench-readers: $(STAMP)
+	$(BIN)/python benchmarks/bench_readers.py
 
 format: $(STAMP)
 	$(BIN)/ruff check --fix-only --quiet .

@@ -60,7 +60,7 @@ class Labelme:
         self._write(f"{stem_of(name)}.json", _json(document))
 
     def close(self) -> None:
-        """Write the names, as `labelme --labels` takes them."""
+        """Write the names, one a line, as labelme takes them."""
         self._write("labels.txt", "".join(f"{name}\n" for name in self._options.classes).encode())
 
 
