@@ -131,7 +131,7 @@ class Follower:
         if "--resume" not in words and "--plan" not in words and out.exists():
             shutil.rmtree(out)  # the page's own run takes the place of the one that was there
         chosen = {"--config", "--backbone", "--weights"} & set(words)
-        settings = WHOLE if not chosen else OTHER_BACKBONE if "--backbone" in words else FROZEN
+        settings = FROZEN if "--config" in words else OTHER_BACKBONE if chosen else WHOLE
         more = [] if "--weights" in words or not chosen else ["--weights", str(self.weights)]
         given = {word.partition("=")[0] for word in words}
         for name, value in settings.items():
