@@ -71,7 +71,7 @@ def match_names(index: FolderIndex, written: Iterable[str]) -> Matches:
             kind = "missing image" if _is_inside(name) else "bad name"
             matches.failed[name] = kind, str(error)
     if matches.failed:
-        outside = {name for name in names if name not in index.files and not _is_inside(name)}
+        outside = {name for name, (kind, _) in matches.failed.items() if kind == "bad name"}
         _guess(index, matches, outside, outside_too=2 * len(outside) > len(names))
     return matches
 
