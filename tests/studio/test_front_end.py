@@ -9,6 +9,7 @@ import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -221,9 +222,12 @@ def test_two_pages_of_one_project(page: Any, browser: Any, address: str, project
     def draft() -> Any:
         return layers.draft(NAMES[0])
 
-    wait(page, lambda: bool((draft() == 2).any()) and int((draft() == 1).sum()) > int((first == 1).sum()))
-    for one in (page, other):
-        wait(page, lambda one=one: set(one.locator(".legend .cut").all_inner_texts()) >= {"cat", "dog"})
+    def shows_both(one: Any) -> bool:
+        return set(one.locator(".legend .cut").all_inner_texts()) >= {"cat", "dog"}
+
+    before = int(np.count_nonzero(first == 1))
+    wait(page, lambda: bool((draft() == 2).any()) and int((draft() == 1).sum()) > before)
+    wait(page, lambda: shows_both(page) and shows_both(other))
     page.wait_for_timeout(1500)
     painted = draft()
     page.keyboard.press("k")
@@ -251,6 +255,9 @@ def test_fingers(page: Any) -> None:
     def zoom() -> int:
         return int(page.locator(".status .number").nth(1).inner_text().rstrip("%"))
 
+    def is_nearer(than: int) -> bool:
+        return zoom() > than
+
     before = zoom()
     for tool in ("b", "f", "p"):
         page.keyboard.press(tool)
@@ -259,7 +266,7 @@ def test_fingers(page: Any) -> None:
         touch("touchMove", (-44, 0), (44, 0))
         touch("touchMove", (-48, 0), (48, 0))
         touch("touchEnd")
-        wait(page, lambda before=before: zoom() > before)
+        wait(page, partial(is_nearer, before))
         assert undo_is_off(), tool
         before = zoom()
     page.keyboard.press("f")
