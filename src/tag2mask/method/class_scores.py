@@ -130,7 +130,7 @@ def foreground_evidence(
 
 
 def wide_area(maps: Array) -> float:
-    """Share of the pixels where a class map (K, H, W) in [0, 1] is above half of its maximum."""
+    """Share of the pixels where a class map (K, ...) in [0, 1] is above half of its maximum."""
     return float((maps.max(axis=0, initial=0) > _HALF).mean())
 
 

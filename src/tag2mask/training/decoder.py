@@ -23,6 +23,7 @@ from tag2mask.inference.backends import Backend
 from tag2mask.inference.backends.torch import TorchBackend, to_outputs
 from tag2mask.masks import read_mask, write_mask
 from tag2mask.masks.interpret import interpret_mask
+from tag2mask.method.class_scores import wide_area
 from tag2mask.method.output import NetworkOutput
 from tag2mask.models.build import SegmentationNetwork
 from tag2mask.models.frozen import FrozenSegmenter
@@ -34,8 +35,10 @@ from tag2mask.training.probe import fit_classifier
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
 from tag2mask.training.samples import read_ground_truth
 
-_USUAL = 0.6
-"""Quantile of a class's map over images without the class up to which it means nothing."""
+_USUAL, _USUAL_OF_SMALL = 0.6, 0.95
+"""Quantile of a class's map over images without the class up to which it means nothing, for large and small objects."""
+
+_LARGE, _SMALL = 0.22, 0.16  # `wide_area` from which on, and up to which, they are that
 
 _ASKED = 1000  # images of which that is measured, at most
 _EVERY = 4  # one of so many pixels counts, so that many classes fit into memory
@@ -195,19 +198,35 @@ def start_tag_classifier(network: FrozenSegmenter, store: FeatureStore, tags: ND
 
 
 def _usual_evidence(weight: Tensor, store: FeatureStore, tags: NDArray[np.int8]) -> Tensor:
-    """What class activation maps (C,) have at most at three of five pixels of images that lack the class, at least 0.
+    """What class activation maps (C,) have at most at most pixels of images that lack the class, at least 0.
 
     The fewer the images, the noisier the weights of a class (C, D), and the more of its map is above 0 everywhere:
-    masks become too large. Images without the class tell how much of it means nothing.
+    masks become too large. Images without the class tell how much of it means nothing. Where objects are large, these
+    show others that are alike, so it is what three of five pixels have; where they are small, nearly all of them are
+    background.
     """
     positions = np.unique(np.linspace(0, len(tags) - 1, min(len(tags), _ASKED)).round().astype(int))
     found: list[list[Tensor]] = [[] for _ in weight]
+    areas = []
     for position in positions.tolist():
         cams = weight.detach().cpu() @ store.maps(position).flatten(1)[:, ::_EVERY]
         for index in np.flatnonzero(tags[position] == Tag.ABSENT).tolist():
             found[index].append(cams[index])
-    levels = [float(np.quantile(torch.cat(one).numpy(), _USUAL)) if one else 0.0 for one in found]
+        if (present := cams[tags[position] == Tag.PRESENT].clamp_min(0)).numel():
+            areas.append(wide_area((present / present.amax(dim=1, keepdim=True).clamp_min(1e-12)).numpy()))
+    level = usual_level(float(np.median(areas))) if areas else _USUAL
+    levels = [float(np.quantile(torch.cat(one).numpy(), level)) if one else 0.0 for one in found]
     return torch.tensor(levels).clamp_min(0)
+
+
+def usual_level(area: float) -> float:
+    """Quantile of class maps over images without the class that means nothing, where objects have this `wide_area`.
+
+    >>> usual_level(0.3), usual_level(0.19), usual_level(0.02)
+    (0.6, 0.775, 0.95)
+    """
+    small = min(1.0, max(0.0, (_LARGE - area) / (_LARGE - _SMALL)))
+    return round(_USUAL + small * (_USUAL_OF_SMALL - _USUAL), 6)
 
 
 class DecoderTraining(MaskTraining):
