@@ -21,8 +21,8 @@ from tag2mask.demo import write_dataset
 from tag2mask.images.decode import read_image
 from tag2mask.training import feature_store as stores
 from tag2mask.training.feature_files import FeatureStore
-from tag2mask.training.feature_folder import FeatureWriter
-from tag2mask.training.feature_store import feature_store
+from tag2mask.training.feature_folder import FeatureWriter, image_keys
+from tag2mask.training.feature_store import feature_folder, feature_store, projects_alike
 from tests.training.test_frozen import CPU, network_and_config
 
 
@@ -98,6 +98,25 @@ def test_other_settings_have_a_folder_of_their_own(scenes: Sequence[ImageRecord]
     assert json.loads((smaller.folder / "index.json").read_text())["image_size"] == 96
     counting = Counting()
     store_of(scenes[:4], tmp_path, counting)
+    assert not counting.seen
+
+
+def test_another_dataset_has_a_projection_of_its_own(scenes: Sequence[ImageRecord], tmp_path: Path) -> None:
+    """Principal components of other images keep less of what tells classes apart."""
+    first, other = store_of(scenes[:6], tmp_path), store_of(scenes[6:], tmp_path)
+    assert other.folder.name == f"{first.folder.name}-2"
+    alone = store_of(scenes[6:], tmp_path / "alone")
+    assert same(other, 0, alone, 0)
+    counting = Counting()
+    assert store_of(scenes[2:5], tmp_path, counting).folder == first.folder
+    assert store_of(scenes[7:], tmp_path, counting).folder == other.folder
+    network, config = network_and_config()
+    feature_store(network, scenes[:6], config, tmp_path, read=counting, device=CPU)
+    assert not counting.seen
+    places = [feature_folder(network, config, tmp_path).of_dataset(image_keys([one.path])) for one in scenes[5:7]]
+    assert [projects_alike(network, place) for place in places] == [True, False]
+    shutil.rmtree(first.folder)
+    assert store_of(scenes[7:], tmp_path, counting).folder == other.folder
     assert not counting.seen
 
 

@@ -135,14 +135,33 @@ class FeatureWriter:
 class FeatureFolder:
     """Features of one choice of backbones, sizes and channels, in a folder named by it.
 
+    The projection is fitted to the images that come first. Those of another dataset have other principal components:
+    their features lie in a further folder, `NAME-2` and so on.
+
     Attributes:
         path: the folder.
         about: what the features depend on, for people; `key` is the number of all of it.
     """
 
-    def __init__(self, parent: Path, key: str, about: dict[str, Any], layout: Layout):
-        self.path = parent / key[:16]
+    def __init__(self, parent: Path, key: str, about: dict[str, Any], layout: Layout, *, number: int = 1):
+        self.path = parent / (key[:16] if number == 1 else f"{key[:16]}-{number}")
         self.key, self.about, self.layout = key, about, layout
+
+    def of_dataset(self, keys: Sequence[str]) -> FeatureFolder:
+        """Of this folder and its further ones, that which holds most of the images `keys`; without any, a free one."""
+        name, parent = self.key[:16], self.path.parent
+        further = [path.name.removeprefix(f"{name}-") for path in parent.glob(f"{name}-*")]
+        last = max((int(text) for text in further if text.isdecimal()), default=1)
+        best, most, free = self, 0, 0
+        for number in range(1, last + 2):
+            place = FeatureFolder(parent, self.key, self.about, self.layout, number=number)
+            kept = place.read()
+            held = 0 if kept is None else sum(key in kept.keys for key in keys)
+            if held > most:
+                best, most = place, held
+            elif (kept is None or not kept.keys) and not free:
+                free = number
+        return best if most else FeatureFolder(parent, self.key, self.about, self.layout, number=free)
 
     def read(self) -> KeptImages | None:
         """Which images are there; None where the folder holds nothing that can be used."""

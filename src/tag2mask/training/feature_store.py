@@ -2,7 +2,8 @@
 
 What is kept depends on the backbones, the sizes and the channels, which choose the folder, and on the image, which is
 found in it (`feature_folder`): another order, another `limit`, added or removed images all use what is there. The
-projection belongs to the folder. It is fitted to a sample of the images that come first and stays.
+projection belongs to the folder. It is fitted to a sample of the images that come first and stays; a dataset of which
+no image is there gets a folder, and a projection, of its own.
 """
 
 from __future__ import annotations
@@ -80,8 +81,8 @@ def feature_store(
         DataError: an image cannot be read, there is not enough room, or another process computes features there.
     """
     network.to(device).eval()
-    place = feature_folder(network, config, folder)
     keys = image_keys([record.path for record in records])
+    place = feature_folder(network, config, folder).of_dataset(keys)
     kept = place.read()
     if kept is not None and all(key in kept.keys for key in keys):
         _load_projection(network, read_safetensors(place.path / PROJECTION))
@@ -101,7 +102,7 @@ def feature_store(
 
 
 def feature_folder(network: FrozenSegmenter, config: Config, folder: Path) -> FeatureFolder:
-    """The folder, inside `folder`, of the features of a network's backbones at the sizes of `config`."""
+    """The first folder, inside `folder`, of the features of a network's backbones at the sizes of `config`."""
     backbones = [f"{one.name}, strides {list(one.strides)}" for one in network.backbones]
     about = {
         "backbones": backbones,
@@ -119,6 +120,19 @@ def feature_folder(network: FrozenSegmenter, config: Config, folder: Path) -> Fe
             digest.update(name.encode())
             digest.update(tensor.detach().float().cpu().contiguous().numpy().tobytes())
     return FeatureFolder(folder, digest.hexdigest(), about, Layout.of(network))
+
+
+def projects_alike(network: FrozenSegmenter, place: FeatureFolder) -> bool:
+    """Whether the network's projections are those of the features in a folder.
+
+    Raises:
+        WeightsError: they cannot be read.
+    """
+    state = read_safetensors(place.path / PROJECTION)
+    own = dict(network.project.state_dict())
+    if network.surface is not None:
+        own |= {_SURFACE + key: value for key, value in network.surface.project.state_dict().items()}
+    return own.keys() == state.keys() and all(torch.equal(own[key].cpu(), state[key]) for key in own)
 
 
 @dataclass(slots=True)

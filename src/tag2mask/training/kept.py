@@ -25,7 +25,7 @@ FEATURES = "features"
 DECODED = "images"
 """Name by which `remove` knows the decoded images of a cache folder."""
 
-_KEPT_NAME = re.compile(r"[0-9a-f]{16}")
+_KEPT_NAME = re.compile(r"[0-9a-f]{16}(-\d+)?")
 _DECODED_NAME = re.compile(r"[0-9a-f]{38}\.npy")
 
 _log = logging.getLogger(__name__)

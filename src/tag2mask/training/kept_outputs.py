@@ -17,7 +17,7 @@ from tag2mask.models.checkpoint import RunFolder
 from tag2mask.training.decoder import kept_outputs
 from tag2mask.training.feature_files import FeatureStore
 from tag2mask.training.feature_folder import image_keys
-from tag2mask.training.feature_store import feature_folder
+from tag2mask.training.feature_store import feature_folder, projects_alike
 from tag2mask.training.prepare import features_parent
 
 
@@ -35,21 +35,21 @@ def outputs_of_kept(
 
     Returns:
         From a record to the outputs, None for an image without features. None in all where the network has no frozen
-        backbones, nothing was kept, or predictions see images at other sizes than the features.
+        backbones, nothing was kept, predictions see images at other sizes than the features, or the network projects
+        features otherwise.
     """
     config = backend.config
     if not isinstance(backend, TorchBackend) or not isinstance(backend.network, FrozenSegmenter) or not _alike(config):
         return None
-    place = feature_folder(backend.network, config, features_parent(run, config))
-    kept = place.read()
-    if kept is None:
-        return None
-    there = {}
+    keys = {}
     for record in records:
         with suppress(DataError):  # the image is gone since: it fails where it is read, alone
-            [key] = image_keys([record.path])
-            if key in kept.keys:
-                there[record.name] = key
+            [keys[record.name]] = image_keys([record.path])
+    place = feature_folder(backend.network, config, features_parent(run, config)).of_dataset(list(keys.values()))
+    kept = place.read()
+    if kept is None or not projects_alike(backend.network, place):
+        return None
+    there = {name: key for name, key in keys.items() if key in kept.keys}
     return _KeptOutputs(backend, kept.store(list(there.values())), {name: k for k, name in enumerate(there)})
 
 

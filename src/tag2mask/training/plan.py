@@ -226,10 +226,10 @@ class _Planning:
 
     def _missing(self, network: FrozenSegmenter) -> list[ImageRecord]:
         """The images whose features are not there yet."""
-        kept = feature_folder(network, self.config, self.folder).read()
+        keys = image_keys([record.path for record in self.dataset.records])
+        kept = feature_folder(network, self.config, self.folder).of_dataset(keys).read()
         if kept is None:
             return list(self.dataset.records)
-        keys = image_keys([record.path for record in self.dataset.records])
         missing = [record for key, record in zip(keys, self.dataset.records, strict=True) if key not in kept.keys]
         self.notes.append(f"The features of {self.count - len(missing):,} images are there.")
         return missing
