@@ -98,6 +98,7 @@ def test_before_and_after_on_the_same_images(
     assert 0 < found.gain[0] <= found.after - found.before <= found.gain[1]
     assert "run-1 and run-2 against 3 kept masks" in found.note
     assert "learned from these very masks" in found.note
+    assert "run-1 scores high where these masks began as its own" in found.note
 
 
 def test_a_mask_that_cannot_be_read_is_said(

@@ -208,7 +208,10 @@ def _interval(scores: NDArray[np.float64]) -> tuple[float, float]:
 def _note(plan: _Plan, count: int) -> str:
     images = counted(count, "kept masks")
     few = f"; fewer than {_FEW} images: the interval is too narrow" if count < _FEW else ""
-    chosen = "people chose these images, mostly uncertain ones, so other images may be better or worse"
+    chosen = (
+        f"{plan.before} scores high where these masks began as its own; people chose these images, mostly uncertain "
+        "ones, so other images may be better or worse"
+    )
     if plan.after is None:
         return f"{plan.before} against {images} that it has not learned from; {chosen}{few}"
     learned = f"{plan.after} has learned from these very masks: it shows how well it took them up"
