@@ -27,9 +27,9 @@ from tag2mask.masks.formats.label_studio import LabelStudioJson, labelling_inter
 from tag2mask.masks.formats.options import Container, ExportOptions, Writer, stem_of
 from tag2mask.masks.formats.png_folders import FiftyOneLayout, HuggingFaceLayout, MmsegLayout
 from tag2mask.masks.formats.regions import without_small_parts
-from tag2mask.masks.formats.tables import KaggleCsv, YoloBoxes
+from tag2mask.masks.formats.tables import KaggleCsv
 from tag2mask.masks.formats.voc import VocLayout
-from tag2mask.masks.formats.yolo import YoloSeg
+from tag2mask.masks.formats.yolo import YoloBoxes, YoloSeg
 from tag2mask.masks.palette_png import read_mask
 from tag2mask.masks.polygons import TOLERANCE
 

@@ -1,9 +1,9 @@
-"""YOLO-seg: a text file per image, a line per part of a class, and data.yaml.
+"""YOLO: a text file per image, a line per part of a class, and data.yaml; outlines (YOLO-seg) or boxes.
 
-A line is the class (from 0, background not counted) and the vertices x y, divided by width and height. Vertices are
-pixels on the outline: readers multiply by the size, make whole numbers of the result and fill with `cv2.fillPoly`,
-which adds the outline, and so get the pixels back. Ultralytics cuts off the fraction, others round; the column c is
-written as c + 0.25, which gives c either way, also after rounding errors.
+A line of YOLO-seg is the class (from 0, background not counted) and the vertices x y, divided by width and height.
+Vertices are pixels on the outline: readers multiply by the size, make whole numbers of the result and fill with
+`cv2.fillPoly`, which adds the outline, and so get the pixels back. Ultralytics cuts off the fraction, others round; the
+column c is written as c + 0.25, which gives c either way, also after rounding errors.
 
 Ultralytics drops without notice a second line of the same class with the same bounding box, and a line whose bounding
 box has no area: see `_line`.
@@ -11,12 +11,15 @@ box has no area: see `_line`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import yaml
 from numpy.typing import NDArray
 
 from tag2mask.masks.formats.containers import Write
 from tag2mask.masks.formats.options import ExportOptions, stem_of
+from tag2mask.masks.formats.regions import part_boxes
 from tag2mask.masks.polygons import Ring, centre_polygons
 from tag2mask.masks.run_lengths import class_regions
 
@@ -25,7 +28,7 @@ _LEAST, _MOST = 0.05, 0.45
 """Offsets from a pixel that are surely cut off and rounded to it."""
 
 
-class YoloSeg:
+class _YoloFiles:
     """Writes `labels/NAME.txt` and `data.yaml`; the images belong in `images/`."""
 
     contents = frozenset({"labels", "data.yaml"})
@@ -36,14 +39,8 @@ class YoloSeg:
 
     def add(self, name: str, mask: NDArray[np.uint8]) -> None:
         """Write the labels of one image; background alone gives an empty file."""
-        lines = []
-        for index, region in class_regions(mask, len(self._options.classes)):
-            seen: dict[tuple[int, ...], int] = {}
-            for polygon in centre_polygons(region, self._options.tolerance):
-                box = (*polygon.min(axis=0).tolist(), *polygon.max(axis=0).tolist())
-                seen[box] = seen.get(box, -1) + 1
-                lines.append(f"{index - 1} {_line(polygon, mask.shape, seen[box])}\n")
-        self._write(f"labels/{stem_of(name)}.txt", "".join(lines).encode())
+        lines = "".join(f"{index - 1} {values}\n" for index, values in self._labels(mask))
+        self._write(f"labels/{stem_of(name)}.txt", lines.encode())
 
     def close(self) -> None:
         """Write data.yaml."""
@@ -51,6 +48,32 @@ class YoloSeg:
         text = yaml.safe_dump({"train": "images", "val": "images", "names": names}, allow_unicode=True, sort_keys=False)
         note = "# Images belong in images/, beside labels/, with the same names. Choose a val set of your own.\n"
         self._write("data.yaml", (note + text).encode())
+
+    def _labels(self, mask: NDArray[np.uint8]) -> Iterator[tuple[int, str]]:
+        """Class index and numbers of each line of one image."""
+        raise NotImplementedError
+
+
+class YoloSeg(_YoloFiles):
+    """A line for each outline."""
+
+    def _labels(self, mask: NDArray[np.uint8]) -> Iterator[tuple[int, str]]:
+        for index, region in class_regions(mask, len(self._options.classes)):
+            seen: dict[tuple[int, ...], int] = {}
+            for polygon in centre_polygons(region, self._options.tolerance):
+                box = (*polygon.min(axis=0).tolist(), *polygon.max(axis=0).tolist())
+                seen[box] = seen.get(box, -1) + 1
+                yield index, _line(polygon, mask.shape, seen[box])
+
+
+class YoloBoxes(_YoloFiles):
+    """A line with the box of each connected part: centre and size, divided by width and height."""
+
+    def _labels(self, mask: NDArray[np.uint8]) -> Iterator[tuple[int, str]]:
+        height, width = mask.shape
+        for index, (left, top, wide, high), _ in part_boxes(mask, len(self._options.classes)):
+            values = ((left + wide / 2) / width, (top + high / 2) / height, wide / width, high / height)
+            yield index, " ".join(f"{value:.8f}" for value in values)
 
 
 def _line(polygon: Ring, shape: tuple[int, ...], repeated: int) -> str:
