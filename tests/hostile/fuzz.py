@@ -106,7 +106,8 @@ def fuzz(name: str, count: int, number: int, failures: Path) -> Result:
         found = json.loads(out.read_text()) if out.is_file() else {}
         result = Result(**{**found, "faults": {int(index): why for index, why in found.get("faults", {}).items()}})
         if status:
-            index = int((Path(folder) / "index").read_text() or 0)
+            begun = Path(folder) / "index"  # not there where the seed itself failed
+            index = int(begun.read_text() or 0) if begun.is_file() else 0
             ended = signal.Signals(os.WTERMSIG(status)).name if os.WIFSIGNALED(status) else f"exit status {status >> 8}"
             said = (Path(folder) / "stderr").read_text(errors="replace")[-2000:]
             result.faults[index] = f"the process ended with {ended}\n{said}".strip()

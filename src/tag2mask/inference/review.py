@@ -102,7 +102,11 @@ def _uncertainty(values: list[str]) -> Uncertainty | None:
         numbers = [float(value) for value in values]
     except ValueError:
         return None
-    return Uncertainty(*numbers) if all(math.isfinite(number) for number in numbers) else None
+    if not all(math.isfinite(number) for number in numbers):
+        return None
+    if len(numbers) == len(_EARLIER) - 2:  # their order stays, by the mean of three signs
+        numbers.append(sum(numbers) / 3)
+    return Uncertainty(*numbers)
 
 
 def _row(name: str, uncertainty: Uncertainty) -> str:
