@@ -1,17 +1,20 @@
 """The server of the studio on many images: time to open the project, to answer, and its memory.
 
-    python benchmarks/bench_studio_grid.py [--images 10000] [--classes 20]
+    python benchmarks/bench_studio_grid.py [--images 10000] [--classes 20] [--all] [--frames]
 
 Small JPEGs are made in a temporary folder. Measured: from the start of the process to the first answer, `/api/images`
 and its size, 60 thumbnails as a screen of the grid asks for them, for the first time and again, a batch of 10,000
-changes of tags, and the largest memory of the server, in which all thumbnails have been made with `--all`.
+changes of tags, and the largest memory of the server, in which all thumbnails have been made with `--all`. With
+`--frames`, in Chromium: seconds until the grid is shown, and frames a second while it is scrolled by the wheel.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -28,6 +31,12 @@ from PIL import Image
 SIZE = (240, 320)
 SCREEN = 60
 CONNECTIONS = 6  # of a browser to one host
+STEPS = 300  # of the wheel, 300 pixels each
+_COUNT = """() => {
+  window.drawn = [];
+  const frame = (now) => { window.drawn.push(now); requestAnimationFrame(frame); };
+  requestAnimationFrame(frame);
+}"""
 
 
 def main() -> None:
@@ -35,12 +44,13 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=10_000)
     parser.add_argument("--classes", type=int, default=20)
     parser.add_argument("--all", action="store_true", help="ask for all thumbnails, as a person who scrolls to the end")
+    parser.add_argument("--frames", action="store_true", help="count frames in Chromium")
     arguments = parser.parse_args()
     with TemporaryDirectory() as folder:
         write_images(Path(folder), arguments.images)
         for what in ("first start, no project yet", "second start, all tagged"):
             print(f"\n{what}")
-            measure(Path(folder), arguments.classes, scroll=arguments.all)
+            measure(Path(folder), arguments.classes, scroll=arguments.all, frames=arguments.frames)
 
 
 def write_images(folder: Path, count: int) -> None:
@@ -53,7 +63,7 @@ def write_images(folder: Path, count: int) -> None:
         image.save(place / f"image_{number:05d}.jpg", quality=85)
 
 
-def measure(folder: Path, classes: int, *, scroll: bool) -> None:
+def measure(folder: Path, classes: int, *, scroll: bool, frames: bool) -> None:
     """Start a server, ask it, and print what it took."""
     started = time.perf_counter()
     command = [sys.executable, "-m", "tag2mask", "studio", str(folder), "--port", "0", "--no-browser"]
@@ -78,6 +88,8 @@ def measure(folder: Path, classes: int, *, scroll: bool) -> None:
         show(f"{len(changes)} changes of tags, {json.loads(body)['tagged']} tagged", seconds)
         if scroll:
             show(f"all {len(names)} thumbnails", thumbnails(address, names))
+        if frames:
+            count_frames(address)
         print(f"{'largest memory of the server':50} {memory(process.pid):8.0f} MiB")
     finally:
         process.terminate()
@@ -114,6 +126,28 @@ def thumbnails(address: str, names: list[str]) -> float:
         for _ in pool.map(lambda name: ask(f"{address}api/thumb?side=192&name={urllib.parse.quote(name)}"), names):
             pass
     return time.perf_counter() - started
+
+
+def count_frames(address: str) -> None:
+    """Scroll through the grid as a wheel does, and count the frames that the page draws."""
+    from playwright.sync_api import sync_playwright
+
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium")
+    with sync_playwright() as playwright:
+        page = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"]).new_page()
+        page.set_viewport_size({"width": 1440, "height": 900})
+        started = time.perf_counter()
+        page.goto(f"{address}#tag")
+        page.locator(".grid-box img").nth(10).wait_for(timeout=60_000)
+        show("grid shown", time.perf_counter() - started)
+        page.locator(".grid-box").hover()
+        page.evaluate(_COUNT)
+        for _ in range(STEPS):
+            page.mouse.wheel(0, 300)
+            page.wait_for_timeout(16)
+        times = np.diff(page.evaluate("window.drawn"))
+        print(f"{'frames a second while scrolling, mean':50} {1000 / times.mean():8.0f}")
+        print(f"{'time of a frame, 95th percentile':50} {np.quantile(times, 0.95):8.0f} ms", flush=True)
 
 
 def memory(pid: int) -> float:
