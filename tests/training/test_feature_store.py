@@ -19,6 +19,7 @@ from tag2mask.core.lock import locked
 from tag2mask.core.record import ImageRecord
 from tag2mask.demo import write_dataset
 from tag2mask.images.decode import read_image
+from tag2mask.training import feature_folder as feature_folder_module
 from tag2mask.training import feature_store as stores
 from tag2mask.training.feature_files import FeatureStore
 from tag2mask.training.feature_folder import FeatureWriter, image_keys
@@ -120,6 +121,17 @@ def test_another_dataset_has_a_projection_of_its_own(scenes: Sequence[ImageRecor
     assert not counting.seen
 
 
+def test_a_first_try_of_a_few_images_does_not_choose_the_projection_of_all(
+    scenes: Sequence[ImageRecord], tmp_path: Path
+) -> None:
+    tried, whole = store_of(scenes[:3], tmp_path), store_of(scenes, tmp_path)
+    assert whole.folder != tried.folder
+    assert same(whole, 0, store_of(scenes, tmp_path / "alone"), 0)
+    counting = Counting()
+    assert store_of(scenes[:3], tmp_path, counting).folder in {tried.folder, whole.folder}
+    assert not counting.seen
+
+
 def test_a_changed_image_computes_its_own_features(own: Sequence[ImageRecord], tmp_path: Path) -> None:
     before = store_of(own, tmp_path / "kept")
     shutil.copyfile(own[3].path, own[7].path)
@@ -143,7 +155,8 @@ def test_the_order_of_the_images_does_not_matter(scenes: Sequence[ImageRecord], 
 def test_an_interrupted_computation_goes_on(
     scenes: Sequence[ImageRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stores, "_SAMPLE", 2)
+    for module in (stores, feature_folder_module):
+        monkeypatch.setattr(module, "SAMPLE", 2)
     monkeypatch.setattr(stores, "_BATCH", 1)
     few = scenes[:6]
 
@@ -218,7 +231,8 @@ def test_too_little_room_is_said_before_anything_is_computed(
 def test_a_full_disk_is_said_and_what_was_computed_stays(
     scenes: Sequence[ImageRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stores, "_SAMPLE", 2)
+    for module in (stores, feature_folder_module):
+        monkeypatch.setattr(module, "SAMPLE", 2)
     monkeypatch.setattr(stores, "_MARK", 1)
     written: list[str] = []
     add = FeatureWriter.add

@@ -52,7 +52,7 @@ __all__ = [
     "train",
 ]
 
-_COLLECTED = 10_000  # objects after which Python looks for garbage; at 700, a tenth of the time of all imports
+_COLLECTED = 10_000  # objects after which Python looks for garbage; the usual 700 slow down the many imports
 
 
 def _version(wanted: bool) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ctypes
 import os
+import sys
+import threading
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,6 +41,12 @@ def usable_memory() -> int:
         if text.isdigit():
             total = min(total, int(text))
     return total
+
+
+def give_way(niceness: int) -> None:
+    """Lower the priority of this thread, where the system has one for each thread (Linux)."""
+    if sys.platform == "linux":
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), niceness)
 
 
 def return_freed_memory() -> None:

@@ -37,7 +37,7 @@ class ImageRecord:
     where: str = field(default="", compare=False)
 
     def with_tags(self, tags: frozenset[str] | None, unknown: frozenset[str]) -> ImageRecord:
-        """The same record with other tags; `dataclasses.replace` takes five times as long for each of many records."""
+        """The same record with other tags; `dataclasses.replace` is slow for many records."""
         return ImageRecord(
             self.name, self.image, tags, unknown, self.split, self.gt_mask, self.corrected, where=self.where
         )

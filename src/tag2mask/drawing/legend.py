@@ -9,13 +9,13 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from tag2mask.core.constants import IGNORE_INDEX
-from tag2mask.drawing.heatmap import ramp
+from tag2mask.drawing.heatmap import colour_bar
 from tag2mask.drawing.image import RgbImage
 from tag2mask.drawing.palette import UNDECIDED_DARK, UNDECIDED_LIGHT, Colour, Palette, palette_colours
 from tag2mask.drawing.text import INK, PAPER, font, line_height, shortened, text_width
 
 _TEXT_SIZE = 14
-_BAR_WIDTH = 96
+_BAR_WIDTH = 130
 _EDGE = (128, 128, 128)
 
 
@@ -101,12 +101,5 @@ def _hatched() -> Image.Image:
 
 
 def _bar() -> Image.Image:
-    """The colours of 0 to 1, with these numbers at their ends."""
-    numbers = text_width("0", _TEXT_SIZE) + 4
-    bar = Image.new("RGB", (_BAR_WIDTH + 2 * numbers + 2, line_height(_TEXT_SIZE)), PAPER)
-    draw = ImageDraw.Draw(bar)
-    colours = ramp()[np.linspace(0, 255, _BAR_WIDTH).round().astype(np.uint8)]
-    bar.paste(Image.fromarray(np.broadcast_to(colours, (_TEXT_SIZE, _BAR_WIDTH, 3)).copy()), (numbers, 0))
-    draw.text((0, -2), "0", fill=INK, font=font(_TEXT_SIZE))
-    draw.text((numbers + _BAR_WIDTH + 4, -2), "1", fill=INK, font=font(_TEXT_SIZE))
-    return bar
+    """The colours of 0 to 1, without the margin above and below them."""
+    return Image.fromarray(colour_bar(_BAR_WIDTH)[3:-3])

@@ -140,7 +140,7 @@ def evaluate_tags(segmenter: Segmenter, dataset: Dataset) -> TagScores:
     Example, in a folder with a trained network:
         >>> from tag2mask import Dataset, Segmenter
         >>> dataset = Dataset.load("photos", "tags.csv").spread(8)
-    >>> scores = evaluate_tags(Segmenter.from_pretrained("runs/mine"), dataset)
+        >>> scores = evaluate_tags(Segmenter.from_pretrained("runs/mine"), dataset)
         >>> scores.mean_ap > 0.5
         True
     """

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import logging
-import os
 import threading
 
 import numpy as np
 
 from tag2mask.core.errors import Tag2MaskError
+from tag2mask.core.machine import give_way
 from tag2mask.studio.masks_of import MasksOf, Network, NoNetworkError
 from tag2mask.studio.segmenting import OpenImage
 from tag2mask.studio.superpixels import superpixels
@@ -62,8 +62,7 @@ class Preparing:
             self._news.notify_all()
 
     def _work(self) -> None:
-        if hasattr(os, "setpriority") and os.uname().sysname == "Linux":  # where it is of the thread alone
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+        give_way(_NICENESS)
         while True:
             with self._news:
                 self._is_busy = False

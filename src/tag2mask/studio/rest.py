@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 import shutil
 import threading
 from collections.abc import Callable
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Literal
 
 from tag2mask.core.errors import DataError
+from tag2mask.core.machine import give_way
 from tag2mask.core.progress import observed
 from tag2mask.core.record import ImageRecord
 from tag2mask.images.folder import without_suffix
@@ -109,8 +109,7 @@ class Rest:
 
     def _work(self, network: Network, names: list[str], out: Path) -> None:
         try:
-            if hasattr(os, "setpriority") and os.uname().sysname == "Linux":  # where it is of the thread alone
-                os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICENESS)
+            give_way(_NICENESS)
             segmenter = network.segmenting.segmenter
             if _network_in(out) not in (None, segmenter.fingerprint()):
                 shutil.rmtree(out)  # the run was trained further

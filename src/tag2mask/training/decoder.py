@@ -198,7 +198,7 @@ def start_tag_classifier(network: FrozenSegmenter, store: FeatureStore, tags: ND
 
 
 def _usual_evidence(weight: Tensor, store: FeatureStore, tags: NDArray[np.int8]) -> Tensor:
-    """What class activation maps (C,) have at most at most pixels of images that lack the class, at least 0.
+    """Level (C,) that class activation maps do not exceed at most pixels of images without the class; at least 0.
 
     The fewer the images, the noisier the weights of a class (C, D), and the more of its map is above 0 everywhere:
     masks become too large. Images without the class tell how much of it means nothing. Where objects are large, these

@@ -190,5 +190,5 @@ def _grid(values: Tensor, *, first: int) -> Size:
 
 
 def _tensor(values: NDArray[np.generic], device: torch.device | str) -> Tensor:
-    """Numbers in half precision as float32; PyTorch converts them many times as fast as NumPy."""
+    """Numbers in half precision as float32; PyTorch converts them faster than NumPy."""
     return torch.from_numpy(values).to(device).float()

@@ -37,6 +37,9 @@ INDEX = "index.json"
 IMAGES = "images.jsonl"
 PROJECTION = "projection.safetensors"
 
+SAMPLE = 100
+"""Images that the projection is fitted to, if there are so many."""
+
 
 class KeptImages:
     """Which images a folder holds.
@@ -148,7 +151,11 @@ class FeatureFolder:
         self.key, self.about, self.layout = key, about, layout
 
     def of_dataset(self, keys: Sequence[str]) -> FeatureFolder:
-        """Of this folder and its further ones, that which holds most of the images `keys`; without any, a free one."""
+        """Of this folder and its further ones, that which holds most of the images `keys`; without any, a free one.
+
+        A folder of a few images, such as those of a first try, does not count for many: its projection is of these.
+        """
+        fewest = min(SAMPLE, len(keys)) // 2
         name, parent = self.key[:16], self.path.parent
         further = [path.name.removeprefix(f"{name}-") for path in parent.glob(f"{name}-*")]
         last = max((int(text) for text in further if text.isdecimal()), default=1)
@@ -157,7 +164,7 @@ class FeatureFolder:
             place = FeatureFolder(parent, self.key, self.about, self.layout, number=number)
             kept = place.read()
             held = 0 if kept is None else sum(key in kept.keys for key in keys)
-            if held > most:
+            if held > most and kept is not None and len(kept.keys) >= fewest:
                 best, most = place, held
             elif (kept is None or not kept.keys) and not free:
                 free = number

@@ -43,10 +43,17 @@ from tag2mask.training.feature_compute import (
     readable_bytes,
 )
 from tag2mask.training.feature_files import FeatureStore, Layout, Size, arrays_of, to_half
-from tag2mask.training.feature_folder import PROJECTION, VERSION, FeatureFolder, FeatureWriter, KeptImages, image_keys
+from tag2mask.training.feature_folder import (
+    PROJECTION,
+    SAMPLE,
+    VERSION,
+    FeatureFolder,
+    FeatureWriter,
+    KeptImages,
+    image_keys,
+)
 from tag2mask.training.projection import Moments, fit_projection
 
-_SAMPLE = 100  # images that the projection is fitted to
 _PIXELS = 500  # of each of these images whose differences from the background count
 _BATCH = 4  # images that go through the backbones at once
 _MARK = 64  # images after which those that are done are marked
@@ -194,7 +201,7 @@ class _Filling:
         the projection are large, and are computed again.
         """
         by_name = sorted(missing, key=lambda key: (str(missing[key].path), key))
-        positions = np.linspace(0, len(by_name) - 1, min(len(by_name), _SAMPLE)).round().astype(int)
+        positions = np.linspace(0, len(by_name) - 1, min(len(by_name), SAMPLE)).round().astype(int)
         chosen = [by_name[position] for position in np.unique(positions)]
         computer, surface = self.computer, self.computer.network.surface
         maps, differences = Moments(), Moments()

@@ -1,9 +1,8 @@
 """COCO JSON: writing and reading masks as run lengths (exact) or polygons.
 
-One annotation per class and image, or per connected part.
-Category ids are class indices, from 1; background is no category. Run lengths are
-uncompressed, column by column: every reader understands them. `iscrowd` is 0: these are regions to learn from; COCO
-itself has no word for a region without instances.
+One annotation per class and image, or per connected part. Category ids are class indices, from 1; background is no
+category. Run lengths are uncompressed, column by column: every reader understands them. `iscrowd` is 0: these are
+regions to learn from; COCO itself has no word for a region without instances.
 """
 
 from __future__ import annotations

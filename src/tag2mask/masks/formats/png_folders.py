@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from tag2mask.core.errors import DataError
 from tag2mask.masks.formats.containers import Write
 from tag2mask.masks.formats.options import ExportOptions, stem_of
-from tag2mask.masks.palette_png import encode_mask, voc_hex
+from tag2mask.masks.palette_png import encode_mask, voc_colours
 from tag2mask.masks.run_lengths import class_regions
 
 
@@ -61,14 +61,14 @@ class MmsegLayout(_Pngs):
         if len(self._suffixes) > 1:
             some = ", ".join(sorted(self._suffixes)[:4])
             raise DataError(f"images with several suffixes ({some}); MMSegmentation reads one: convert the others")
-        colours = [tuple(bytes.fromhex(voc_hex(index)[1:])) for index in range(len(self._classes) + 1)]
+        palette = voc_colours()[: len(self._classes) + 1].tolist()
         settings = {
             "type": "BaseSegDataset",
             "data_prefix": {"img_path": "img_dir/train", "seg_map_path": "ann_dir/train"},
             "img_suffix": next(iter(self._suffixes), ".jpg"),
             "seg_map_suffix": ".png",
             "reduce_zero_label": False,
-            "metainfo": {"classes": ("background", *self._classes), "palette": [list(one) for one in colours]},
+            "metainfo": {"classes": ("background", *self._classes), "palette": palette},
         }
         lines = "".join(f"    {key}={value!r},\n" for key, value in settings.items())
         self._write(

@@ -1,10 +1,9 @@
 """The layout of a PASCAL VOC devkit, as CVAT's "Segmentation mask 1.1" and Datumaro read it.
 
 `SegmentationClass/NAME.png` are palette PNGs of class indices, `labelmap.txt` says what their colours mean,
-`ImageSets/Segmentation/default.txt` lists the names. With instances,
-`SegmentationObject/NAME.png` numbers the connected
-parts of all classes from 1. Undecided pixels stay 255; where there are any,
-`labelmap.txt` names their colour `undecided`, because Datumaro refuses masks with a colour that is not declared.
+`ImageSets/Segmentation/default.txt` lists the names. With instances, `SegmentationObject/NAME.png` numbers the
+connected parts of all classes from 1. Undecided pixels stay 255; where there are any, `labelmap.txt` names their
+colour `undecided`, because Datumaro refuses masks with a colour that is not declared.
 """
 
 from __future__ import annotations
