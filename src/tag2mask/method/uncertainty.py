@@ -35,7 +35,7 @@ class Uncertainty(NamedTuple):
 
     @property
     def total(self) -> float:
-        """Weighted mean, by which masks are ranked: 3/4 `pixels`, which says most of the error; 1/12 each of the others."""
+        """Weighted mean, by which masks are ranked: 3/4 `pixels`, which says most of it; 1/12 each of the others."""
         return 0.75 * self.pixels + 0.25 * (self.heads + self.views + self.tags) / 3
 
 
