@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from tag2mask.core.progress import drawing_console
 from tag2mask.core.text import printable
 
 _PARAMETER = re.compile(r"`(\w+)(?:=([^`]*))?`")
@@ -89,9 +90,16 @@ class _Lines(logging.Handler):
         """Print one record."""
         text = escape(printable(self.translated(self.format(record)), keep="\n\t"))
         if record.levelno < logging.WARNING:
-            self.out.print(text)
+            _beside_progress(self.out).print(text, soft_wrap=True, highlight=False)
         else:
-            self.err.print(f"[yellow]{record.levelname.lower()}:[/] {text}")
+            line = f"[yellow]{record.levelname.lower()}:[/] {text}"
+            _beside_progress(self.err).print(line, soft_wrap=True, highlight=False)
+
+
+def _beside_progress(console: Console) -> Console:
+    """The console to print on: where a line of progress is drawn on the same terminal, its own, which makes room."""
+    drawing = drawing_console()
+    return drawing if drawing is not None and console.file.isatty() else console
 
 
 @contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -138,7 +137,6 @@ def train(
                 devices=devices,
                 nodes=nodes,
                 strategy=strategy,
-                progress=sys.stdout.isatty(),
             )
     except KeyboardInterrupt:
         if rank_here() > 0:

@@ -31,6 +31,7 @@ from tag2mask.core.lock import locked
 from tag2mask.core.progress import progress_bar
 from tag2mask.core.record import ImageRecord
 from tag2mask.core.text import counted, printable
+from tag2mask.images.reading import AS_STORED, Reading
 from tag2mask.models import read_safetensors
 from tag2mask.models.frozen import FrozenFeatures, FrozenSegmenter
 from tag2mask.training.feature_compute import (
@@ -120,6 +121,8 @@ def feature_folder(network: FrozenSegmenter, config: Config, folder: Path) -> Fe
         "contrast_stages": [] if network.surface is None else list(network.surface.stages),
         "contrast_channels": 0 if network.surface is None else network.surface.channels,
     }
+    if (reading := Reading.of(config.data)) != AS_STORED:
+        about["reading"] = reading.key
     digest = hashlib.sha256(repr((VERSION, about)).encode())
     for backbone in network.backbones:
         digest.update(repr(backbone.preprocessing).encode())

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import shutil
 import signal
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +18,7 @@ from typing import Any
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from numpy.typing import NDArray
@@ -28,6 +27,7 @@ from torch.utils.data import DataLoader
 from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.core.machine import usable_cores
+from tag2mask.core.progress import current_line
 from tag2mask.data import Dataset
 from tag2mask.inference.backends.torch import TorchBackend
 from tag2mask.models.backbone import log_origins
@@ -101,10 +101,9 @@ def fit(
         begin_progress()
         if resume and _has_ended(run, config, images=len(dataset.records)):
             return run
-        shown = progress and sys.stdout.isatty()
         with remembered_interruption() as interrupted:
             every = (StopIfInterrupted(interrupted), *callbacks)
-            _train(dataset, config, run, given, resume, device, devices, every, first_masks=first_masks, shown=shown)
+            _train(dataset, config, run, given, resume, device, devices, every, first_masks=first_masks, shown=progress)
     return run
 
 
@@ -179,7 +178,7 @@ def _train(
         own = _callbacks(run, dataset, config, files, epochs=epochs, began=began, loggers=loggers, shown=shown)
         trainer = lightning.Trainer(
             **devices.trainer_options(device),
-            **_trainer_options(config, run.root, device, shown=shown),
+            **_trainer_options(config, run.root, device),
             max_epochs=epochs,
             callbacks=[*own, *callbacks],
             logger=loggers or False,
@@ -190,13 +189,13 @@ def _train(
         shutil.rmtree(run.training_masks, ignore_errors=True)
 
 
-def _trainer_options(config: Config, out: Path, device: torch.device, *, shown: bool) -> dict[str, Any]:
+def _trainer_options(config: Config, out: Path, device: torch.device) -> dict[str, Any]:
     """Arguments of Lightning's Trainer that do not depend on the run."""
     return {
         "accelerator": "gpu" if device.type == "cuda" else "cpu",
         "precision": resolve_precision(config.training.precision, device),
         "log_every_n_steps": 10,
-        "enable_progress_bar": shown,
+        "enable_progress_bar": False,  # ours is one line with the time of the whole training
         "enable_model_summary": False,
         "use_distributed_sampler": False,
         "gradient_clip_val": 5.0,
@@ -223,9 +222,9 @@ def _callbacks(
     )
     optional: list[Callback] = [masks] if masks is not None else []
     optional += [MaskPictures(dataset)] if loggers else []
-    optional += [RichProgressBar()] if shown else []
-    file = current_progress()
-    optional += [StepProgress(file, images=len(dataset.records))] if file is not None else []
+    file, line = current_progress(), current_line()
+    if file is not None or line is not None:
+        optional.append(StepProgress(file, line, images=len(dataset.records)))
     return [*optional, record, checkpoint]
 
 

@@ -23,6 +23,7 @@ from tag2mask.core.errors import DataError
 from tag2mask.core.machine import usable_cores
 from tag2mask.core.record import ImageRecord
 from tag2mask.core.text import counted
+from tag2mask.core.time_left import Part
 from tag2mask.data import Dataset, training_split
 from tag2mask.images.decode import image_size, read_image
 from tag2mask.inference.backends.torch import TorchBackend, choose_device
@@ -30,17 +31,22 @@ from tag2mask.inference.segmenter import Segmenter
 from tag2mask.masks import write_mask
 from tag2mask.models import FrozenSegmenter, SegmentationNetwork, build_network
 from tag2mask.models.checkpoint import RunFolder
+from tag2mask.training.callbacks.progress import STEPS
 from tag2mask.training.feature_compute import FeatureComputer, in_batches, readable_bytes, readable_time
 from tag2mask.training.feature_files import Size, arrays_of
 from tag2mask.training.feature_folder import image_keys
 from tag2mask.training.feature_store import feature_folder
 from tag2mask.training.plan_rates import decoder_step, joint_step, pseudo_mask_seconds
 from tag2mask.training.prepare import features_parent
+from tag2mask.training.run_folder import epochs_done
 from tag2mask.training.schedule import choose_epochs, refreshes, warmup_epochs
 from tag2mask.training.settings import choose_class_maps, resolve
 
 _SAMPLE = 16
 """Images that rates are measured on."""
+
+_QUICK_SAMPLE = 3
+"""The same where a training follows at once."""
 
 _PREDICTED = 6
 _BATCH = 4
@@ -56,11 +62,15 @@ class Stage:
         name: what is done.
         seconds: that it takes.
         bytes: that it keeps on disk.
+        what: what is counted, as progress names it; empty where nothing is counted.
+        units: how many there are.
     """
 
     name: str
     seconds: float
     bytes: int = 0
+    what: str = ""
+    units: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,25 +140,57 @@ def plan_training(
     settings, _ = choose_class_maps(
         resolve(config, options), dataset, run, resume=False, device=where, progress=progress
     )
-    chosen = settings.config
-    if chosen.masks.measured and chosen.paper.background == "soft" and not chosen.model.contrast_stages:
-        chosen = chosen.with_threshold(0.5)
-    network = build_network(chosen, len(dataset.classes))
-    network.to(where).eval()
-    return _Planning(dataset, chosen, run, network, where).plan()
+    return _planning(dataset, settings.config, run, where, images=_SAMPLE).plan()
+
+
+def planned_parts(dataset: Dataset, config: Config, run: RunFolder, *, device: torch.device) -> list[Part]:
+    """What is left of a training in parts, with seconds measured on a few images; for the line of progress.
+
+    Args:
+        dataset: to train on.
+        config: every setting.
+        run: its folder, where some epochs may have been trained.
+        device: to train on.
+
+    Raises:
+        DataError: none of the images that were tried can be decoded.
+    """
+    planning = _planning(dataset, config, run, device, images=_QUICK_SAMPLE)
+    share = max(0.0, 1 - epochs_done(run) / max(1, planning.epochs))
+    return [
+        Part(one.what, round(one.units * part), one.seconds * part)
+        for one in planning.stages(room=False)
+        for part in [share if one.what in (STEPS, "pseudo masks") else 1.0]
+    ]
+
+
+def _planning(dataset: Dataset, config: Config, run: RunFolder, device: torch.device, *, images: int) -> _Planning:
+    """Measures with the network as it is before training."""
+    if config.masks.measured and config.paper.background == "soft" and not config.model.contrast_stages:
+        config = config.with_threshold(0.5)
+    network = build_network(config, len(dataset.classes))
+    network.to(device).eval()
+    return _Planning(dataset, config, run, network, device, images=images)
 
 
 class _Planning:
     """Measures the stages of one training."""
 
     def __init__(
-        self, dataset: Dataset, config: Config, run: RunFolder, network: SegmentationNetwork, device: torch.device
+        self,
+        dataset: Dataset,
+        config: Config,
+        run: RunFolder,
+        network: SegmentationNetwork,
+        device: torch.device,
+        *,
+        images: int = _SAMPLE,
     ):
         self.dataset, self.config, self.run, self.network, self.device = dataset, config, run, network, device
         self.count = len(dataset.records)
         self.epochs = choose_epochs(config, self.count)
         began = time.perf_counter()
-        self.images = _decoded(dataset.records)
+        self.images = _decoded(dataset.records, images)
         self.reading = (time.perf_counter() - began) / len(self.images)
         self.notes: list[str] = []
         self.folder = run.root
@@ -158,8 +200,7 @@ class _Planning:
         frozen = isinstance(self.network, FrozenSegmenter)
         # Every image is decoded once by two threads, to leave out those that are damaged.
         stages = [Stage("decoding every image once", self.count * self.reading / min(2, usable_cores()))]
-        stages += self._frozen() if frozen else self._joint()
-        stages.append(self._masks())
+        stages += self.stages()
         while not self.folder.is_dir() and self.folder != self.folder.parent:
             self.folder = self.folder.parent
         free = shutil.disk_usage(self.folder).free
@@ -175,20 +216,31 @@ class _Planning:
         what += f"{names}, {self.config.data.image_size} px, backbone {'frozen' if frozen else 'trained'}"
         return Plan(what, tuple(stages), self.folder, free, tuple(self.notes), self._unknown(frozen=frozen))
 
-    def _frozen(self) -> list[Stage]:
+    def stages(self, *, room: bool = True) -> list[Stage]:
+        """What comes after every image was decoded once.
+
+        Args:
+            room: also count the bytes of features, for which every image is opened.
+        """
+        frozen = isinstance(self.network, FrozenSegmenter)
+        return [*(self._frozen(room=room) if frozen else self._joint()), self._masks()]
+
+    def _frozen(self, *, room: bool) -> list[Stage]:
         assert isinstance(self.network, FrozenSegmenter)
         network, config = self.network, self.config
         self.folder = features_parent(self.run, config)
         computer = FeatureComputer(network, config, self.device)
         missing = self._missing(network)
-        sizes = _sizes([record.path for record in missing])
+        sizes = _sizes([record.path for record in missing]) if room else []
         needed, _ = computer.bytes(sizes)
         needed = round(needed * len(missing) / max(1, len(sizes)))
         computing = _compute_seconds(computer, [image for _, image in self.images]) + self.reading
         steps = self.epochs * math.ceil(self.count / config.training.batch_size)
         stages = [
-            Stage("features", len(missing) * computing, needed),
-            Stage(f"decoder, {self.epochs} epochs", steps * decoder_step(computer, self.images)),
+            Stage("features", len(missing) * computing, needed, "features", len(missing)),
+            Stage(
+                f"decoder, {self.epochs} epochs", steps * decoder_step(computer, self.images), what=STEPS, units=steps
+            ),
         ]
         return [*stages, *self._pseudo_masks(kept=True)]
 
@@ -196,7 +248,7 @@ class _Planning:
         step = joint_step(self.network, self.config, self.images, self.device)
         steps = self.epochs * math.ceil(self.count / self.config.training.batch_size)
         reading = self.epochs * self.count * self.reading / (self.config.data.workers or 1)
-        stage = Stage(f"network, {self.epochs} epochs", max(steps * step, reading))
+        stage = Stage(f"network, {self.epochs} epochs", max(steps * step, reading), what=STEPS, units=steps)
         return [stage, *self._pseudo_masks(kept=False)]
 
     def _pseudo_masks(self, *, kept: bool) -> list[Stage]:
@@ -208,7 +260,8 @@ class _Planning:
         each, size = pseudo_mask_seconds(
             self.network, self.config, self.images, self.dataset, self.device, kept=kept, reading=self.reading
         )
-        return [Stage(f"pseudo masks, {counted(times, 'times')}", times * self.count * each, self.count * size)]
+        seconds, units = times * self.count * each, times * self.count
+        return [Stage(f"pseudo masks, {counted(times, 'times')}", seconds, self.count * size, "pseudo masks", units)]
 
     def _masks(self) -> Stage:
         """Masks of all images at the end."""
@@ -222,7 +275,8 @@ class _Planning:
                 write_mask(Path(folder) / "mask.png", mask)
                 sizes.append((Path(folder) / "mask.png").stat().st_size)
         each = fmean(seconds[1:] or seconds) + self.reading  # the first compiles the CRF
-        return Stage("masks of all images", self.count * each, self.count * round(fmean(sizes)))
+        size = self.count * round(fmean(sizes))
+        return Stage("masks of all images", self.count * each, size, "masks", self.count)
 
     def _missing(self, network: FrozenSegmenter) -> list[ImageRecord]:
         """The images whose features are not there yet."""
@@ -247,13 +301,13 @@ class _Planning:
         return tuple(about)
 
 
-def _decoded(records: Sequence[ImageRecord]) -> Images:
+def _decoded(records: Sequence[ImageRecord], count: int) -> Images:
     """Some evenly spaced images.
 
     Raises:
         DataError: none can be decoded.
     """
-    positions = np.unique(np.linspace(0, len(records) - 1, min(len(records), _SAMPLE)).round().astype(int))
+    positions = np.unique(np.linspace(0, len(records) - 1, min(len(records), count)).round().astype(int))
     found: Images = []
     errors = []
     for position in positions:

@@ -12,8 +12,7 @@ from torch.utils.data import DataLoader
 from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError
 from tag2mask.data import Dataset
-from tag2mask.images.cache import image_reader
-from tag2mask.images.decode import read_image
+from tag2mask.images.cache import image_reader, whole_reader
 from tag2mask.inference.backends.torch import TorchBackend
 from tag2mask.models.build import SegmentationNetwork
 from tag2mask.models.checkpoint import RunFolder
@@ -127,7 +126,8 @@ def prepare_frozen(
         )
     folder = features_parent(run, config)
     # The features are computed from whole images; those of the cache are smaller.
-    store = feature_store(network, dataset.records, config, folder, read=read_image, device=device, progress=progress)
+    read = whole_reader(config)
+    store = feature_store(network, dataset.records, config, folder, read=read, device=device, progress=progress)
     if fresh:
         start_tag_classifier(network, store, dataset.tags())
         if network.recognition.shares is not None and config.training.supervision == "tags":

@@ -12,15 +12,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tag2mask.config.schema import Config
+from tag2mask.core.errors import Tag2MaskError
 from tag2mask.core.extras import require
 from tag2mask.core.files import refuse_uncreatable, write_text
 from tag2mask.core.outcome import Outcome
+from tag2mask.core.progress import is_visible, one_line
+from tag2mask.core.time_left import TimeLeft
 from tag2mask.data import Dataset, prepare_for_training
 from tag2mask.evaluation import Evaluation, evaluate_dataset
 from tag2mask.inference.folder import REPLACED, FolderOptions, write_corrected, write_masks
 from tag2mask.inference.segmenter import Segmenter
 
 if TYPE_CHECKING:
+    import torch
     from lightning.pytorch.callbacks import Callback
 
     from tag2mask.models.checkpoint import RunFolder
@@ -28,6 +32,9 @@ if TYPE_CHECKING:
     from tag2mask.training.settings import Settings
 
 _log = logging.getLogger(__name__)
+
+_LONG = 2000
+"""Images seen in all epochs, from which on the time is measured and said also where no line of progress is seen."""
 
 
 def train(
@@ -71,7 +78,8 @@ def train(
             which runs the calling program from its beginning. All but the first return without masks.
         nodes: machines.
         strategy: 'auto' or 'ddp'.
-        progress: show progress bars.
+        progress: show one line of progress with the time left, on a terminal or in a notebook; where it is shown, or
+            the training is long, the time is measured on a few images and logged before it begins.
 
     Returns:
         The trained network.
@@ -97,15 +105,17 @@ def train(
     settings, run = resolve(config, options), RunFolder(Path(out))
     where, placed, first = choose_device(device), Devices(devices, nodes, strategy), rank_here() == 0
     _refuse_early(settings, dataset, run, first=first, resume=resume)
-    with recorded_progress(run) if first else nullcontext():
+    left, progress, several = TimeLeft(), first and progress, placed.total > 1
+    with recorded_progress(run, left) if first else nullcontext(), one_line(left, shown=progress):
         dataset = prepare_for_training(dataset, strict=strict)
-        progress, several = first and progress, placed.total > 1
         settings, recipe = choose_class_maps(
             settings, dataset, run, resume=resume, device=where, progress=progress, several=several
         )
         if first:
             _log.info("%s on %s", described(dataset, settings.config), where)
             check = warn_before(dataset, settings.config, progress=progress)
+            if progress and not (several or first_masks):
+                _say_time(left, dataset, settings.config, run, where)
         fit(
             dataset,
             settings.config,
@@ -127,6 +137,23 @@ def train(
             if make_masks and make_report:
                 _write_report(run, device)
         return segmenter
+
+
+def _say_time(left: TimeLeft, dataset: Dataset, config: Config, run: RunFolder, device: torch.device) -> None:
+    """Measure what the training will take where it is watched or long, and say it."""
+    from tag2mask.training.feature_compute import readable_time
+    from tag2mask.training.plan import planned_parts
+    from tag2mask.training.schedule import choose_epochs
+
+    seen = choose_epochs(config, len(dataset.records)) * len(dataset.records)
+    if not is_visible() and seen < _LONG:
+        return
+    try:
+        left.plan(planned_parts(dataset, config, run, device=device))
+    except Tag2MaskError as error:  # the training itself says what is wrong
+        _log.debug("the time cannot be estimated: %s", error)
+        return
+    _log.info("about %s in all, measured on a few images", readable_time(left.seconds() or 0.0))
 
 
 def _refuse_early(settings: Settings, dataset: Dataset, run: RunFolder, *, first: bool, resume: bool) -> None:

@@ -32,7 +32,8 @@ from tag2mask.core.progress import progress_bar
 from tag2mask.data import Dataset
 from tag2mask.evaluation.verdict.collect import sample
 from tag2mask.evaluation.verdict.recognition import folds_of, held_out_scores
-from tag2mask.images.decode import image_size, read_image
+from tag2mask.images.cache import whole_reader
+from tag2mask.images.decode import image_size
 from tag2mask.images.resize import resize_image, scaled_size
 from tag2mask.models.backbone import Backbone, load_backbone_weights
 from tag2mask.models.contrast import contrast_stages
@@ -297,6 +298,7 @@ def _look(
     progress: bool,
 ) -> tuple[NDArray[np.int8], dict[int, Seen]]:
     """Tags (N, C) of the images that can be read, and what they look like at each size."""
+    read = whole_reader(config)
     look = _surface_look(backbone, config) if config.model.contrast_stages else _object_look
     found: dict[int, list[_Look]] = {size: [] for size in sizes}
     kept = []
@@ -304,7 +306,7 @@ def _look(
         for position, record in enumerate(dataset.records):
             advance()
             try:
-                image = read_image(record.path)
+                image = read(record.path)
             except Tag2MaskError:
                 continue  # it is reported when training reads it
             kept.append(position)

@@ -11,7 +11,9 @@ import lightning
 from lightning.pytorch.callbacks import Callback
 
 from tag2mask.core.files import write_text
+from tag2mask.core.progress import current_line
 from tag2mask.training.callbacks.pseudo_masks import PseudoMasks
+from tag2mask.training.feature_compute import readable_time
 
 _log = logging.getLogger(__name__)
 
@@ -54,7 +56,13 @@ class EpochRecord(Callback):
         record["mask_seconds"] = round(inside + before, 2)
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(record) + "\n")
-        losses = " ".join(f"{name} {value:.3f}" for name, value in metrics.items())
-        left = (self.epochs - epoch) * seconds / 60
+        losses = " ".join(f"{name.removesuffix('_loss')} {value:.3g}" for name, value in metrics.items())
         speed = self.images / seconds
-        _log.info("epoch %d/%d %s %.1f images/s, about %.0f min left", epoch, self.epochs, losses, speed, left)
+        left = readable_time(self._left(epoch, seconds))
+        _log.info("epoch %d/%d %s %.1f images/s, %s left", epoch, self.epochs, losses, speed, left)
+
+    def _left(self, epoch: int, seconds: float) -> float:
+        """Seconds: as the line of progress has them, else of the epochs alone."""
+        line = current_line()
+        known = None if line is None else line.left.seconds()
+        return (self.epochs - epoch) * seconds if known is None else known

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tag2mask.core.constants import Tag
 from tag2mask.data import Dataset
 from tag2mask.drawing import overlay
-from tag2mask.images.decode import read_image
+from tag2mask.images.cache import whole_reader
 from tag2mask.images.resize import resize_image, scaled_size
 from tag2mask.inference.backends.torch import TorchBackend
 from tag2mask.method.gate import gated_probs_at
@@ -44,8 +44,9 @@ class MaskPictures(Callback):
 
     def _pictures(self, module: MaskTraining) -> Iterator[NDArray[np.uint8]]:
         backend = TorchBackend(module.teacher, module.classes, module.config, device=module.device)
+        read = whole_reader(module.config)
         for path, tags in zip(self.paths, self.tags, strict=True):
-            image = read_image(path)
+            image = read(path)
             shape = (image.shape[0], image.shape[1])
             size = scaled_size(shape, module.config.data.image_size, multiple=backend.input_multiple)
             small = resize_image(image, size)
