@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -112,3 +114,6 @@ def bench_folder(name: str) -> Path | None:
     """Folder of a benchmark beside the repository, or None where it is absent."""
     folder = Path(__file__).resolve().parents[2] / "shared" / "bench" / name
     return folder if folder.is_dir() else None
+
+
+needs_rasterio = pytest.mark.skipif(find_spec("rasterio") is None, reason="needs rasterio: pip install 'tag2mask[geo]'")

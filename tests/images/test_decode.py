@@ -250,12 +250,6 @@ def test_32_bits(tmp_path: Path, values: NDArray[Any], expected: list[int]) -> N
     np.testing.assert_array_equal(shown[0, :, 0], expected)
 
 
-def test_32_bits_that_are_not_numbers(tmp_path: Path) -> None:
-    path = save(tmp_path / "a.tif", Image.fromarray(np.array([[0, np.nan]], np.float32)))
-    with pytest.raises(DataError, match=r"a\.tif: pixels that are not finite numbers"):
-        read_image(path)
-
-
 def test_first_image_of_an_animation(tmp_path: Path) -> None:
     first, second = Image.new("RGB", (4, 3), (255, 0, 0)), Image.new("RGB", (4, 3), (0, 0, 255))
     for suffix in ("gif", "webp", "png", "tif"):

@@ -16,6 +16,8 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue
 Fraction = Annotated[float, Field(ge=0.0, le=1.0)]
 Positive = Annotated[float, Field(gt=0.0)]
 NonNegative = Annotated[float, Field(ge=0.0)]
+Percentile = Annotated[float, Field(ge=0.0, le=100.0)]
+Band = Annotated[int, Field(ge=1, le=65_535)]
 Dropout = Annotated[float, Field(ge=0.0, lt=1.0)]
 
 Condition: TypeAlias = dict[str, JsonValue]

@@ -18,8 +18,10 @@ from tag2mask.config.model import TRAINED, ModelConfig
 from tag2mask.config.options import (
     EMPTY,
     HAS_KEYS,
+    Band,
     Fraction,
     NonNegative,
+    Percentile,
     Positive,
     Section,
     above,
@@ -62,11 +64,23 @@ class DataConfig(Section):
         description="folder for images decoded and resized once, which every epoch and run then reads fast; "
         "empty: none",
     )
+    bands: tuple[Band] | tuple[Band, Band, Band] | None = Field(
+        None,
+        description="one or three bands that are read of each image, by number from 1, e.g. [4, 3, 2]; empty: the "
+        "first three, or the first of one or two",
+    )
+    range: tuple[Percentile, Percentile] | None = Field(
+        None,
+        description="percentiles of each band of an image that become black and white where a value has more than 8 "
+        "bits, e.g. [1, 99]; empty: [1, 99] of TIFF with several bands, the whole range of other 16-bit images",
+    )
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:
         if self.scale[0] > self.scale[1]:
             raise ValueError(f"scale: {self.scale[0]} is above {self.scale[1]}; give the smaller one first")
+        if self.range is not None and self.range[0] >= self.range[1]:
+            raise ValueError(f"range: {self.range[0]} is not below {self.range[1]}; give the smaller one first")
         return self
 
 

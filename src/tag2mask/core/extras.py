@@ -20,6 +20,8 @@ EXTRAS: dict[str, tuple[str, ...]] = {
     "scale": ("ray", "fsspec", "pyarrow"),
     "supervision": ("supervision",),
     "cvat": ("cvat_sdk",),
+    "tiff": ("tifffile",),
+    "geo": ("rasterio",),
 }
 """Modules of each extra of `pip install 'tag2mask[extra]'`."""
 

@@ -149,7 +149,8 @@ def evaluate_tags(segmenter: Segmenter, dataset: Dataset) -> TagScores:
             f"average precision needs images with tags of the classes {', '.join(segmenter.classes)}; "
             f"got {len(dataset.records)} with {', '.join(dataset.classes)}"
         )
-    probs = [segmenter.evidence(read_image(record.path)).tag_probs for record in dataset.records]
+    images = (read_image(record.path, reading=segmenter.reading) for record in dataset.records)
+    probs = [segmenter.evidence(image).tag_probs for image in images]
     return score_tags(np.stack(probs), dataset.tags(), dataset.classes)
 
 

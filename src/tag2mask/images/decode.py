@@ -7,7 +7,10 @@ What "as displayed" means here:
 - CMYK is converted by Pillow's plain formula, embedded colour profiles are not applied;
 - 16-bit grey is scaled from its whole range (0..65535, or 0..4095 for 12-bit TIFF), not from the
   values that happen to occur; a TIFF that says "white is zero" is inverted;
-- 32-bit integer and floating point images have no agreed white: see `_scale_free_range`;
+- 32-bit integer and floating point images have no agreed white: see `tag2mask.images.levels.free_range`;
+- with `data.range`, values of more than 8 bits are scaled by percentiles of the image: see `tag2mask.images.levels`;
+- TIFF with more than three bands, or of another kind that Pillow does not read: see `tag2mask.images.raster`;
+- pixels that hold no value (nan, GDAL's nodata) become the median, and `note` says how many;
 - of an animation, a multi-page file or a phone's file with several images (MPO), the first image;
 - HEIC is read where pi-heif or pillow-heif is installed;
 - a JPEG that lacks its end marker and nothing else is read (`note` says so); a truncated one is an error.
@@ -20,12 +23,9 @@ are then filled instead of refused.)
 from __future__ import annotations
 
 import io
-import math
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,18 +33,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 
-from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.core.errors import DataError
 from tag2mask.core.text import printable
+from tag2mask.images.deep import deep_grey, note_stored, without_value
 from tag2mask.images.exif import orientation_of
 from tag2mask.images.jpeg_end import stream_is_whole, with_end
 from tag2mask.images.kinds import HEIC, heic_plugin, kind_of_content, special_file
 from tag2mask.images.kinds import IMAGE_SUFFIXES as IMAGE_SUFFIXES
-
-MAX_PIXELS_VARIABLE = "TAG2MASK_MAX_PIXELS"
-"""Environment variable that sets another limit than `DEFAULT_MAX_PIXELS`."""
-
-DEFAULT_MAX_PIXELS = 110_000_000
-"""At 3 bytes a pixel and a few copies, an image of this size takes about 1 GiB of memory."""
+from tag2mask.images.limits import DEFAULT_MAX_PIXELS as DEFAULT_MAX_PIXELS
+from tag2mask.images.limits import MAX_PIXELS_VARIABLE as MAX_PIXELS_VARIABLE
+from tag2mask.images.limits import TooManyPixelsError as TooManyPixelsError
+from tag2mask.images.limits import check_pixels
+from tag2mask.images.limits import max_pixels as max_pixels
+from tag2mask.images.notes import BANDS, NO_VALUE, nobody
+from tag2mask.images.notes import NO_END as NO_END
+from tag2mask.images.notes import SEVERAL as SEVERAL
+from tag2mask.images.notes import Note as Note
+from tag2mask.images.raster import open_raster, raster_of
+from tag2mask.images.reading import AS_STORED, Reading
+from tag2mask.images.tiff_header import TiffHeader
 
 _TOO_LARGE_FOR_PILLOW = (
     "Pillow refuses an image of this format and size; make it smaller, or raise PIL.Image.MAX_IMAGE_PIXELS"
@@ -52,10 +59,9 @@ _TOO_LARGE_FOR_PILLOW = (
 
 _FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "TIFF", "GIF", "PPM", "AVIF", "HEIF")
 
-_PHOTOMETRIC_TAG = 262
 _BACK = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 8, 7: 7, 8: 6}  # orientation that undoes another
 _STRIP = 512
-_WIDTH_TAG, _HEIGHT_TAG, _BITS_TAG = 256, 257, 258
+_WIDTH_TAG, _HEIGHT_TAG = 256, 257
 
 _DAMAGED = "the image is truncated or damaged"
 _AGAIN = "copy or download it again"
@@ -72,64 +78,12 @@ def _said(error: object) -> str:
     return printable(" ".join(str(error).split()))
 
 
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Something odd about an image that can be read.
-
-    Attributes:
-        kind: what it is, such as `NO_END`.
-        message: the same in a sentence that names the file.
-    """
-
-    kind: str
-    message: str
-
-    def __str__(self) -> str:
-        return self.message
-
-
-NO_END = "JPEG without its end"
-SEVERAL = "several images in one file"
-
-
-def _nobody(_: Note) -> None:
-    """What is noted is dropped."""
-
-
-class TooManyPixelsError(DataError):
-    """An image has more pixels than are read."""
-
-
-def max_pixels() -> int:
-    """Pixels an image may have; larger ones are refused before they are decoded.
-
-    A small file can claim a huge image, so there is a limit: `DEFAULT_MAX_PIXELS`, or what the environment
-    variable TAG2MASK_MAX_PIXELS says at the time of the call. Images with more than 8 bits a channel may have a
-    quarter of it. For TIFF and WebP Pillow's own limit, `PIL.Image.MAX_IMAGE_PIXELS`, holds as well.
-
-    Raises:
-        ConfigError: the variable is set to something that is no whole number above 0.
-    """
-    text = os.environ.get(MAX_PIXELS_VARIABLE, "").strip()
-    if not text:
-        return DEFAULT_MAX_PIXELS
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not value.is_integer() or value < 1:
-        raise ConfigError(
-            f"{MAX_PIXELS_VARIABLE} is {text!r}; expected a whole number of pixels above 0, such as 1e8 or "
-            f"110_000_000; correct this environment variable, or unset it for {DEFAULT_MAX_PIXELS:,}"
-        )
-    return int(value)
-
-
-def read_image(path: Path, *, note: Callable[[Note], None] = _nobody) -> NDArray[np.uint8]:
+def read_image(path: Path, *, reading: Reading = AS_STORED, note: Callable[[Note], None] = nobody) -> NDArray[np.uint8]:
     """Decode `path` as it is displayed.
 
     Args:
         path: the file.
+        reading: bands, and the range of values of more than 8 bits.
         note: called with what is odd about the file, although it can be read.
 
     Returns:
@@ -137,8 +91,10 @@ def read_image(path: Path, *, note: Callable[[Note], None] = _nobody) -> NDArray
 
     Raises:
         DataError: the file is missing, a directory, empty, truncated or damaged, not an image, or
-            larger than `max_pixels()`.
+            larger than `max_pixels()`; a band is not there, or what reads such a file is not installed.
     """
+    if (header := raster_of(path, reading)) is not None:
+        return _read_raster(path, header, reading, note)
     with open_image(path, whole=True, note=note) as image:
         orientation = orientation_of(image)
         load_pixels(image, path)
@@ -148,9 +104,33 @@ def read_image(path: Path, *, note: Callable[[Note], None] = _nobody) -> NDArray
             raise DataError(
                 f"{printable(path)}: colours are stored as CIE Lab, which cannot be read; convert it to RGB"
             )
+        grey = image.mode in {"1", "L", "LA", "La"} or _is_deep(image)
+        chosen = reading.chosen(1 if grey else 3, path)
         if _is_deep(image):
-            return np.ascontiguousarray(_turned(_deep_grey(image, path), _BACK[orientation]))
-        return _to_rgb(image, orientation)
+            pixels = np.ascontiguousarray(_turned(deep_grey(image, path, reading, note), _BACK[orientation]))
+        else:
+            pixels = _to_rgb(image, orientation)
+    note_stored(path, pixels, note)
+    return pixels if grey or chosen == (1, 2, 3) else np.ascontiguousarray(pixels[:, :, _three(chosen)])
+
+
+def _three(chosen: tuple[int, ...]) -> list[int]:
+    """Positions of three channels, from the numbers of one or three bands."""
+    return [band - 1 for band in (chosen * 3 if len(chosen) == 1 else chosen)]
+
+
+def _read_raster(path: Path, header: TiffHeader, reading: Reading, note: Callable[[Note], None]) -> NDArray[np.uint8]:
+    """Read a TIFF that Pillow does not read as it is asked for."""
+    shown = printable(path)
+    check_pixels(shown, header.size, deep=header.deep)
+    with open_raster(path, reading, header) as image:
+        check_pixels(shown, image.shape, deep=header.deep)
+        pixels, missing = image.whole()
+        for text in image.remarks():
+            note(Note(SEVERAL if "images in this file" in text else BANDS, f"{shown}: {text}"))
+    if missing:
+        note(Note(NO_VALUE, f"{shown}: {without_value(missing, pixels.shape[0] * pixels.shape[1])}"))
+    return pixels
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -159,6 +139,9 @@ def image_size(path: Path) -> tuple[int, int]:
     Raises:
         DataError: as `read_image`, except that damage behind the header is not seen.
     """
+    if (header := raster_of(path)) is not None:
+        check_pixels(printable(path), header.size, deep=header.deep)
+        return header.size
     with open_image(path) as image:
         width, height = image.size
         if isinstance(image, TiffImagePlugin.TiffImageFile):
@@ -173,7 +156,7 @@ def open_image(
     formats: tuple[str, ...] = _FORMATS,
     remedy: str = "convert it to JPEG or PNG",
     whole: bool = False,
-    note: Callable[[Note], None] = _nobody,
+    note: Callable[[Note], None] = nobody,
 ) -> Iterator[ImageFile.ImageFile]:
     """Open the image `path` without decoding its pixels; it closes with the context.
 
@@ -192,15 +175,7 @@ def open_image(
     with _opened(path) as stream:
         image = _identify(stream, shown, formats, remedy)
         try:
-            width, height = image.size
-            if width <= 0 or height <= 0:
-                raise DataError(f"{shown}: the image is {width} x {height} pixels; replace the file")
-            limit = max_pixels() // (4 if _is_deep(image) else 1)
-            if width * height > limit:
-                raise TooManyPixelsError(
-                    f"{shown}: the image claims {width} x {height} pixels, the limit is {limit:,} pixels for its kind; "
-                    f"make it smaller, cut it into pieces, or set {MAX_PIXELS_VARIABLE} higher if you trust the file"
-                )
+            check_pixels(shown, (image.size[1], image.size[0]), deep=_is_deep(image))
             if whole and image.format == "JPEG" and not ImageFile.LOAD_TRUNCATED_IMAGES and not stream_is_whole(stream):
                 image = _ended(stream, shown)
                 note(Note(NO_END, f"{shown}: this JPEG lacks its end marker and nothing else, it is read"))
@@ -357,44 +332,3 @@ def _turned(pixels: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
     if orientation in (6, 7):
         pixels = pixels[:, ::-1]
     return pixels.swapaxes(0, 1) if orientation >= 5 else pixels
-
-
-def _deep_grey(image: ImageFile.ImageFile, path: Path) -> NDArray[np.uint8]:
-    values = np.asarray(image)
-    white: float | None = None
-    inverted = False
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        bits = image.tag_v2.get(_BITS_TAG, (16,))
-        inverted = image.tag_v2.get(_PHOTOMETRIC_TAG) == 0
-        if image.mode.startswith("I;16"):
-            white = float(2 ** int(bits[0]) - 1)
-    elif image.mode != "F":  # PNG and PGM: Pillow gives the range 0..65535
-        white = 65535.0
-    if white is not None:
-        levels = np.round(np.arange(int(white) + 1) * (255.0 / white)).astype(np.uint8)
-        grey = levels[np.minimum(values, int(white))]
-    else:
-        grey = _scale_free_range(values, path)
-    if inverted:
-        grey = 255 - grey
-    rgb = np.repeat(grey[:, :, None], 3, axis=2)
-    transparent: Any = image.info.get("transparency")
-    if isinstance(transparent, int):
-        rgb[values == transparent] = 255
-    return rgb
-
-
-def _scale_free_range(values: NDArray[Any], path: Path) -> NDArray[np.uint8]:
-    """8-bit grey from integers or floats whose format does not say what white is.
-
-    The first range that holds all values is taken: 0..1 (floats alone), 0..255, 0..65535, and
-    else the image's own minimum to maximum.
-    """
-    if not np.isfinite(values).all():
-        raise DataError(f"{printable(path)}: pixels that are not finite numbers (nan, inf); save it as 8-bit or 16-bit")
-    low, high = float(values.min()), float(values.max())
-    ranges = [1.0] * (values.dtype.kind == "f") + [255.0, 65535.0]
-    white = next((limit for limit in ranges if low >= 0 and high <= limit), None)
-    start, span = (0.0, white) if white is not None else (low, high - low)
-    scaled = (values.astype(np.float64) - start) * (255.0 / (span or 1.0))
-    return np.round(scaled).astype(np.uint8)

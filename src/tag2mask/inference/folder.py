@@ -9,6 +9,7 @@ from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -150,7 +151,7 @@ def _write_all(
         waiting: deque[ImageRecord] = deque()
 
         def images() -> Iterator[tuple[NDArray[np.uint8], ImageRecord]]:
-            for record, image in _read_ahead(todo, notes, bound, len(segmenter.classes) + 1):
+            for record, image in _read_ahead(todo, notes, bound, segmenter):
                 if isinstance(image, DataError):
                     if options.strict:
                         raise image
@@ -316,7 +317,7 @@ def _is_coloured(path: Path) -> bool:
 
 
 def _read_ahead(
-    records: Iterable[ImageRecord], notes: list[Note], bound: MemoryBound, channels: int
+    records: Iterable[ImageRecord], notes: list[Note], bound: MemoryBound, segmenter: Segmenter
 ) -> Iterator[tuple[ImageRecord, NDArray[np.uint8] | DataError]]:
     """Decode images in a thread, a few ahead; of the unreadable ones the error. What is odd goes to `notes`.
 
@@ -330,7 +331,7 @@ def _read_ahead(
                 record = next(remaining, None)
                 if record is None:
                     break
-                cost, future = _submitted(record, notes, bound, channels, pool)
+                cost, future = _submitted(record, notes, bound, segmenter, pool)
                 pending.append((record, cost, future))
                 if cost > bound.available * _AHEAD_SHARE:
                     break
@@ -348,18 +349,19 @@ def _read_ahead(
 
 
 def _submitted(
-    record: ImageRecord, notes: list[Note], bound: MemoryBound, channels: int, pool: ThreadPoolExecutor
+    record: ImageRecord, notes: list[Note], bound: MemoryBound, segmenter: Segmenter, pool: ThreadPoolExecutor
 ) -> tuple[int, Future[NDArray[np.uint8]]]:
     """The bytes that an image takes and the image to come; or an error, if it cannot be read or held."""
     failed: Future[NDArray[np.uint8]] = Future()
     try:
         size = image_size(record.path)
-        bound.check(size, channels)
+        bound.check(size, len(segmenter.classes) + 1)
     except DataError as error:
         text = str(error)
         failed.set_exception(error if str(record.path) in text else DataError(f"{printable(record.path)}: {text}"))
         return 0, failed
-    return bound.next_cost(size), pool.submit(read_image, record.path, note=notes.append)
+    read = partial(read_image, record.path, reading=segmenter.reading, note=notes.append)
+    return bound.next_cost(size), pool.submit(read)
 
 
 def write_corrected(masks: Path, records: Iterable[ImageRecord], classes: Sequence[str]) -> int:

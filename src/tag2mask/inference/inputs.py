@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 
 from tag2mask.core.errors import DataError
 from tag2mask.images.decode import read_image
+from tag2mask.images.reading import AS_STORED, Reading
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,7 +24,7 @@ else:
 _EXPECTED = "expected a file, a PIL image, an array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4), or a tensor (C, H, W)"
 
 
-def as_rgb(image: ImageInput) -> NDArray[np.uint8]:
+def as_rgb(image: ImageInput, reading: Reading = AS_STORED) -> NDArray[np.uint8]:
     """An image as uint8 (H, W, 3) RGB.
 
     Args:
@@ -34,12 +35,13 @@ def as_rgb(image: ImageInput) -> NDArray[np.uint8]:
             - an array (H, W), (H, W, 1), (H, W, 3) RGB or (H, W, 4) RGBA: uint8; uint16 over 0..65535; bool; or float
               over 0..1;
             - a torch tensor (H, W) or (C, H, W) with C of 1, 3 or 4, of the same types.
+        reading: of a file, the bands and the range of values.
 
     Raises:
         DataError: the file cannot be read, or shape, type or range are none of these.
     """
     if isinstance(image, str | PathLike):
-        return read_image(Path(image))
+        return read_image(Path(image), reading=reading)
     if isinstance(image, Image.Image):
         return _from_pil(image)
     if isinstance(image, np.ndarray):

@@ -21,6 +21,7 @@ from tag2mask.core.errors import ConfigError
 from tag2mask.core.extras import require
 from tag2mask.core.machine import usable_cores
 from tag2mask.core.record import ImageRecord
+from tag2mask.images.reading import Reading
 from tag2mask.images.resize import scaled_size
 from tag2mask.inference.backends import Backend
 from tag2mask.inference.inputs import ImageInput, as_rgb
@@ -108,6 +109,11 @@ class Segmenter:
         """The configuration of the run that trained the network."""
         return self.backend.config
 
+    @property
+    def reading(self) -> Reading:
+        """Bands and range of values of the images that the network was trained on: files are read so here, too."""
+        return Reading.of(self.config.data)
+
     def fingerprint(self) -> str:
         """SHA-256 of weights and settings: masks with the same one come from the same network."""
         return self.backend.fingerprint()
@@ -151,7 +157,7 @@ class Segmenter:
         """
         settings = settings or self.config.prediction
         bound = memory_bound(self.backend, settings, max_memory)
-        pixels = as_rgb(image)
+        pixels = as_rgb(image, self.reading)
         present, open_classes = tag_states(self.classes, tags, unknown)
         evidence = self._evidence(pixels, present, open_classes, settings)
         return self._finish(pixels, evidence, present, settings, bound=bound)
@@ -180,7 +186,7 @@ class Segmenter:
         work: InWork[Prediction] = InWork(bound.available, self.threads)
         with ThreadPoolExecutor(self.threads) as pool:
             for image, tags in images:
-                pixels = as_rgb(image)
+                pixels = as_rgb(image, self.reading)
                 del image
                 shape = (pixels.shape[0], pixels.shape[1])
                 given = (tags.tags, tags.unknown) if isinstance(tags, ImageRecord) else (tags, None)
@@ -263,7 +269,7 @@ class Segmenter:
         Returns:
             Class maps, prior, background and class scores at the image's size, and (K,) positions of present classes.
         """
-        pixels = as_rgb(image)
+        pixels = as_rgb(image, self.reading)
         shape = (pixels.shape[0], pixels.shape[1])
         present, _ = tag_states(self.classes, tags)
         assert present is not None

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from tag2mask.core.errors import DataError
 from tag2mask.core.extras import require
 from tag2mask.core.files import atomic_path
-from tag2mask.images.decode import read_image
+from tag2mask.images.cache import whole_reader
 from tag2mask.images.folder import list_images
 from tag2mask.images.resize import resize_image, scaled_size
 from tag2mask.portable.onnx_metadata import INPUT, MEDIAN, Metadata
@@ -85,12 +85,13 @@ def _metadata(model: Any, source: str) -> Metadata:
 
 def _samples(metadata: Metadata, folder: Path, limit: int) -> Iterator[dict[str, NDArray[Any]]]:
     """Inputs of the graph from readable images, at the network's size."""
+    read = whole_reader(metadata.config)
     found = list_images(folder)
     chosen = [found[index] for index in np.unique(np.linspace(0, len(found) - 1, min(limit, len(found))).astype(int))]
     inputs: list[dict[str, NDArray[Any]]] = []
     for path, _ in chosen:
         try:
-            image = read_image(path)
+            image = read(path)
         except DataError as error:  # calibration does not need every image; that there is one is checked below
             _log.warning("%s; left out of the calibration", error)
             continue

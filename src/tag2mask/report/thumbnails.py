@@ -115,7 +115,7 @@ def steps_of(segmenter: Segmenter, run: RunFolder, record: ImageRecord, palette:
     Raises:
         DataError: the image or one of its masks cannot be read.
     """
-    image = read_image(record.path)
+    image = read_image(record.path, reading=segmenter.reading)
     small = _fitted(image)
     draw, name = Drawings(segmenter.classes, palette), record.name
     steps, positions = segmenter.steps(image, record.present)

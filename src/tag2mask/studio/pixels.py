@@ -13,6 +13,7 @@ from tag2mask.core.errors import DataError
 from tag2mask.core.text import printable
 from tag2mask.images.decode import image_size, open_image, read_image
 from tag2mask.images.exif import orientation_of
+from tag2mask.images.raster import raster_of
 from tag2mask.images.resize import resize_image, scaled_size
 
 WORK_SIDE = 4096
@@ -82,6 +83,8 @@ def work_pixels(path: Path) -> Pixels:
 
 def _shown_as_it_is(path: Path) -> str | None:
     """Media type of a file that every browser shows as `read_image` reads it: upright, 8 bits, not transparent."""
+    if raster_of(path) is not None:
+        return None
     with open_image(path, whole=True) as image:
         kind = image.format or ""
         plain = image.mode in _MODES.get(kind, ()) and "transparency" not in image.info

@@ -15,6 +15,7 @@ from tag2mask.core.files import atomic_path
 from tag2mask.core.machine import usable_cores
 from tag2mask.images.decode import load_pixels, open_image, read_image
 from tag2mask.images.exif import orientation_of
+from tag2mask.images.raster import raster_of
 from tag2mask.images.resize import scaled_size
 from tag2mask.studio.pixels import image_version
 
@@ -149,6 +150,8 @@ def small_image(path: Path, side: int) -> Image.Image:
 
 def _small_jpeg(path: Path, side: int) -> Image.Image | None:
     """A JPEG decoded at a fraction of its size, not below `side`, which takes a fraction of the time; None: none."""
+    if raster_of(path) is not None:
+        return None
     with open_image(path, whole=True) as image:
         if image.format != "JPEG" or image.mode not in ("RGB", "L"):
             return None

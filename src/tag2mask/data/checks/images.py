@@ -19,6 +19,7 @@ from tag2mask.core.record import ImageRecord
 from tag2mask.core.text import printable
 from tag2mask.data.checks.perceptual import perceptual_hash
 from tag2mask.images.decode import Note, image_size, load_pixels, open_image, read_image
+from tag2mask.images.raster import raster_of
 
 REDUCED_ABOVE = 3_000_000
 """JPEGs with more pixels are decoded at 1/2 to 1/8 of their size; all their data is still read."""
@@ -112,9 +113,12 @@ def inspect_image(record: ImageRecord) -> InspectedImage | UnreadableImage:
     path = record.path
     notes: list[Note] = []
     try:
-        with open_image(path) as image:
-            kind, stored = image.format, (image.height, image.width)
         size = image_size(path)
+        kind: str | None = "TIFF"
+        stored = size
+        if raster_of(path) is None:
+            with open_image(path) as image:
+                kind, stored = image.format, (image.height, image.width)
     except DataError as error:
         return UnreadableImage(record, False, str(error))
     try:

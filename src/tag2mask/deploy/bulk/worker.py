@@ -78,7 +78,7 @@ class Worker:
                 else:
                     path.write_bytes(content)
                     try:
-                        yield record, read_image(path)
+                        yield record, read_image(path, reading=self.segmenter.reading)
                     except DataError as error:
                         yield record, DataError(str(error).replace(str(path), record.name))
 

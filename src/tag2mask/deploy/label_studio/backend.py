@@ -119,7 +119,7 @@ class Predictor:
     ) -> dict[str, Any]:
         with self._images.file(address_of(task, interface.data_key), task.get("id")) as path:
             try:
-                image = read_image(path)
+                image = read_image(path, reading=segmenter.reading)
             except DataError as error:
                 raise type(error)(str(error).replace(str(path), "the image")) from None
         tags = self._tags(task, interface, segmenter, results)

@@ -89,7 +89,7 @@ def respond(segmenter: Segmenter, upload: Path, wanted: MaskRequest, *, max_memo
         DataError: it is damaged, or a tag is unknown.
     """
     try:
-        image = read_image(upload)
+        image = read_image(upload, reading=segmenter.reading)
     except DataError as error:
         raise _without_path(error, upload) from None
     prediction = segmenter.predict(image, wanted.tags, unknown=wanted.unknown, max_memory=max_memory)
