@@ -29,6 +29,7 @@ RUN_ELSEWHERE = {
     "export.md": "masks/test_export_folder.py",
     "label-studio.md": "deploy/test_pages.py",
     "own-data.md": "test_own_data.py",
+    "plugins.md": "ecosystem/test_plugins.py",
     "voc2012.md": "test_recipes.py",
 }
 """Pages whose blocks other tests run, with what they need."""

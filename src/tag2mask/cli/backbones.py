@@ -24,13 +24,17 @@ def backbones(
 ) -> None:
     """List networks that were tried as `model.backbone`: training, prediction, ONNX."""
     entries = _tried(filter_ or "")
-    if not entries:
+    others = _of_packages(filter_ or "")
+    if filter_ in others or not entries | others:
         assert filter_ is not None
-        entries = {filter_: _planned(filter_)}
+        entries, others = {filter_: _planned(filter_)}, {}
     if as_json:
-        typer.echo(json.dumps(entries, ensure_ascii=False, indent=1))
+        typer.echo(json.dumps(entries | others, ensure_ascii=False, indent=1))
         return
-    _table(entries)
+    if entries:
+        _table(entries)
+    for name, entry in others.items():
+        say(f"{name}: of the package {entry['package']}")
     for name, entry in entries.items():
         for step in ("refused", "forward", "trains", "predicts", "onnx"):
             if isinstance(entry.get(step), str) and entry[step] not in ("yes", "not tried"):
@@ -51,6 +55,15 @@ def _tried(part: str) -> dict[str, Entry]:
     return {name: entry for name, entry in known.items() if part in name or part in entry["family"]}
 
 
+def _of_packages(part: str) -> dict[str, Entry]:
+    """The backbones that other packages bring and whose name has this part."""
+    # Not through the room `models`, which imports torch.
+    from tag2mask.core.plugins import BACKBONES, Plugins
+
+    plugins: Plugins[object] = Plugins(BACKBONES, "backbone", lambda _: "", lambda _: False)
+    return {name: {"package": plugins.package(name)} for name in plugins.names() if part in name}
+
+
 def _planned(name: str) -> Entry:
     """What a network that was not tried would take and give, by its shapes alone.
 
@@ -64,8 +77,9 @@ def _planned(name: str) -> Entry:
 
     from tag2mask.models.backbones.names import similar
     from tag2mask.models.backbones.plan import plan_network
+    from tag2mask.models.backbones.plugins import is_plugin, package_of
 
-    if not timm.is_model(name):
+    if not timm.is_model(name) and not is_plugin(name):
         some = timm.list_models(f"*{name}*")
         near = some[:5] if some else similar(name, timm.list_models())
         raise ConfigError(
@@ -75,7 +89,9 @@ def _planned(name: str) -> Entry:
         )
     plan = plan_network(name, 16, {})
     return {
-        "family": timm.models.model_entrypoint(name).__module__.rpartition(".")[2],
+        "family": package_of(name)
+        if is_plugin(name)
+        else timm.models.model_entrypoint(name).__module__.rpartition(".")[2],
         "parameters": plan.parameters,
         "stride": plan.stride,
         "channels": plan.probe.channels[-1],

@@ -6,7 +6,9 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +33,7 @@ from tag2mask.masks.formats.tables import KaggleCsv
 from tag2mask.masks.formats.voc import VocLayout
 from tag2mask.masks.formats.yolo import YoloBoxes, YoloSeg
 from tag2mask.masks.palette_png import read_mask
+from tag2mask.masks.plugins import FileExporter, FolderExporter, Guarded, exporter, exporter_names
 from tag2mask.masks.polygons import TOLERANCE
 
 FILES = {"coco": ".json", "coco-boxes": ".json", "cvat": ".xml", "label-studio": ".json", "kaggle": ".csv"}
@@ -60,6 +63,7 @@ _PARTS = frozenset({"yolo", "yolo-boxes", "coco-boxes"})
 _INSTANCES = frozenset({"coco", "cvat", "label-studio", "labelme", "supervisely", "voc", "kaggle"}) | _PARTS
 
 FORMATS = (*FILES, *CONTAINERS)
+"""Our own formats; `tag2mask.masks.plugins` adds those of other packages."""
 
 Mask = Path | NDArray[np.uint8]
 """File of a mask, or uint8 (H, W) class indices."""
@@ -89,7 +93,7 @@ def export_records(
             with that of its image if the record has a file.
         classes: names without background, in the order of their indices.
         out: for the formats in `FILES` a file of that suffix; for the others a folder or a .zip file.
-        to: one of `FORMATS`.
+        to: one of `FORMATS`, or a format of another package (an entry point of the group `tag2mask.exporters`).
         polygons: polygons instead of exact pixels (`coco`, `cvat`, `label-studio`, `labelme`, `supervisely`; `yolo`
             always has polygons).
         tolerance: of polygons, in pixels; 0 for exact outlines.
@@ -127,7 +131,7 @@ def export_records(
     if labels is not None:
         write_text(labels, cvat_labels(options.classes) if to == "cvat" else labelling_interface(options))
         outcome.notes.append(f"labels for the tool in {labels}")
-    if undecided and to not in WITH_UNDECIDED:
+    if undecided and not _traits(to).undecided:
         outcome.notes.append(f"undecided pixels (255) of {counted(undecided, 'masks')} have no label in this format")
     return outcome
 
@@ -176,15 +180,16 @@ def _options(
     instances: bool,
     min_area: int,
 ) -> ExportOptions:
-    if to not in FORMATS:
-        raise ConfigError(f"`to`: unknown format {to!r}; expected one of {', '.join(FORMATS)}")
+    if to not in FORMATS and exporter(to) is None:
+        raise ConfigError(f"`to`: unknown format {to!r}; expected one of {', '.join((*FORMATS, *exporter_names()))}")
+    traits = _traits(to)
     if isinstance(classes, str) or not classes:
         raise ConfigError(f"`classes`: expected a list of names, got {classes!r}")
     if not (np.isfinite(tolerance) and tolerance >= 0):
         raise ConfigError(f"`tolerance` is {tolerance}; expected a number of pixels, 0 or more")
-    if polygons and to not in _POLYGONS:
+    if polygons and not traits.polygons:
         raise ConfigError(f"`polygons`: {to} has none; leave it out, or choose another format")
-    if instances and to not in _INSTANCES:
+    if instances and not traits.instances:
         raise ConfigError(
             f"`instances`: {to} has classes of pixels and no objects; leave it out, or choose another format"
         )
@@ -196,16 +201,37 @@ def _options(
     return options if image_url is None else replace(options, image_url=image_url)
 
 
+class _Traits(NamedTuple):
+    """What a format is: the suffix of its file, or what its folder contains; and what it knows."""
+
+    suffix: str | None
+    contents: frozenset[str]
+    polygons: bool
+    instances: bool
+    undecided: bool
+
+
+def _traits(to: str) -> _Traits:
+    plugin = None if to in FORMATS else exporter(to)
+    if plugin is not None:
+        suffix = plugin.suffix if isinstance(plugin, FileExporter) else None
+        contents = plugin.contents if isinstance(plugin, FolderExporter) else frozenset[str]()
+        return _Traits(suffix, contents, plugin.polygons, plugin.instances, plugin.undecided)
+    contents = CONTAINERS[to].contents if to in CONTAINERS else frozenset()
+    return _Traits(FILES.get(to), contents, to in _POLYGONS, to in _INSTANCES, to in WITH_UNDECIDED)
+
+
 def _check_out(out: Path, to: str, *, overwrite: bool) -> Path | None:
     """Check that the output may be written; returns the file of labels to write beside it, if the format has one."""
-    if to in CONTAINERS:
+    suffix, contents = _traits(to)[:2]
+    if suffix is None:
         zipped = out.suffix.lower() == ".zip"
-        check_free(out, overwrite=overwrite, contents=frozenset() if zipped else CONTAINERS[to].contents)
+        check_free(out, overwrite=overwrite, contents=frozenset() if zipped else contents)
         if not zipped and out.is_file():
             raise ConfigError(f"`out`: {out} is a file; {to} writes a folder, or a file that ends in .zip")
         return None
-    if out.suffix.lower() != FILES[to]:
-        raise ConfigError(f"`out` is {out}; {to} writes one file, whose name ends in {FILES[to]}")
+    if out.suffix.lower() != suffix:
+        raise ConfigError(f"`out` is {out}; {to} writes one file, whose name ends in {suffix}")
     check_free(out, overwrite=overwrite)
     if to not in LABEL_FILES:
         return None
@@ -216,13 +242,20 @@ def _check_out(out: Path, to: str, *, overwrite: bool) -> Path | None:
 
 @contextmanager
 def _writer(out: Path, to: str, options: ExportOptions) -> Iterator[Writer]:
+    plugin = None if to in FORMATS else exporter(to)
+    if isinstance(plugin, FolderExporter):
+        with container(out) as write:
+            yield Guarded(to, partial(plugin.writer, write, options))
+        return
     if to in CONTAINERS:
         with container(out) as write:
             yield CONTAINERS[to](write, options)
         return
     make_folder(out.parent)
     with atomic_path(out) as temporary, temporary.open("w", encoding="utf-8", newline="\n") as stream:
-        if to in {"coco", "coco-boxes"}:
+        if plugin is not None:
+            yield Guarded(to, partial(plugin.writer, stream.write, options))
+        elif to in {"coco", "coco-boxes"}:
             with tempfile.TemporaryFile("w+", encoding="utf-8", newline="\n", dir=out.parent) as images:
                 yield CocoJson(stream.write, images, options, boxes=to == "coco-boxes")
         elif to == "cvat":

@@ -1,4 +1,4 @@
-"""The pretrained feature network: any timm model that yields feature maps."""
+"""The pretrained feature network: any timm model, or one of another package, that yields feature maps."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from tag2mask.core.errors import ConfigError
 from tag2mask.models.backbones.adapt import fit, head_layers, last_norm, normed, preprocessing_of, to_maps
 from tag2mask.models.backbones.attention import Attention, attention_layers, recorded, split_tokens
 from tag2mask.models.backbones.plan import plan_network
+from tag2mask.models.backbones.plugins import is_plugin, plugin_preprocessing
 from tag2mask.models.backbones.reached import reached_parameters
 from tag2mask.models.backbones.weights import load_backbone_weights, log_origins, read_safetensors, require_weights
 
@@ -64,7 +65,7 @@ class Backbone(nn.Module):
         """Build the network with random weights.
 
         Args:
-            name: timm model name.
+            name: timm model name, or that of a backbone of another package.
             output_stride: input size / size of the last features. A network that cannot have 16, the default of the
                 settings, keeps its own, which is logged; any other that it cannot have is an error.
             freeze_norm: keep batch statistics and their affine weights as they were loaded.
@@ -79,14 +80,18 @@ class Backbone(nn.Module):
         super().__init__()
         self.name = name
         self.freeze_norm = freeze_norm
-        mean, std = preprocessing_of(name)
-        self.preprocessing = Preprocessing((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
+        plugin = is_plugin(name)
+        if not plugin:
+            mean, std = preprocessing_of(name)
         self.plan = plan_network(name, output_stride, args or {})
         self.net = self.plan.build()
+        if plugin:
+            mean, std = plugin_preprocessing(self.net)
+        self.preprocessing = Preprocessing((mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))
         self.channels: tuple[int, ...] = self.plan.probe.channels
         self.strides: tuple[int, ...] = self.plan.probe.strides
         self.head: nn.Module | None = None
-        layers = head_layers(self.plan) if with_head else None
+        layers = head_layers(self.plan) if with_head and not plugin else None
         if layers is not None:
             self.head = layers[0]
             self.channels, self.strides = (*self.channels, layers[1]), (*self.strides, self.strides[-1])

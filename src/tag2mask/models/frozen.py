@@ -174,7 +174,7 @@ class FrozenSegmenter(nn.Module):
             if attention is not None:
                 affinities.append(_balanced(attention))
         assert energy is not None
-        grid = maps[_STAGES - 1].shape[-2:]
+        grid = maps[len(_stages(self.backbone)) - 1].shape[-2:]
         joined = torch.cat([_on_grid(one.float(), grid) for one in maps], dim=1)
         if differences is not None:
             pooled += differences.pooled()

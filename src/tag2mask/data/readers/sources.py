@@ -31,7 +31,7 @@ from tag2mask.data.readers.listing import Listing, refused_files
 from tag2mask.data.readers.one_image_json import one_image_files, read_one_image_files
 from tag2mask.data.readers.parquet_folder import parquet_files, read_parquet
 from tag2mask.data.readers.plain_json import read_plain_json
-from tag2mask.data.readers.plugins import Reader, plugins
+from tag2mask.data.readers.plugins import Reader, plugins, require_plugin
 from tag2mask.data.readers.signatures import refuse_other_files
 from tag2mask.data.readers.text import read_bytes
 from tag2mask.data.readers.text_beside import has_tag_texts, read_tag_texts
@@ -145,6 +145,8 @@ def read_source(
     Raises:
         DataError: the format does not fit what is there, or its reader refuses it.
     """
+    if format not in FORMATS:
+        require_plugin(format)
     formats = (*FORMATS, *plugins())
     if format not in formats:
         raise DataError(f"format {format!r}: expected one of {', '.join(formats)}{nearest(format, formats)}")

@@ -15,7 +15,18 @@ from torch import nn
 
 from tag2mask.core.errors import ConfigError
 from tag2mask.core.machine import usable_memory
+from tag2mask.core.plugins import PluginError
 from tag2mask.models.backbones.names import similar
+from tag2mask.models.backbones.plugins import (
+    PluginNetwork,
+    attempts,
+    build_plugin,
+    declared_multiple,
+    declared_size,
+    is_plugin,
+    package_of,
+    plugin_names,
+)
 from tag2mask.models.backbones.probe import Probe, Size, probe, tried_on
 
 _log = logging.getLogger(__name__)
@@ -32,8 +43,8 @@ class Plan:
     """How a network is built, and what it then takes and gives.
 
     Attributes:
-        name: timm model name.
-        arguments: of `timm.create_model`.
+        name: timm model name, or that of a backbone of another package.
+        arguments: of `timm.create_model`, or of the function that makes the backbone.
         stages: blocks whose outputs are the stages, of a plain vision transformer and its like; else empty: as
             `features_only` has them.
         whole: `features_only` does not know the network; its intermediate features are taken from the whole one.
@@ -59,6 +70,9 @@ class Plan:
 
     def build(self) -> nn.Module:
         """Build the network with random weights."""
+        network: nn.Module
+        if is_plugin(self.name):
+            return build_plugin(self.name, self.arguments)
         if self.stages or self.whole:
             network = _with_intermediates(self.name, self.arguments, self.stages)
         else:
@@ -76,18 +90,19 @@ def plan_network(name: str, output_stride: int, args: Mapping[str, Any]) -> Plan
     """Choose how to build a network.
 
     Args:
-        name: timm model name.
+        name: timm model name, or that of a backbone of another package (`tag2mask.models.backbones.plugins`).
         output_stride: input size / size of the last features; 16: or the network's own.
-        args: further arguments of `timm.create_model`.
+        args: further arguments of `timm.create_model`, or of the function that makes the backbone.
 
     Raises:
         ConfigError: unknown name, no feature maps, another output stride than the one asked for, or more parameters
             than fit into memory.
     """
-    if not timm.is_model(name):
+    if not timm.is_model(name) and not is_plugin(name):
+        near = similar(name, [*timm.list_models(), *plugin_names()])
         raise ConfigError(
-            f"unknown backbone '{name}'; near: {', '.join(similar(name, timm.list_models()))}; "
-            "timm.list_models() lists all, `tag2mask backbones` what was tried"
+            f"unknown backbone '{name}'; near: {', '.join(near)}; timm.list_models() lists all, `tag2mask backbones` "
+            "what was tried; one of another package (docs/plugins.md) needs that package installed"
         )
     key = (name, output_stride, repr(sorted(args.items())))
     if key not in _plans:
@@ -97,10 +112,12 @@ def plan_network(name: str, output_stride: int, args: Mapping[str, Any]) -> Plan
 
 def _plan(name: str, wanted: int, args: dict[str, Any]) -> Plan:
     best, reason = _best(name, wanted, args, "meta")
-    if best is None and "meta" in reason:  # a network that looks at its data while it runs
+    plugin = is_plugin(name)
+    if best is None and ("meta" in reason or plugin):  # a network that looks at its data while it runs
         best, reason = _best(name, wanted, args, "cpu")
     if best is None:
-        raise ConfigError(f"backbone '{name}' has no feature maps to build on ({reason}); choose another one")
+        of = f" of the package {package_of(name)}" if plugin else ""
+        raise ConfigError(f"backbone '{name}'{of} has no feature maps to build on ({reason}); choose another one")
     _check_stride(best, wanted)
     _check_memory(best)
     if best.probe.fixed is not None:
@@ -113,10 +130,18 @@ def _best(name: str, wanted: int, args: dict[str, Any], device: str) -> tuple[Pl
     """The best plan, or None and why there is none."""
     best: Plan | None = None
     reason = ""
-    for extra in ({"output_stride": wanted}, {"dynamic_img_size": True}, {"strict_img_size": False}, {}):
+    timm_ways: tuple[dict[str, Any], ...] = (
+        {"output_stride": wanted},
+        {"dynamic_img_size": True},
+        {"strict_img_size": False},
+        {},
+    )
+    for extra in attempts(name, wanted) if is_plugin(name) else timm_ways:
         try:
             with _quiet():
                 found = _attempt(name, {**extra, **args}, wanted, device)
+        except PluginError:
+            raise
         except Exception as error:  # timm's networks raise many kinds; all mean that this does not suit them
             reason = f"{type(error).__name__}: {error}".partition("\n")[0]
             continue
@@ -176,7 +201,7 @@ def _attempt(name: str, arguments: dict[str, Any], wanted: int, device: str) -> 
             plan = replace(plan, stages=stages)
             del network  # with data, two of them would take twice the memory
             network = plan.build().eval()
-    own = _own_size(name, arguments)
+    own = declared_size(network) or _own_size(name, arguments)
     found = probe(network, _multiples(network, own), own)
     pooled = is_chain_with_pooling(network)
     plan = replace(
@@ -233,6 +258,11 @@ def _own_size(name: str, arguments: Mapping[str, Any]) -> Size | None:
 
 def _multiples(network: nn.Module, own: Size | None) -> list[int]:
     """Numbers of which the sides of an image may have to be multiples, those wanted most first."""
+    if isinstance(network, PluginNetwork):
+        if declared_size(network) is not None:
+            return []
+        declared = declared_multiple(network)
+        return [declared] if declared else [_CNN_MULTIPLE, 2 * _CNN_MULTIPLE, 4 * _CNN_MULTIPLE]
     info: Any = getattr(network, "feature_info", None)
     reductions = [int(reduction) for reduction in info.reduction()] if info is not None else []
     last = max(reductions, default=_CNN_MULTIPLE)

@@ -134,7 +134,8 @@ def _try(network: nn.Module, size: Size) -> Shapes | None:
 @torch.no_grad()
 def _run(network: nn.Module, size: Size) -> Shapes:
     """Shapes of the features of images (2, 3, *size)."""
-    device = next(network.parameters()).device.type
+    # A backbone of another package may have no parameters.
+    device = next((one.device.type for one in (*network.parameters(), *network.buffers())), "cpu")
     with tried_on(device):
         features: Any = network(torch.zeros(2, 3, *size))
     if not isinstance(features, list | tuple) or not features:

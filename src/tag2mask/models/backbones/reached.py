@@ -21,7 +21,9 @@ def reached_parameters(backbone: Backbone, stage: int) -> set[int]:
         parameter.requires_grad_(True)
     side = max(64, 2 * backbone.input_multiple, backbone.plan.probe.smallest)
     with torch.enable_grad():
-        features: Tensor = backbone(torch.zeros(1, 3, side, side, device=parameters[0].device))[stage]
+        features: Tensor = backbone(torch.zeros(1, 3, side, side, device=parameters[0].device if parameters else None))[
+            stage
+        ]
     for parameter, before in zip(parameters, wanted, strict=True):
         parameter.requires_grad_(before)
     backbone.train(was_training)

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from tag2mask.config.model import SOURCES, ModelConfig
 from tag2mask.core.errors import WeightsError
+from tag2mask.models.backbones.plugins import is_plugin, plugin_state, require_own_weights
 from tag2mask.models.backbones.probe import tried_on
 from tag2mask.models.backbones.weights_folder import find_weights, mismatch, on_the_hub
 from tag2mask.models.packaged_weights import INSTALL, packaged, packaged_instead, packaged_state, require_package
@@ -47,7 +48,10 @@ def load_backbone_weights(backbone: Backbone, weights: str, *, companion: bool =
     if weights == "none":
         return
     source = weights
-    if weights == "hub":
+    plugin = is_plugin(backbone.name)
+    if weights == "hub" and plugin:
+        state = plugin_state(backbone.name, backbone.plan.arguments)
+    elif weights == "hub":
         state = _hub_state(backbone.name, companion=companion)
     elif weights == "package":
         state = packaged_state(backbone.name)
@@ -55,8 +59,8 @@ def load_backbone_weights(backbone: Backbone, weights: str, *, companion: bool =
         path = _file(Path(weights), backbone.name, companion=companion)
         source, state = str(path), read_safetensors(path)
     own = backbone.state_dict()
-    found = _matched(own, state)
-    if (trouble := _trouble(own, found)) and (converted := _converted(backbone, state)) is not None:
+    found = _of_plugin(own, state) if plugin else _matched(own, state)
+    if (trouble := _trouble(own, found)) and not plugin and (converted := _converted(backbone, state)) is not None:
         found = _matched(own, converted)
         trouble = _trouble(own, found)
     if trouble:
@@ -78,7 +82,10 @@ def require_weights(model: ModelConfig) -> None:
         WeightsError: there is no such file, in a folder no file of a backbone, or no such package is installed.
     """
     for number, (name, weights) in enumerate(model.backbone_weights()):
-        if weights in ("hub", "none") or not timm.is_model(name):  # an unknown name is refused where it is built
+        plugin = is_plugin(name)
+        if weights == "hub" and plugin:
+            require_own_weights(name)
+        if weights in ("hub", "none") or not (plugin or timm.is_model(name)):  # an unknown name is refused where built
             continue
         if weights == "package":
             require_package(name)
@@ -140,6 +147,12 @@ def _matched(own: State, state: State) -> State:
     given = {key.replace(".", "_"): key for key in state}
     origin = {key: given.get(_timm_key(key).replace(".", "_")) for key in own}
     return {key: state[source] for key, source in origin.items() if source is not None}
+
+
+def _of_plugin(own: State, state: State) -> State:
+    """The tensors of `state`, named as another package names them, under the keys of `own`."""
+    origin = {key: key.removeprefix("net.model.") for key in own}
+    return {key: state[source] for key, source in origin.items() if source in state}
 
 
 def _trouble(own: State, found: State) -> str:

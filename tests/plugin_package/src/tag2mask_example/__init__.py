@@ -1,0 +1,1 @@
+"""A reader, an exporter and a backbone for tag2mask."""
