@@ -20,6 +20,7 @@ from tag2mask.cli import (
     cvat,
     deploy,
     export,
+    formats,
     label_studio,
     look,
     predict,
@@ -42,6 +43,7 @@ __all__ = [
     "cvat",
     "deploy",
     "export",
+    "formats",
     "label_studio",
     "look",
     "main",
@@ -67,6 +69,12 @@ def _version(wanted: bool) -> None:
 def common(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option(
+            "--quiet", "-q", help="Only warnings, errors and the result; no progress. Also after the command's name."
+        ),
     ] = False,
 ) -> None:
     """Semantic segmentation learned from image tags alone."""

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from tag2mask.cli.common import app, out_console, plain, say
+from tag2mask.cli.common import AsJson, app, only_json, out_console, plain, print_json, say
 from tag2mask.core.errors import ConfigError
 
 Entry = dict[str, Any]
@@ -20,25 +20,26 @@ def backbones(
         str | None,
         typer.Argument(metavar="FILTER", help="Part of a name or family, e.g. dinov2; or any timm model name."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything that is known as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List networks that were tried as `model.backbone`: training, prediction, ONNX."""
+    only_json(as_json)
     entries = _tried(filter_ or "")
     others = _of_packages(filter_ or "")
     if filter_ in others or not entries | others:
         assert filter_ is not None
         entries, others = {filter_: _planned(filter_)}, {}
     if as_json:
-        typer.echo(json.dumps(entries | others, ensure_ascii=False, indent=1))
+        print_json(entries | others)
         return
     if entries:
         _table(entries)
     for name, entry in others.items():
-        say(f"{name}: of the package {entry['package']}")
+        say(f"{name}: of the package {entry['package']}", result=True)
     for name, entry in entries.items():
         for step in ("refused", "forward", "trains", "predicts", "onnx"):
             if isinstance(entry.get(step), str) and entry[step] not in ("yes", "not tried"):
-                say(f"{name}, {step}: {entry[step]}")
+                say(f"{name}, {step}: {entry[step]}", result=True)
     if filter_ is None:
         say(
             f"{len(entries)} networks of {len({entry['family'] for entry in entries.values()})} families, with random "

@@ -42,13 +42,13 @@ def cache(
     if remove or older_than is not None:
         for one in doomed:
             remove_kept(one)
-        say(f"{readable_bytes(sum(one.bytes for one in doomed))} were freed in {folder}")
+        say(f"{readable_bytes(sum(one.bytes for one in doomed))} were freed in {folder}", result=True)
         return
     if not kept:
-        say(f"{folder} keeps neither features nor decoded images")
+        say(f"{folder} keeps neither features nor decoded images", result=True)
         return
     _list(kept)
-    say(f"{readable_bytes(sum(one.bytes for one in kept))} in {folder}; `remove='NAME'` removes")
+    say(f"{readable_bytes(sum(one.bytes for one in kept))} in {folder}; `remove='NAME'` removes", result=True)
 
 
 def _list(kept: Sequence[Kept]) -> None:

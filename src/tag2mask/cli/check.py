@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tag2mask.cli.common import Format, Images, Split, Tags, app, out_console, plain, say
+from tag2mask.cli.common import (
+    Format,
+    Images,
+    Split,
+    Tags,
+    app,
+    json_text,
+    only_json,
+    out_console,
+    plain,
+    print_json,
+    say,
+)
 from tag2mask.core.text import printable
 
 if TYPE_CHECKING:
@@ -38,7 +49,10 @@ def check(
     ] = None,
     masks: Annotated[Path | None, typer.Option(help="Folder of masks to compare with the tags.")] = None,
     as_json: Annotated[
-        Path | None, typer.Option("--json", help="Write everything as JSON to this file, or to - (standard output).")
+        Path | None,
+        typer.Option(
+            "--json", help="Write everything as JSON to this file; without one, or with -, to standard output."
+        ),
     ] = None,
     fail_on: Annotated[
         FailOn, typer.Option("--fail-on", help="Findings at this level or worse make the exit status 1.")
@@ -49,13 +63,13 @@ def check(
     from tag2mask.core.files import write_text
     from tag2mask.data.checks import check_dataset
 
+    only_json(str(as_json) == "-")
     report = check_dataset(images, tags, classes=classes, format=format, split=split, against=against, masks=masks)
     if as_json is not None:
-        document = json.dumps(report.to_dict(), ensure_ascii=False, indent=1)
         if str(as_json) == "-":
-            typer.echo(document)
+            print_json(report.to_dict())
         else:
-            write_text(as_json, document + "\n")
+            write_text(as_json, json_text(report.to_dict()) + "\n")
     if str(as_json) != "-":
         _table(report, shown)
     if report.fails(fail_on):
@@ -73,7 +87,7 @@ def _table(report: Report, shown: int) -> None:
         table.add_row(f"[{colour}]{finding.severity}[/]\n{finding.code}", _described(finding, shown))
     if report.findings:
         out_console.print(table, soft_wrap=False)
-    say(report.summary())
+    say(report.summary(), result=True)
 
 
 def _described(finding: Finding, shown: int) -> str:

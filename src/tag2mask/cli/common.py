@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import math
+import sys
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import ExitStack
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,13 +18,17 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from tag2mask.cli.interruption import STATUS, message, undisturbed
-from tag2mask.cli.messages import in_options, log_lines
+from tag2mask.cli.messages import Lines, in_options, log_lines, with_json_to
 from tag2mask.core.errors import ConfigError, Tag2MaskError
+from tag2mask.core.outcome import RESULT
+from tag2mask.core.progress import hidden
 from tag2mask.core.text import printable
 
 _log = logging.getLogger(__name__)
 
 _WORDS = "tag2mask.words"
+_lines: ContextVar[Lines | None] = ContextVar("lines", default=None)
+_QUIET = ("--quiet", "-q")
 
 ORDER = (
     *("check", "train", "masks", "predict", "evaluate", "score", "export"),
@@ -34,6 +43,7 @@ ORDER = (
         "ablate",
         "cache",
         "backbones",
+        "formats",
         "config",
         "demo",
     ),
@@ -55,9 +65,15 @@ class _Commands(TyperGroup):
         return [parameter for parameter in every if count[parameter.name] == 1]
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Keep the words of the command line, to say how an interrupted command goes on."""
-        ctx.meta[_WORDS] = list(args)
-        rest: list[str] = super().parse_args(ctx, args)
+        """Keep the words of the command line, to say how an interrupted command goes on.
+
+        `--quiet` may stand anywhere before `--`.
+        """
+        end = args.index("--") if "--" in args else len(args)
+        words = [word for word in args[:end] if word not in _QUIET] + args[end:]
+        is_quiet = len(words) < len(args)
+        ctx.meta[_WORDS] = [*words[:1], *(_QUIET[:1] if is_quiet else ()), *words[1:]]
+        rest: list[str] = super().parse_args(ctx, [*(_QUIET[:1] if is_quiet else ()), *with_json_to(words)])
         return rest
 
     def invoke(self, ctx: Any) -> Any:
@@ -67,7 +83,12 @@ class _Commands(TyperGroup):
             command = self.commands.get(ctx.invoked_subcommand or "")
             return in_options(text, command.params if command else [], others=self._of_one_command())
 
-        with log_lines(out_console, err_console, translated):
+        quiet = bool(ctx.params.get("quiet"))
+        with ExitStack() as context:
+            if quiet:
+                context.enter_context(hidden())
+            lines = context.enter_context(log_lines(out_console, err_console, translated, quiet=quiet))
+            _lines.set(lines)
             try:
                 return super().invoke(ctx)
             except Tag2MaskError as error:
@@ -116,6 +137,9 @@ Format = Annotated[
     ),
 ]
 Split = Annotated[str | None, typer.Option(help="Split of the dataset to use.")]
+AsJson = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on standard output, messages on standard error.")
+]
 Strict = Annotated[bool, typer.Option("--strict", help="Stop at the first bad image instead of skipping it.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Write masks again that are there already.")]
 Overlays = Annotated[
@@ -180,9 +204,61 @@ def plain(text: str) -> str:
     return escape(printable(text, keep="\n\t"))
 
 
-def say(line: str) -> None:
-    """Print a line for people; parameters in backticks become options."""
-    _log.info("%s", line)
+def say(line: str, *, result: bool = False) -> None:
+    """Print a line for people; parameters in backticks become options.
+
+    Args:
+        line: it.
+        result: it is the result of the command, which `--quiet` leaves.
+    """
+    _log.log(RESULT if result else logging.INFO, "%s", line)
+
+
+def is_quiet() -> bool:
+    """Whether the command was called with `--quiet`."""
+    lines = _lines.get()
+    return lines is not None and lines.quiet
+
+
+def as_said(text: str) -> str:
+    """A message of the library as the command line says it."""
+    lines = _lines.get()
+    return text if lines is None else lines.translated(text)
+
+
+def only_json(wanted: bool) -> None:
+    """Where it is wanted, standard output is left to `print_json` from now on; messages go to standard error."""
+    if wanted and (lines := _lines.get()) is not None:
+        lines.leave_output()
+
+
+def json_text(document: Any) -> str:
+    """A document of JSON, with null for what is no number.
+
+    >>> print(json_text({"miou": float("nan")}))
+    {
+     "miou": null
+    }
+    """
+    return json.dumps(_finite(document), ensure_ascii=False, indent=1, allow_nan=False)
+
+
+def print_json(document: Any) -> None:
+    """Print a document as JSON on standard output; where its encoding lacks a character, as an escape."""
+    text = json_text(document)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(_finite(document), indent=1, allow_nan=False)
+    typer.echo(text)
+
+
+def _finite(document: Any) -> Any:
+    if isinstance(document, dict):
+        return {str(name): _finite(value) for name, value in document.items()}
+    if isinstance(document, list | tuple):
+        return [_finite(value) for value in document]
+    return None if isinstance(document, float) and not math.isfinite(document) else document
 
 
 def fail(message: str) -> None:

@@ -26,4 +26,4 @@ def cvat_function(
     from tag2mask.deploy.cvat_function import write_function
 
     folder = write_function(model, out, name=name, wheel=wheel)
-    say(f"{folder}: deploy it with: nuctl deploy --project-name cvat --path {folder} --platform local")
+    say(f"{folder}: deploy it with: nuctl deploy --project-name cvat --path {folder} --platform local", result=True)

@@ -27,7 +27,10 @@ def export_model(
     if int8 is not None:
         metadata = quantise(onnx, onnx, int8)
     size = onnx.stat().st_size / 1e6
-    say(f"{onnx}: {len(metadata.classes)} classes, {metadata.precision}, opset {metadata.opset}, {size:.1f} MB")
+    say(
+        f"{onnx}: {len(metadata.classes)} classes, {metadata.precision}, opset {metadata.opset}, {size:.1f} MB",
+        result=True,
+    )
 
 
 @app.command(name="push-to-hub")
@@ -42,4 +45,4 @@ def push_to_hub(
     """Put the network on the Hugging Face Hub, with a model card; `tag2mask predict user/name` fetches it."""
     from tag2mask.portable.hub import push_to_hub as push
 
-    say(push(run, name, private=not public, scores=scores, description=description, licence=licence))
+    say(push(run, name, private=not public, scores=scores, description=description, licence=licence), result=True)

@@ -7,13 +7,13 @@ from typing import Annotated
 
 import typer
 
-from tag2mask.cli.common import Strict, app
+from tag2mask.cli.common import AsJson, Strict, app, only_json
 from tag2mask.cli.results import conclude
 from tag2mask.core.errors import ConfigError
 
 _FORMATS = (
-    "coco, coco-boxes, cvat, label-studio, kaggle, voc, yolo, yolo-boxes, labelme, supervisely, mmseg, fiftyone or "
-    "huggingface."
+    "coco, coco-boxes, cvat, label-studio, kaggle, voc, yolo, yolo-boxes, labelme, supervisely, mmseg, fiftyone, "
+    "huggingface or geotiff."
 )
 _OUT = "coco, coco-boxes, label-studio: .json; cvat: .xml; kaggle: .csv; else a folder or .zip."
 
@@ -39,11 +39,13 @@ def export(
     min_area: Annotated[int, typer.Option(min=1, help="Leave out connected parts of fewer pixels.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an export that is there already.")] = False,
     strict: Strict = False,
+    as_json: AsJson = False,
 ) -> None:
     """Write masks in the format of an annotation or training tool."""
     from tag2mask.inference.review import least_certain as choose
     from tag2mask.masks.export_folder import export_masks, read_names
 
+    only_json(as_json)
     if names is not None and least_certain is not None:
         raise ConfigError("--names and --least-certain: give one of them")
     chosen = None if names is None else read_names(names)
@@ -64,4 +66,4 @@ def export(
         overwrite=overwrite,
         strict=strict,
     )
-    conclude(result)
+    conclude(result, as_json=as_json)

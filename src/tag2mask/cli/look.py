@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from tag2mask.cli.common import Device, Run, app, say
+from tag2mask.cli.common import AsJson, Device, Run, app, only_json, say
 
 Palette = Annotated[str, typer.Option(help="safe (for the colour-blind too) or voc.")]
 
@@ -21,14 +21,16 @@ def report(
     palette: Palette = "safe",
     examples: Annotated[int, typer.Option(min=1, help="Images of each kind: best, median, worst.")] = 2,
     device: Device = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Write a page about a run: what it is worth, dataset, curves, scores, images of every step."""
     from typing import cast
 
-    from tag2mask.cli.verdict import show_verdict
+    from tag2mask.cli.verdict import show_run
     from tag2mask.drawing import Palette as Known
     from tag2mask.report import write_report
 
+    only_json(as_json)
     path = write_report(run, out=out, palette=cast(Known, palette), examples=examples, device=device)
-    show_verdict(run)
-    say(f"the report is {path}")
+    show_run(run, as_json=as_json, report=path)
+    say(f"the report is {path}", result=True)

@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
+from tag2mask.core.outcome import RESULT
 from tag2mask.core.progress import drawing_console
 from tag2mask.core.text import printable
 
@@ -74,17 +75,37 @@ def quoted(value: str) -> str:
     return shell_line([value.strip("\"'")])
 
 
+def with_json_to(words: Sequence[str]) -> list[str]:
+    """The words of a command line; of `check`, `--json` without a file means standard output, as in other commands.
+
+    >>> with_json_to(["check", "photos", "--json", "--shown", "3"])
+    ['check', 'photos', '--json', '-', '--shown', '3']
+    """
+    found = list(words)
+    if found[:1] == ["check"] and "--json" in found:
+        place = found.index("--json") + 1
+        if place == len(found) or found[place].startswith("--"):
+            found.insert(place, "-")
+    return found
+
+
 def shell_line(words: Sequence[str]) -> str:
     """Words of a command, quoted for the shell where they need it."""
     return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
 
 
-class _Lines(logging.Handler):
-    """Prints INFO as plain lines on standard output, and what is worse on standard error."""
+class Lines(logging.Handler):
+    """Prints INFO and results as plain lines on standard output, and what is worse on standard error."""
 
-    def __init__(self, out: Console, err: Console, translated: Callable[[str], str]):
-        super().__init__(logging.INFO)
-        self.out, self.err, self.translated = out, err, translated
+    def __init__(self, out: Console, err: Console, translated: Callable[[str], str], *, quiet: bool = False):
+        super().__init__(RESULT if quiet else logging.INFO)
+        self.out, self.err, self.translated, self.quiet = out, err, translated, quiet
+
+    def leave_output(self) -> None:
+        """Leave standard output to a document: lines go to standard error, and the quiet ones nowhere."""
+        self.out = self.err
+        if self.quiet:
+            self.setLevel(logging.WARNING)
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print one record."""
@@ -103,20 +124,24 @@ def _beside_progress(console: Console) -> Console:
 
 
 @contextmanager
-def log_lines(out: Console, err: Console, translated: Callable[[str], str]) -> Iterator[None]:
+def log_lines(out: Console, err: Console, translated: Callable[[str], str], *, quiet: bool = False) -> Iterator[Lines]:
     """Show what the library logs, while the context lasts.
 
     Args:
         out: for INFO.
         err: for WARNING and worse.
         translated: from a message of the library to one of the command line.
+        quiet: leave INFO out, but for results.
+
+    Yields:
+        What prints.
     """
     logger = logging.getLogger("tag2mask")
-    handler, level = _Lines(out, err, translated), logger.level
+    handler, level = Lines(out, err, translated, quiet=quiet), logger.level
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        yield
+        yield handler
     finally:
         logger.removeHandler(handler)
         logger.setLevel(level)

@@ -137,5 +137,8 @@ def _demo_images(folder: Path | None) -> Path:
         number = next(number for number in range(1, 10_000) if not Path(f"tag2mask-demo-{number}").exists())
         folder = Path(f"tag2mask-demo-{number}")
     write_images(folder, DEMO_IMAGES, seed=0)
-    say(f"{DEMO_IMAGES} images without tags are in {folder}; open them again with: tag2mask studio {folder}")
+    say(
+        f"{DEMO_IMAGES} images without tags are in {folder}; open them again with: tag2mask studio {folder}",
+        result=True,
+    )
     return folder

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from tag2mask.cli.common import (
+    AsJson,
     Device,
     Format,
     Images,
@@ -19,11 +20,13 @@ from tag2mask.cli.common import (
     Tags,
     app,
     finish,
+    only_json,
     parse_settings,
+    print_json,
     say,
 )
 from tag2mask.cli.interruption import STATUS, Interrupted, undisturbed
-from tag2mask.cli.verdict import show_verdict, verdict_as_table
+from tag2mask.cli.verdict import show_run, verdict_as_table
 from tag2mask.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -87,6 +90,7 @@ def train(
         int, typer.Option("--num-nodes", min=1, help="Machines; start the same command on each with torchrun.")
     ] = 1,
     strategy: Annotated[str, typer.Option(help="auto or ddp.")] = "auto",
+    as_json: AsJson = False,
 ) -> None:
     """Train from tags; write the network and a mask for every image."""
     from tag2mask.core.extras import require
@@ -95,6 +99,7 @@ def train(
     from tag2mask.training.ranks import rank_here
     from tag2mask.training.train import train as run_training
 
+    only_json(as_json)
     if rank_here() > 0:  # the first process reports for all
         logging.getLogger("tag2mask").setLevel(logging.ERROR)
     given: dict[str, Any] = {
@@ -120,7 +125,7 @@ def train(
             verify=not plan,
         )
         if plan:
-            _say_plan(dataset, out, config, options, device)
+            _say_plan(dataset, out, config, options, device, as_json=as_json)
             return
         with verdict_as_table():
             run_training(
@@ -144,16 +149,22 @@ def train(
         raise _interrupted(out) from None
     if rank_here() > 0:
         return
-    show_verdict(out)
-    say(f"the run is in {out}")
+    show_run(out, as_json=as_json)
+    say(f"the run is in {out}", result=True)
     finish(_skipped(dataset, out, with_masks=not no_masks))
 
 
-def _say_plan(dataset: Dataset, out: Path, config: Path | None, options: dict[str, Any], device: str) -> None:
+def _say_plan(
+    dataset: Dataset, out: Path, config: Path | None, options: dict[str, Any], device: str, *, as_json: bool
+) -> None:
     """What the training would take."""
     from tag2mask.training.plan import plan_training
 
-    say(plan_training(dataset, out, config=config, options=options, device=device).summary())
+    plan = plan_training(dataset, out, config=config, options=options, device=device)
+    if as_json:
+        print_json(plan.to_dict())
+    else:
+        say(plan.summary(), result=True)
 
 
 def _load(
@@ -228,8 +239,8 @@ def ablate(
         if not equals:
             raise ConfigError(f"--define {pair}: expected NAME=VALUE")
     records = run_ablation(load_ablation(file, variables), out, device=device)
-    say((out / "table.md").read_text(encoding="utf-8"))
-    say(f"tables and images are in {out}")
+    say((out / "table.md").read_text(encoding="utf-8"), result=True)
+    say(f"tables and images are in {out}", result=True)
     finish(max(record["skipped"] for record in records))
 
 

@@ -7,8 +7,12 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tag2mask.core.text import counted, printable
+
+RESULT = 25
+"""Level of a log record that is the result of a command: above INFO, so that it is shown where INFO is not."""
 
 FAILURES = "failures.csv"
 """File, in a folder of results, of the images that have none, with the reasons."""
@@ -41,6 +45,22 @@ class Outcome:
     def is_empty(self) -> bool:
         """Whether images failed and there is no result at all, neither from this call nor from an earlier one."""
         return bool(self.failures) and not self.written and not self.kept
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values.
+
+        >>> Outcome("out", written=3, failures=[("a.jpg", "truncated")]).to_dict()["failures"]
+        [{'image': 'a.jpg', 'reason': 'truncated'}]
+        """
+        return {
+            "out": str(self.out),
+            "what": self.what,
+            "written": self.written,
+            "kept": self.kept,
+            "skipped": len(self.failures),
+            "failures": [{"image": name, "reason": reason} for name, reason in self.failures],
+            "notes": list(self.notes),
+        }
 
     def summary(self) -> str:
         """The counts and the notes in one line, for people."""

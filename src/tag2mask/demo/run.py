@@ -16,6 +16,7 @@ from PIL import Image
 from tag2mask.config.schema import Config
 from tag2mask.core.constants import BACKGROUND
 from tag2mask.core.files import atomic_path, make_folder, write_text
+from tag2mask.core.outcome import RESULT
 from tag2mask.data import Dataset
 from tag2mask.demo.scenes import write_dataset
 from tag2mask.demo.weights import BACKBONE, demo_weights
@@ -103,7 +104,7 @@ def run_demo(out: Path, *, seed: int = 0, quick: bool = False) -> float:
     _log.info("pictures: %s", out / "sheet.png")
     _log.info("masks of the training scenes: %s; of new scenes: %s", out / "run" / "masks", out / "predictions")
     _log.info("took %.1f minutes", (time.monotonic() - started) / 60)
-    _log.info("%s", network.summary())
+    _log.log(RESULT, "%s", network.summary())
     return network.miou
 
 

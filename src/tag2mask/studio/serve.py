@@ -18,6 +18,7 @@ from tag2mask.core.extras import require
 from tag2mask.core.hosts import in_url, is_loopback, known_hosts
 from tag2mask.core.listening import BACKLOG, listen
 from tag2mask.core.machine import return_freed_memory
+from tag2mask.core.outcome import RESULT
 from tag2mask.core.text import counted, printable
 
 PORT = 7870
@@ -83,7 +84,7 @@ def serve_studio(
             _log.warning("left out: %s", line)
         if len(project.left_out) > 10:
             _log.warning("left out: %d more", len(project.left_out) - 10)
-        _log.info("open %s in a browser; Ctrl+C ends it", address)
+        _log.log(RESULT, "open %s in a browser; Ctrl+C ends it", address)
         if open_browser and _has_screen():
             threading.Timer(1.0, webbrowser.open, (address,)).start()
         _server(app, studio).run(sockets=sockets)

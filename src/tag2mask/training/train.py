@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     import torch
     from lightning.pytorch.callbacks import Callback
 
+    from tag2mask.data.checks.training import TrainingCheck
     from tag2mask.models.checkpoint import RunFolder
     from tag2mask.training.recipe import Recipe
     from tag2mask.training.settings import Settings
@@ -96,11 +97,12 @@ def train(
     require("train", "training")
     from tag2mask.inference.backends.torch import choose_device
     from tag2mask.models.checkpoint import RunFolder
+    from tag2mask.report import write_report
     from tag2mask.training.fit import fit
     from tag2mask.training.progress_file import recorded_progress
     from tag2mask.training.ranks import Devices, rank_here
-    from tag2mask.training.settings import choose_class_maps, described, resolve
-    from tag2mask.training.verdict import conclude, warn_before
+    from tag2mask.training.settings import choose_class_maps, resolve
+    from tag2mask.training.verdict import conclude
 
     settings, run = resolve(config, options), RunFolder(Path(out))
     where, placed, first = choose_device(device), Devices(devices, nodes, strategy), rank_here() == 0
@@ -111,11 +113,8 @@ def train(
         settings, recipe = choose_class_maps(
             settings, dataset, run, resume=resume, device=where, progress=progress, several=several
         )
-        if first:
-            _log.info("%s on %s", described(dataset, settings.config), where)
-            check = warn_before(dataset, settings.config, progress=progress)
-            if progress and not (several or first_masks):
-                _say_time(left, dataset, settings.config, run, where)
+        timed = progress and not (several or first_masks)
+        check = _begin(dataset, settings.config, run, where, left, progress, timed=timed) if first else None
         fit(
             dataset,
             settings.config,
@@ -129,14 +128,35 @@ def train(
             progress=progress,
         )
         segmenter = Segmenter.from_pretrained(run.root, device=device)
-        if first:
+        if check is not None:
             if make_masks:
                 _write_masks(segmenter, dataset, run, resume=resume, strict=strict, progress=progress)
             _tidy(run, recipe, features=first_masks)
             conclude(run, segmenter, dataset, check, progress=progress)
             if make_masks and make_report:
-                _write_report(run, device)
+                _log.info("report: %s", write_report(run.root, device=device))
         return segmenter
+
+
+def _begin(
+    dataset: Dataset,
+    config: Config,
+    run: RunFolder,
+    device: torch.device,
+    left: TimeLeft,
+    progress: bool,
+    *,
+    timed: bool,
+) -> TrainingCheck:
+    """Say what will be trained, what will spoil the result, and, where `timed`, how long it will take."""
+    from tag2mask.training.settings import described
+    from tag2mask.training.verdict import warn_before
+
+    _log.info("%s on %s", described(dataset, config), device)
+    check = warn_before(dataset, config, progress=progress)
+    if timed:
+        _say_time(left, dataset, config, run, device)
+    return check
 
 
 def _say_time(left: TimeLeft, dataset: Dataset, config: Config, run: RunFolder, device: torch.device) -> None:
@@ -181,12 +201,6 @@ def _tidy(run: RunFolder, recipe: Recipe | None, *, features: bool) -> None:
         shutil.rmtree(run.features, ignore_errors=True)
     if recipe is not None:
         write_text(run.recipe, json.dumps(recipe.to_dict(), ensure_ascii=False, indent=1) + "\n")
-
-
-def _write_report(run: RunFolder, device: str) -> None:
-    from tag2mask.report import write_report
-
-    _log.info("report: %s", write_report(run.root, device=device))
 
 
 def _write_masks(

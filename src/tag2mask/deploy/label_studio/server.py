@@ -17,6 +17,7 @@ from tag2mask.core.extras import require
 from tag2mask.core.hosts import in_url, is_loopback, known_hosts
 from tag2mask.core.listening import BACKLOG, listen
 from tag2mask.core.machine import usable_cores
+from tag2mask.core.outcome import RESULT
 from tag2mask.core.scratch import scratch_folder, sweep
 from tag2mask.core.text import printable
 from tag2mask.deploy.label_studio.addresses import AddressRules
@@ -130,7 +131,9 @@ def serve_label_studio(
             _log.warning("listening on %s: anyone who reaches this machine may use it; there is no password", host)
         shown = sockets[0].getsockname()[1]
         _log.info("%s: %s", printable(source), ", ".join(network.current()[1].classes))
-        _log.info("in Label Studio: Settings, Model, Connect Model, http://%s:%d; Ctrl+C ends", in_url(host), shown)
+        _log.log(
+            RESULT, "in Label Studio: Settings, Model, Connect Model, http://%s:%d; Ctrl+C ends", in_url(host), shown
+        )
         config = uvicorn.Config(
             app,
             http=Connections(limits).protocol,

@@ -15,6 +15,7 @@ from tag2mask.core.extras import require
 from tag2mask.core.hosts import in_url, is_loopback, known_hosts
 from tag2mask.core.listening import BACKLOG, listen
 from tag2mask.core.machine import usable_cores
+from tag2mask.core.outcome import RESULT
 from tag2mask.core.scratch import scratch_folder, sweep
 from tag2mask.deploy.serving.limits import Limits
 from tag2mask.inference import Segmenter
@@ -76,7 +77,7 @@ def serve(
         shown = sockets[0].getsockname()[1]
         classes = len(segmenter.classes)
         _log.info("%s: %d classes, %d images at once, %d may wait", model, classes, limits.parallel, limits.queue)
-        _log.info("http://%s:%d/docs describes the interface; Ctrl+C ends", in_url(host), shown)
+        _log.log(RESULT, "http://%s:%d/docs describes the interface; Ctrl+C ends", in_url(host), shown)
         uvicorn.Server(server_config(app, limits)).run(sockets=sockets)
 
 
