@@ -9,6 +9,7 @@ from typing import Annotated, Any, cast
 import typer
 
 from tag2mask.cli.common import (
+    AsJson,
     Confidence,
     ConfidenceBits,
     Device,
@@ -22,6 +23,7 @@ from tag2mask.cli.common import (
     Strict,
     Tile,
     app,
+    only_json,
     prediction_options,
     refuse,
 )
@@ -70,12 +72,14 @@ def masks(
     engine: Engine = None,
     to: To = None,
     workers: Workers = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write masks of tagged images; the tags say which classes may get pixels."""
+    only_json(as_json)
     if engine is not None:
         local = _local(overlays, confidence, confidence_bits, image_size, tile, set_, overwrite, strict, max_memory)
         refuse({"--format": None if format == "auto" else format, "--split": split, **local}, _NOT_BULK)
-        _bulk(run, images, out, tags or True, engine, to, workers, device)
+        _bulk(run, images, out, tags or True, engine, to, workers, device, as_json=as_json)
         return
     _refuse_idle(to, workers, confidence, confidence_bits)
     from tag2mask.data import UNPACKED, Dataset, log_problems
@@ -103,7 +107,7 @@ def masks(
         strict=strict,
         max_memory=max_memory,
     )
-    conclude(outcome, also_skipped=dataset.skipped)
+    conclude(outcome, also_skipped=dataset.skipped, as_json=as_json)
 
 
 @app.command()
@@ -126,12 +130,14 @@ def predict(
     engine: Engine = None,
     to: To = None,
     workers: Workers = None,
+    as_json: AsJson = False,
 ) -> None:
     """Write masks of images without tags."""
+    only_json(as_json)
     if engine is not None:
         local = _local(overlays, confidence, confidence_bits, image_size, tile, set_, overwrite, strict, max_memory)
         refuse(local, _NOT_BULK)
-        _bulk(run, images, out, False, engine, to, workers, device)
+        _bulk(run, images, out, False, engine, to, workers, device, as_json=as_json)
         return
     _refuse_idle(to, workers, confidence, confidence_bits)
     from tag2mask.inference.segmenter import Segmenter
@@ -147,7 +153,7 @@ def predict(
         strict=strict,
         max_memory=max_memory,
     )
-    conclude(outcome)
+    conclude(outcome, as_json=as_json)
 
 
 def _local(
@@ -182,7 +188,16 @@ def _refuse_idle(to: str | None, workers: int | None, confidence: Path | None, c
 
 
 def _bulk(
-    run: Path, images: str, out: str, tags: str | bool, engine: str, to: str | None, workers: int | None, device: str
+    run: Path,
+    images: str,
+    out: str,
+    tags: str | bool,
+    engine: str,
+    to: str | None,
+    workers: int | None,
+    device: str,
+    *,
+    as_json: bool,
 ) -> None:
     """Masks of a huge dataset."""
     if engine not in ("local", "ray"):
@@ -197,4 +212,4 @@ def _bulk(
     outcome = bulk_predict(
         run, images, out, engine=cast(Any, engine), to=cast(Any, target), tags=tags, device=device, workers=workers
     )
-    conclude(outcome)
+    conclude(outcome, as_json=as_json)
