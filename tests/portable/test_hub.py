@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from tag2mask.config.load import load_yaml
+from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError, DataError
 from tag2mask.evaluation.folders import evaluate
 from tag2mask.inference import Segmenter
@@ -69,6 +70,7 @@ def test_push_and_fetch(hub: FakeHub, trained: Path, shapes: TinyDataset, tmp_pa
     assert done.returncode == 0, done.stderr
     assert f"{hub.endpoint}/somebody/shapes/commit/" in done.stdout
     files = hub.repos["somebody/shapes"]
+    assert "## Verdict\n" in files["README.md"].decode()
     assert set(files) == {"README.md", "model.safetensors", "model.yaml"}
     assert hub.private["somebody/shapes"]
     assert files["model.safetensors"] == (trained / "model.safetensors").read_bytes()
@@ -93,6 +95,7 @@ def test_a_segmenter_is_pushed_without_its_dataset(
     assert address.startswith(f"{hub.endpoint}/somebody/alone/commit/")
     card = hub.repos["somebody/alone"]["README.md"].decode()
     assert "| 1 | disc |\n" in card
+    assert "## Verdict" not in card
     assert "training images." not in card.split("## Limits")[0]
 
 
@@ -173,3 +176,38 @@ def test_the_model_card(trained: Path) -> None:
     assert "mIoU 50.0 over 7 images" in card
     assert "Not measured" in model_card("me/shapes", ["disc"], config, tags=tags)
     assert "| class index | class |\n" in model_card("me/shapes", ["disc"], config)
+
+
+def test_the_card_says_what_the_run_knows() -> None:
+    config = Config().override(
+        {
+            "model.frozen": True,
+            "model.backbone": "vit_small_patch16_dinov3",
+            "model.companions": [{"backbone": "resnet18", "weights": "/home/somebody/w.safetensors"}],
+        }
+    )
+    verdict = {
+        "overall": "amber",
+        "reason": "2 classes",
+        "classes": {"disc": {"overall": "green", "reason": "private/a.jpg", "numbers": {"auc": 0.987, "iou": None}}},
+    }
+    tags = {"private/a.jpg": ["disc"]}
+    score = {"mIoU": 0.712, "images": 20}
+    card = model_card("me/x", ["disc", "a|b"], config, tags=tags, verdict=verdict, masks_score=score, licence="mit")
+    assert yaml.safe_load(card.split("---\n")[1])["base_model"] == ["timm/vit_small_patch16_dinov3.lvd1689m"]
+    for line in (
+        "**amber** (2 classes).",
+        "| disc | green | 0.99 |",
+        "| a\\|b |  |  |",
+        "Masks of training images, their tags given: mIoU 71.2 over 20 images",
+        "The network without tags: not measured.",
+        "licence `dinov3-license`",
+        "- `resnet18` of timm, weights from a file of the owner; timm's own weights of this name: licence `apache-2.0`",
+        "under `mit`",
+        "backbone, unchanged,",
+    ):
+        assert line in card
+    assert "private" not in card
+    assert "somebody" not in card
+    named = {**verdict, "reason": "private/a.jpg is contradicted"}
+    assert "private" not in model_card("me/x", ["disc"], config, tags=tags, verdict=named)

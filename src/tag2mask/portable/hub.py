@@ -45,10 +45,11 @@ def push_to_hub(
     """Upload a trained network with a model card, in one commit.
 
     The weights go as safetensors, classes and settings as YAML. Names of images, paths of this machine and
-    checkpoints are not uploaded.
+    checkpoints are not uploaded. The card says what the run knows: classes, number of images, verdict, scores, where
+    the backbones' weights come from and under which licence, how to use it, and its limits.
 
     Args:
-        run: folder that `train` or `Segmenter.save_pretrained` wrote; the card counts tags where the former did.
+        run: folder that `train` or `Segmenter.save_pretrained` wrote; only the former knows images, tags and verdict.
         name: 'user/name'; the repository is created where there is none.
         private: whether a repository that is created is private.
         scores: file of what `tag2mask evaluate` gives as JSON, for the card.
@@ -71,13 +72,16 @@ def push_to_hub(
     folder = RunFolder(Path(run))
     if not folder.model.is_file() or not folder.weights.is_file():
         raise DataError(f"{run}: there is no trained network here; give the folder that `train` wrote")
-    tree = _without_paths(load_yaml(folder.model))
+    stored = load_yaml(folder.model)
+    tree = _without_paths(stored)
     card = model_card(
         name,
         tree["classes"],
-        parse_stored_config(tree["config"], source=str(folder.model)),
+        parse_stored_config(stored["config"], source=str(folder.model)),
         tags=_read_tags(folder.collection),
         scores=None if scores is None else _read_scores(Path(scores)),
+        masks_score=_read_result(folder.result),
+        verdict=_read_verdict(folder.root / "verdict.json"),
         description=description,
         licence=licence,
     )
@@ -183,6 +187,28 @@ def _read_tags(path: Path) -> dict[str, list[str]] | None:
         return {record["name"]: list(record["tags"]) for record in records}
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DataError(f"{path}: cannot read what the run was trained on ({error})") from None
+
+
+def _read_result(path: Path) -> dict[str, Any] | None:
+    """The score of the masks of the training images, where the run had ground truth of them."""
+    score = _read_json(path).get("score")
+    return score if isinstance(score, dict) and {"mIoU", "images"} <= score.keys() else None
+
+
+def _read_verdict(path: Path) -> dict[str, Any] | None:
+    found = _read_json(path)
+    return found if {"overall", "reason", "classes"} <= found.keys() and isinstance(found["classes"], dict) else None
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """An object from a file of the run; empty where there is none."""
+    if not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: cannot read it ({error}); remove it, and the card does without") from None
+    return found if isinstance(found, dict) else {}
 
 
 def _read_scores(path: Path) -> dict[str, Any]:
