@@ -36,7 +36,7 @@ RUN_ELSEWHERE = {
 NOT_RUN = {
     "another package index": 4,
     "installs": 3,
-    "needs a container engine": 1,
+    "needs a container engine": 2,
     "needs an object store; tests/deploy/bulk has one": 2,
     "needs kept features; tests/cli/test_cache.py": 1,
     "needs several devices; tests/training/test_ranks.py": 1,
