@@ -43,6 +43,7 @@ ROWS: tuple[Row, ...] = (
     ("FiftyOne", "fiftyone", "fiftyone", "exact, 255 too", "Pillow", (f"{_OBJECTS}test_folders_of_png",)),
     ("Hugging Face `imagefolder`", "jsonl", "huggingface", "exact, 255 too", "Pillow",
      (f"{_OBJECTS}test_folders_of_png",)),
+    ("GeoTIFF", "", "geotiff", "exact, 255 too", "rasterio", ("tests/masks/test_geotiff.py::test_export",)),
     ("Hugging Face `datasets`, Parquet", "parquet", "", "", "", (f"{_READERS}test_parquet_folder.py",)),
     ("CSV, lists, Open Images, RetinaNet, Excel", "csv", "", "", "",
      (f"{_READERS}test_tables.py", f"{_READERS}test_workbook.py")),

@@ -77,7 +77,7 @@ def test_config_prints_what_is_resolved(tmp_path: Path) -> None:
         (["config", "--set", "data.hide_grid=3"], "data.hide_grid is paper.hide_grid now"),
         (["config", "--set", "masks.soft_slope=3"], "masks.soft_slope is gone"),
         (["config", "--set", "paper.hide_grid=3"], "paper.hide_grid has no effect with paper.hide_image_probability=0"),
-        (["predict", "r", "i", "--out", "o", "--to", "png"], "--to: only with --engine"),
+        (["predict", "r", "i", "--out", "o", "--to", "parquet"], "--to parquet: only with --engine"),
         (["masks", "r", "i", "--out", "o", "--workers", 2], "--workers: only with --engine"),
         (["predict", "r", "i", "--out", "o", "--confidence-bits", 16], "--confidence-bits: only with --confidence"),
         (

@@ -33,7 +33,12 @@ from tag2mask.core.errors import ConfigError
 AnyOut = Annotated[str, typer.Option("--out", help="Folder to write to; with --engine also an address.")]
 Engine = Annotated[str | None, typer.Option(help="local or ray: for huge datasets on any storage; see docs/scale.md.")]
 To = Annotated[
-    str | None, typer.Option("--to", help="With --engine: parquet (run lengths) or png.", show_default="parquet")
+    str | None,
+    typer.Option(
+        "--to",
+        help="png; geotiff: TIFF that lie where their images do, of any size; tiff: of images without a CRS, too. With "
+        "--engine: parquet (run lengths) or png. [default: png; with --engine parquet]",
+    ),
 ]
 MaxMemory = Annotated[
     str | None,
@@ -99,6 +104,7 @@ def masks(
     outcome = segmenter.predict_folder(
         dataset,
         out,
+        to=to or "png",
         overlays=overlays,
         confidence=confidence,
         confidence_bits=8 if confidence_bits is None else confidence_bits,
@@ -145,6 +151,7 @@ def predict(
     outcome = Segmenter.from_pretrained(run, device=device).predict_folder(
         images,
         out,
+        to=to or "png",
         overlays=overlays,
         confidence=confidence,
         confidence_bits=8 if confidence_bits is None else confidence_bits,
@@ -182,7 +189,9 @@ def _local(
 
 
 def _refuse_idle(to: str | None, workers: int | None, confidence: Path | None, confidence_bits: int | None) -> None:
-    refuse({"--to": to, "--workers": workers}, "only with --engine; leave it out, or add --engine local or ray")
+    if to == "parquet":
+        raise ConfigError("--to parquet: only with --engine; leave it out, or add --engine local or ray")
+    refuse({"--workers": workers}, "only with --engine; leave it out, or add --engine local or ray")
     if confidence is None:
         refuse({"--confidence-bits": confidence_bits}, "only with --confidence, the folder of the confidence maps")
 

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from tag2mask.core.errors import DataError
 from tag2mask.core.extras import require
+from tag2mask.core.text import printable
 from tag2mask.images.raster import Bands, Valid
 
 CACHE_MEGABYTES = 128
@@ -28,6 +30,8 @@ class GeoRaster:
 
     def __init__(self, source: Any):
         """Take what `rasterio.open` gave."""
+        if source.colorinterp[0].name == "palette":
+            raise ValueError("indices of a palette, not values")
         alpha = [index for index, kind in enumerate(source.colorinterp, start=1) if kind.name == "alpha"]
         self._source = source
         self._numbers = [index for index in range(1, source.count + 1) if index not in alpha]
@@ -64,11 +68,18 @@ def open_tiff(path: Path, purpose: str) -> Iterator[Any]:
     """`rasterio.open` of a TIFF alone, with a small cache.
 
     Raises:
+        DataError: it cannot be opened.
         MissingExtraError: rasterio is not installed.
     """
     rasterio: Any = require("geo", purpose)
-    with rasterio.Env(GDAL_CACHEMAX=CACHE_MEGABYTES), quietly_opened(rasterio, path, driver="GTiff") as source:
-        yield source
+    with rasterio.Env(GDAL_CACHEMAX=CACHE_MEGABYTES):
+        try:
+            source = quietly_opened(rasterio, path, driver="GTiff")
+        except rasterio.errors.RasterioError as error:
+            said = printable(" ".join(str(error).split()))
+            raise DataError(f"{printable(path)}: truncated, damaged or no TIFF ({said}); copy it again") from error
+        with source:
+            yield source
 
 
 def quietly_opened(rasterio: Any, *arguments: Any, **options: Any) -> Any:

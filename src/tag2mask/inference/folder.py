@@ -7,9 +7,7 @@ import logging
 import os
 from collections import deque
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.core.extras import require
 from tag2mask.core.files import atomic_path, make_folder, sweep_temporary, write_text
 from tag2mask.core.lock import locked
 from tag2mask.core.outcome import FAILURES, Outcome, failures_table
@@ -25,12 +24,15 @@ from tag2mask.core.progress import progress_bar
 from tag2mask.core.record import ImageRecord
 from tag2mask.core.text import counted, printable
 from tag2mask.data.problem import Problem, log_problems
-from tag2mask.images.decode import Note, image_size, read_image
+from tag2mask.images.decode import Note, TooManyPixelsError
 from tag2mask.images.left_out import MARKER
+from tag2mask.images.tiff_header import tiff_header
+from tag2mask.inference.ahead import read_ahead
+from tag2mask.inference.large import predict_large
 from tag2mask.inference.memory import memory_bound
 from tag2mask.inference.review import ReviewTable
 from tag2mask.masks import mask_path, write_confidence, write_label_map, write_mask
-from tag2mask.method.memory import MemoryBound
+from tag2mask.masks.geotiff import MASK_FORMATS, write_geotiff
 from tag2mask.method.output import NetworkOutput
 
 if TYPE_CHECKING:
@@ -40,8 +42,6 @@ if TYPE_CHECKING:
 ABOUT = "about.json"
 """File in a folder of masks that names the network and the settings they come from."""
 
-_AHEAD = 4  # images decoded in advance
-_AHEAD_SHARE = 0.1  # of the memory for images, that those in advance may take before the next one waits
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +58,7 @@ class FolderOptions:
 
     Attributes:
         out: folder of the masks.
+        to: "png"; "geotiff", which gets transform and CRS of the image; or "tiff", likewise where it has them.
         overlays: folder for the images with their masks laid over, or None.
         confidence: folder for the probability of each pixel's class, or None.
         confidence_bits: of those, 8 or 16.
@@ -69,6 +70,7 @@ class FolderOptions:
     """
 
     out: Path
+    to: str = "png"
     overlays: Path | None = None
     confidence: Path | None = None
     confidence_bits: int = 8
@@ -78,10 +80,18 @@ class FolderOptions:
     max_memory: int | str | None = None
 
     def __post_init__(self) -> None:
+        if self.to not in MASK_FORMATS:
+            raise ConfigError(f"`to` {self.to!r}: expected one of {', '.join(MASK_FORMATS)}")
+        if self.to != "png":
+            require("geo", f"`to` {self.to!r}: writing masks as TIFF")
         if self.confidence_bits not in (8, 16):
             raise ConfigError(f"`confidence_bits` {self.confidence_bits}: a grey PNG has 8 or 16 bits here")
         if self.confidence is not None and self.confidence.resolve().is_relative_to(self.out.resolve()):
             raise ConfigError(f"`confidence` {self.confidence}: lies among the masks; choose another folder")
+
+    def mask(self, name: str) -> Path:
+        """File of the mask of an image."""
+        return mask_path(self.out, name).with_suffix(MASK_FORMATS[self.to])
 
 
 def write_masks(
@@ -149,9 +159,14 @@ def _write_all(
         for _ in range(outcome.kept):
             advance()
         waiting: deque[ImageRecord] = deque()
+        large: list[ImageRecord] = []
 
         def images() -> Iterator[tuple[NDArray[np.uint8], ImageRecord]]:
-            for record, image in _read_ahead(todo, notes, bound, segmenter):
+            for record, image in read_ahead(todo, notes, bound, segmenter, options.to):
+                if isinstance(image, TooManyPixelsError) and options.to != "png" and tiff_header(record.path):
+                    large.append(record)
+                    advance()
+                    continue
                 if isinstance(image, DataError):
                     if options.strict:
                         raise image
@@ -167,8 +182,36 @@ def _write_all(
             del prediction
             outcome.written += 1
             advance()
+    for record in large:
+        _write_large(segmenter, record, options, review, outcome)
     if notes:
         log_problems([Problem(note.kind, note.message, level="note") for note in notes])
+
+
+def _write_large(
+    segmenter: Segmenter, record: ImageRecord, options: FolderOptions, review: ReviewTable, outcome: Outcome
+) -> None:
+    """Segment an image by windows; it has no overlay and no confidence map."""
+    mask = options.mask(record.name)
+    mask.unlink(missing_ok=True)
+    try:
+        found = predict_large(
+            segmenter,
+            record,
+            mask,
+            need_crs=options.to == "geotiff",
+            max_memory=options.max_memory,
+            progress=options.progress,
+        )
+    except DataError as error:
+        if options.strict:
+            raise
+        outcome.failures.append((record.name, str(error)))
+        return
+    review.add(record.name, found)
+    outcome.written += 1
+    if options.overlays is not None or options.confidence is not None:
+        outcome.notes.append(f"{printable(record.name)}: read by windows, without overlay and confidence map")
 
 
 def _write_failures(out: Path, failures: Sequence[tuple[str, str]]) -> None:
@@ -190,7 +233,7 @@ def _refuse_replacing(images: Mapping[str, str], options: FolderOptions) -> None
         ConfigError: a mask, an overlay or a confidence map has the path of an image.
     """
     targets = (
-        ("out", options.out, ".png"),
+        ("out", options.out, MASK_FORMATS[options.to]),
         ("overlays", options.overlays, ".jpg"),
         ("confidence", options.confidence, ".png"),
     )
@@ -243,7 +286,7 @@ def _sweep(options: FolderOptions) -> None:
 
 def _write(record: ImageRecord, prediction: Prediction, options: FolderOptions, review: ReviewTable) -> None:
     """Write everything of one image, the mask last."""
-    mask = mask_path(options.out, record.name)
+    mask = options.mask(record.name)
     mask.unlink(missing_ok=True)
     review.add(record.name, prediction.uncertainty)
     if options.overlays is not None:
@@ -252,11 +295,15 @@ def _write(record: ImageRecord, prediction: Prediction, options: FolderOptions, 
     if options.confidence is not None:
         path = mask_path(options.confidence, record.name)
         write_confidence(path, prediction.probs, prediction.mask, bits=options.confidence_bits)
-    prediction.save(mask)
+    if options.to == "png":
+        prediction.save(mask)
+    else:
+        need_crs = options.to == "geotiff"
+        write_geotiff(mask, prediction.mask, prediction.classes, image=record.path, need_crs=need_crs)
 
 
 def _is_done(record: ImageRecord, review: ReviewTable, options: FolderOptions) -> bool:
-    made = record.name in review and mask_path(options.out, record.name).is_file()
+    made = record.name in review and options.mask(record.name).is_file()
     if options.confidence is None:
         return made
     return made and mask_path(options.confidence, record.name).is_file()
@@ -314,54 +361,6 @@ def _is_coloured(path: Path) -> bool:
             return image.mode in ("RGB", "RGBA")
     except (OSError, ValueError, Image.DecompressionBombError):
         return True
-
-
-def _read_ahead(
-    records: Iterable[ImageRecord], notes: list[Note], bound: MemoryBound, segmenter: Segmenter
-) -> Iterator[tuple[ImageRecord, NDArray[np.uint8] | DataError]]:
-    """Decode images in a thread, a few ahead; of the unreadable ones the error. What is odd goes to `notes`.
-
-    Ahead are only images that take a small part of `bound` together; a large one is decoded when it is asked for.
-    """
-    remaining = iter(records)
-    pending: deque[tuple[ImageRecord, int, Future[NDArray[np.uint8]]]] = deque()
-    with ThreadPoolExecutor(1) as pool:
-        while True:
-            while len(pending) < _AHEAD and sum(cost for _, cost, _ in pending) < bound.available * _AHEAD_SHARE:
-                record = next(remaining, None)
-                if record is None:
-                    break
-                cost, future = _submitted(record, notes, bound, segmenter, pool)
-                pending.append((record, cost, future))
-                if cost > bound.available * _AHEAD_SHARE:
-                    break
-            if not pending:
-                return
-            record, _, future = pending.popleft()
-            try:
-                image = future.result()
-            except DataError as error:
-                yield record, error
-                continue
-            del future
-            yield record, image
-            del image
-
-
-def _submitted(
-    record: ImageRecord, notes: list[Note], bound: MemoryBound, segmenter: Segmenter, pool: ThreadPoolExecutor
-) -> tuple[int, Future[NDArray[np.uint8]]]:
-    """The bytes that an image takes and the image to come; or an error, if it cannot be read or held."""
-    failed: Future[NDArray[np.uint8]] = Future()
-    try:
-        size = image_size(record.path)
-        bound.check(size, len(segmenter.classes) + 1)
-    except DataError as error:
-        text = str(error)
-        failed.set_exception(error if str(record.path) in text else DataError(f"{printable(record.path)}: {text}"))
-        return 0, failed
-    read = partial(read_image, record.path, reading=segmenter.reading, note=notes.append)
-    return bound.next_cost(size), pool.submit(read)
 
 
 def write_corrected(masks: Path, records: Iterable[ImageRecord], classes: Sequence[str]) -> int:

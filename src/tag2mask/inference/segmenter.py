@@ -208,6 +208,7 @@ class Segmenter:
         out: str | PathLike[str],
         *,
         tags: str | PathLike[str] | None = None,
+        to: str = "png",
         overlays: str | PathLike[str] | None = None,
         confidence: str | PathLike[str] | None = None,
         confidence_bits: int = 8,
@@ -224,6 +225,8 @@ class Segmenter:
             out: folder of the masks: palette PNGs by name, `classes.txt`, `uncertainty.csv`, and `failures.csv` with
                 the reason of each image without a mask. It may lie in the folder of images.
             tags: file of tags of the images in the folder; None: the network decides on all classes.
+            to: "png"; "geotiff": TIFF with transform and CRS of its image, of images of any size; or "tiff": likewise,
+                of images without a CRS, too.
             overlays: folder for the images with their masks laid over, as JPEG.
             confidence: folder for the probability of each pixel's class, as grey PNG.
             confidence_bits: of those, 8 or 16.
@@ -245,6 +248,7 @@ class Segmenter:
         segmenter = self.with_options(options)
         chosen = FolderOptions(
             out=Path(out),
+            to=to,
             overlays=None if overlays is None else Path(overlays),
             confidence=None if confidence is None else Path(confidence),
             confidence_bits=confidence_bits,

@@ -24,6 +24,7 @@ from tag2mask.images.decode import image_size
 from tag2mask.masks.formats.coco import CocoJson
 from tag2mask.masks.formats.containers import PREVIOUS, check_free, container
 from tag2mask.masks.formats.cvat import CvatXml, cvat_labels
+from tag2mask.masks.formats.geotiff import GeoTiffLayout
 from tag2mask.masks.formats.json_folders import Labelme, Supervisely
 from tag2mask.masks.formats.label_studio import LabelStudioJson, labelling_interface
 from tag2mask.masks.formats.options import Container, ExportOptions, Writer, stem_of
@@ -51,10 +52,11 @@ CONTAINERS: dict[str, Container] = {
     "mmseg": MmsegLayout,
     "fiftyone": FiftyOneLayout,
     "huggingface": HuggingFaceLayout,
+    "geotiff": GeoTiffLayout,
 }
 """Formats of a folder, or a ZIP archive of it."""
 
-WITH_UNDECIDED = frozenset({"voc", "mmseg", "fiftyone", "huggingface"})
+WITH_UNDECIDED = frozenset({"voc", "mmseg", "fiftyone", "huggingface", "geotiff"})
 """Formats in which undecided pixels keep the value 255."""
 
 _POLYGONS = frozenset({"coco", "cvat", "label-studio", "labelme", "supervisely", "yolo"})
@@ -157,6 +159,8 @@ def _write(
             mask = _load(record, source, len(options.classes))
             mask, small = without_small_parts(mask, len(options.classes), options.min_area)
             dropped += small
+            if isinstance(writer, GeoTiffLayout):
+                writer.image = record.image
             writer.add(record.name, mask)
         except DataError as error:
             if strict:
