@@ -36,6 +36,7 @@ class GeoRaster:
         self._source = source
         self._numbers = [index for index in range(1, source.count + 1) if index not in alpha]
         self._all_valid = all("all_valid" in {flag.name for flag in flags} for flags in source.mask_flag_enums)
+        self.settled = self._all_valid and set(source.dtypes) == {"uint8"}
         self.shape = (int(source.height), int(source.width))
         self.count = len(self._numbers)
 

@@ -37,6 +37,7 @@ class MicroscopyRaster:
         if "Y" not in sides or "X" not in sides:
             raise DataError(f"{printable(path)}: an image with axes Y and X was expected, this has {axes or 'none'}")
         self._series, self._axes = series, axes
+        self.settled = series.dtype == np.uint8 and "GDAL_NODATA" not in series.keyframe.tags
         self.shape = (sides["Y"], sides["X"])
         page = series.keyframe
         alpha = sum(int(kind) in _ALPHA for kind in page.extrasamples) if "S" in sides else 0

@@ -35,11 +35,13 @@ class Raster(Protocol):
         shape: (H, W).
         count: of its bands, without alpha.
         pages: images in it besides the one that is read.
+        settled: whether every band has 8 bits and every pixel a value, so that nothing has to be measured.
     """
 
     shape: tuple[int, int]
     count: int
     pages: int
+    settled: bool
 
     def read(self, bands: Sequence[int], rows: slice, columns: slice) -> tuple[Bands, Valid]:
         """A window of bands by their numbers from 1, and which of its pixels hold a value."""
@@ -80,7 +82,8 @@ class RasterImage:
     def window(self, rows: slice, columns: slice) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
         """A window, uint8 (h, w, 3), and which of its pixels hold a value in every band."""
         if self._levels is None:
-            self._levels = self._measured(self._samples())
+            settled = Levels(((0.0, 255.0),) * len(self.bands), (0,) * len(self.bands))
+            self._levels = settled if self._raster.settled else self._measured(self._samples())
         values, valid = self._read(rows, columns)
         held = np.ones((rows.stop - rows.start, columns.stop - columns.start), dtype=bool)
         for one in valid:
