@@ -27,6 +27,7 @@ RUN_ELSEWHERE = {
     "crf.md": "test_docs_commands.py",
     "cvat.md": "deploy/test_pages.py",
     "export.md": "masks/test_export_folder.py",
+    "geotiff.md": "test_geotiff_page.py",
     "label-studio.md": "deploy/test_pages.py",
     "own-data.md": "test_own_data.py",
     "plugins.md": "ecosystem/test_plugins.py",
