@@ -78,18 +78,20 @@ def _parsed(stream: IO[bytes]) -> TiffHeader:
     tags = ImageFileDirectory_v2(start)
     stream.seek(tags.next)
     tags.load(stream)
-    pillow = False
-    with suppress(Exception):
-        stream.seek(0)
-        TiffImageFile(stream)
-        pillow = True
     extra = _tuple(tags.get(_EXTRA, ()))
     samples, photometric = int(tags.get(_SAMPLES, 1)), int(tags.get(_PHOTOMETRIC, 1))
     alpha = any(kind in (1, 2) for kind in extra)
     bits, formats = max(_tuple(tags.get(_BITS, (1,)))), _tuple(tags.get(_FORMAT, (1,)))
-    if photometric in _PLAIN_PHOTOMETRIC and samples > 1:  # some others Pillow opens, and fails to decode
+    pillow = photometric not in _PLAIN_PHOTOMETRIC or samples == 1
+    if not pillow:  # some others Pillow opens, and fails to decode
         chunky = bits == 8 or (bits == 16 and set(formats) == {1} and int(tags.get(_PLANAR, 1)) == 1)
-        pillow &= (photometric == 2 and samples in (3, 4) and chunky) or (samples == 2 and alpha and bits == 8)
+        pillow = (photometric == 2 and samples in (3, 4) and chunky) or (samples == 2 and alpha and bits == 8)
+    if pillow:
+        pillow = False
+        with suppress(Exception):
+            stream.seek(0)
+            TiffImageFile(stream)
+            pillow = True
     text = str(tags.get(_DESCRIPTION, ""))
     channels = (_OME_CHANNELS if "<OME" in text or ":OME" in text else _IMAGEJ_CHANNELS).search(text)
     if channels is not None and not ("OME" in text or text.startswith("ImageJ=")):

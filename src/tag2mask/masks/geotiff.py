@@ -30,8 +30,8 @@ CLASS_NAMES = "CLASS_NAMES"
 _BLOCK = 512
 _STRIP = 1024
 _NOWHERE = (
-    'does not say where it lies (no coordinate reference system), so its mask cannot; write it with `to="tiff"`, which '
-    "asks for none"
+    "does not say where it lies (no coordinate reference system), so its mask cannot; write it in the format `tiff`, "
+    "which asks for none"
 )
 
 MASK_FORMATS = {"png": ".png", "geotiff": ".tif", "tiff": ".tif"}
