@@ -14,6 +14,7 @@ from tag2mask.config import Config
 from tag2mask.core.errors import DataError
 from tag2mask.core.record import ImageRecord
 from tag2mask.data.checks.images import InspectedImage, inspect_image
+from tag2mask.data.checks.sizes import check_sizes
 from tag2mask.images.cache import ImageCache
 from tag2mask.images.decode import Note, image_size, read_image
 from tag2mask.images.raster import open_raster
@@ -172,6 +173,10 @@ def test_the_cache_keeps_bands_apart_and_check_reads_bands(tmp_path: Path) -> No
     assert second.max() > 5 * first.max()
     inspected = inspect_image(ImageRecord("a.tif", path))
     assert isinstance(inspected, InspectedImage) and inspected.size == SIZE
+    dark = inspect_image(ImageRecord("b.tif", write(tmp_path / "b.tif", ramp(1)[0])))
+    assert isinstance(dark, InspectedImage)
+    codes = {finding.code for finding in check_sizes([inspected, dark])}
+    assert {"bands-left-out", "nearly-black"} <= codes
 
 
 def test_a_damaged_file_is_an_error(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from tag2mask.core.text import counted, printable
 from tag2mask.data.checks.duplicates import FLAT
 from tag2mask.data.checks.finding import Finding, Severity
 from tag2mask.data.checks.images import InspectedImage, UnreadableImage
-from tag2mask.images.decode import NO_END, SEVERAL
+from tag2mask.images.notes import BANDS, NEARLY_BLACK, NO_END, NO_VALUE, SEVERAL
 
 TINY = 32
 """Images with a shorter side than this hold nothing a network can see."""
@@ -56,7 +56,29 @@ _WORDS: dict[str, tuple[Severity, str, str, str]] = {
         "they are read; other programs may refuse them or warn",
         "nothing, or store them again",
     ),
+    "bands-left-out": (
+        "note", "more bands than are read", "the network sees three of them",
+        "set data.bands if others tell the classes apart better",
+    ),
+    "pixels-without-a-value": (
+        "note", "with pixels that hold no value (nan, nodata)", "they are read as the median of the image",
+        "nothing, or cut such images smaller",
+    ),
+    "nearly-black": (
+        "warning", "nearly black, their values fill little of their 16 bits", "the network sees next to nothing",
+        "set data.range, e.g. to [1, 99]",
+    ),
 }  # fmt: skip
+
+
+_NOTED = {
+    "several-images-in-a-file": SEVERAL,
+    "jpegs-without-end": NO_END,
+    "bands-left-out": BANDS,
+    "pixels-without-a-value": NO_VALUE,
+    "nearly-black": NEARLY_BLACK,
+}
+"""Findings that are a kind of note of the decoder."""
 
 
 def check_readable(unreadable: Sequence[UnreadableImage]) -> list[Finding]:
@@ -96,9 +118,7 @@ def check_sizes(seen: Sequence[InspectedImage]) -> list[Finding]:
         "size-outliers": ((long > SIZE_FACTOR * middle) | (long < middle / SIZE_FACTOR)) & ~tiny,
         "aspect-outliers": (long / short > ASPECT_FACTOR * usual) & ~tiny,
         "turned-by-exif": np.array([s.turned for s in seen]),
-        "several-images-in-a-file": np.array([SEVERAL in {note.kind for note in s.notes} for s in seen]),
-        "jpegs-without-end": np.array([NO_END in {note.kind for note in s.notes} for s in seen]),
-    }
+    } | {code: np.array([kind in {note.kind for note in s.notes} for s in seen]) for code, kind in _NOTED.items()}
     findings = []
     for code, (severity, what, consequence, remedy) in _WORDS.items():
         those = [seen[k] for k in np.flatnonzero(chosen[code]).tolist()]

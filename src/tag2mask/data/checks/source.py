@@ -14,8 +14,8 @@ from tag2mask.data.load import load_dataset
 from tag2mask.data.problem import Problem
 from tag2mask.data.readers.csv_tags import list_table
 from tag2mask.data.readers.listing import BACKGROUND_WORDS
-from tag2mask.images.decode import NO_END, SEVERAL
 from tag2mask.images.folder import FolderIndex, without_suffix
+from tag2mask.images.notes import BANDS, NEARLY_BLACK, NO_END, NO_VALUE, SEVERAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +81,7 @@ _GUESSES = {
 }
 """What was guessed while a source was read."""
 
-_REPORTED_ELSEWHERE = frozenset({"missing mask", "few images", NO_END, SEVERAL})
+_REPORTED_ELSEWHERE = frozenset({"missing mask", "few images", NO_END, SEVERAL, BANDS, NO_VALUE, NEARLY_BLACK})
 """Kinds of which the check itself finds more than the loading did."""
 
 
