@@ -25,7 +25,7 @@ from tag2mask.masks.formats.coco import CocoJson
 from tag2mask.masks.formats.containers import PREVIOUS, check_free, container
 from tag2mask.masks.formats.cvat import CvatXml, cvat_labels
 from tag2mask.masks.formats.geotiff import GeoTiffLayout
-from tag2mask.masks.formats.json_folders import Labelme, Supervisely
+from tag2mask.masks.formats.json_folders import Labelme, Supervisely, is_labelme, is_supervisely
 from tag2mask.masks.formats.label_studio import LabelStudioJson, labelling_interface
 from tag2mask.masks.formats.options import Container, ExportOptions, Writer, stem_of
 from tag2mask.masks.formats.png_folders import FiftyOneLayout, HuggingFaceLayout, MmsegLayout
@@ -225,12 +225,18 @@ def _traits(to: str) -> _Traits:
     return _Traits(FILES.get(to), contents, to in _POLYGONS, to in _INSTANCES, to in WITH_UNDECIDED)
 
 
+def _nothing(_: Path) -> bool:
+    """No file or folder beside the named ones is a format's own."""
+    return False
+
+
 def _check_out(out: Path, to: str, *, overwrite: bool) -> Path | None:
     """Check that the output may be written; returns the file of labels to write beside it, if the format has one."""
     suffix, contents = _traits(to)[:2]
     if suffix is None:
         zipped = out.suffix.lower() == ".zip"
-        check_free(out, overwrite=overwrite, contents=frozenset() if zipped else contents)
+        owns = {"labelme": is_labelme, "supervisely": is_supervisely}.get(to, _nothing)
+        check_free(out, overwrite=overwrite, contents=frozenset() if zipped else contents, owns=owns)
         if not zipped and out.is_file():
             raise ConfigError(f"`out`: {out} is a file; {to} writes a folder, or a file that ends in .zip")
         return None

@@ -227,3 +227,20 @@ def test_options_and_names_of_formats(tmp_path: Path) -> None:
     ):
         with pytest.raises(ConfigError, match=message):
             export_records(RECORDS, CLASSES, tmp_path / str(words.pop("out", "o")), **words)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("to", ["labelme", "supervisely"])
+def test_a_folder_is_replaced_unless_something_else_is_in_it(tmp_path: Path, to: str) -> None:
+    out = tmp_path / "out"
+    export_records(RECORDS, CLASSES, out, to=to)
+    before = sorted(path.relative_to(out) for path in out.rglob("*"))
+    with pytest.raises(ConfigError, match="already exists"):
+        export_records(RECORDS, CLASSES, out, to=to)
+    export_records(RECORDS, CLASSES, out, to=to, overwrite=True)
+    assert sorted(path.relative_to(out) for path in out.rglob("*")) == before
+    beside = next(out.rglob("*.json")).parent
+    for name, content in (("a.jpg", b"image"), ("mine.json", b'{"shapes": [], "imageData": "aGk="}')):
+        (beside / name).write_bytes(content)
+        with pytest.raises(ConfigError, match="never replaced"):
+            export_records(RECORDS, CLASSES, out, to=to, overwrite=True)
+        (beside / name).unlink()

@@ -18,22 +18,30 @@ Write = Callable[[str, bytes], None]
 """Writes one file: name relative to the output, with / between parts, and its content."""
 
 
-def check_free(out: Path, *, overwrite: bool, contents: frozenset[str] = frozenset()) -> None:
+def check_free(
+    out: Path,
+    *,
+    overwrite: bool,
+    contents: frozenset[str] = frozenset(),
+    owns: Callable[[Path], bool] = lambda entry: False,
+) -> None:
     """Refuse an output that already exists, or that must not be replaced.
 
     Args:
         out: file or folder to be written.
         overwrite: it may be replaced.
         contents: what a folder that is replaced may contain at its top; nothing else is ever deleted.
+        owns: whether another file or folder at its top is the format's own, too.
 
     Raises:
         ConfigError: it exists and `overwrite` is off, or it holds something else.
     """
     if out.is_dir():
-        found = sorted(entry.name for entry in out.iterdir())
+        entries = sorted(out.iterdir())
+        found = [entry.name for entry in entries]
         if not contents:
             raise ConfigError(f"`out`: {out} is a folder; this format is one file, give its name")
-        if foreign := [name for name in found if name not in contents]:
+        if foreign := [one.name for one in entries if one.name not in contents and not owns(one)]:
             raise ConfigError(
                 f"`out`: {out} holds other files ({foreign[0]}), which are never replaced; choose another folder"
             )

@@ -12,6 +12,7 @@ from __future__ import annotations
 import base64
 import json
 import zlib
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -62,6 +63,40 @@ class Labelme:
     def close(self) -> None:
         """Write the names, one a line, as labelme takes them."""
         self._write("labels.txt", "".join(f"{name}\n" for name in self._options.classes).encode())
+
+
+def is_labelme(entry: Path) -> bool:
+    """Whether a file, or all that is in a folder, is JSON of labelme: what an export may replace.
+
+    An image beside it, or a file that embeds one, is not.
+    """
+    if entry.is_symlink():
+        return False
+    if entry.is_dir():
+        return all(map(is_labelme, entry.iterdir()))
+    document = _object_in(entry)
+    return "shapes" in document and document.get("imageData", "") is None
+
+
+def is_supervisely(entry: Path) -> bool:
+    """Whether a folder is a dataset of Supervisely without images: what an export may replace."""
+    if entry.is_symlink() or not entry.is_dir():
+        return False
+    folder = entry / "ann"
+    if folder.is_symlink() or not folder.is_dir() or [one.name for one in entry.iterdir()] != ["ann"]:
+        return False
+    return all("objects" in _object_in(one) for one in folder.iterdir())
+
+
+def _object_in(path: Path) -> dict[str, Any]:
+    """The object in a file of JSON; empty where there is none."""
+    if path.suffix != ".json" or path.is_symlink() or not path.is_file():
+        return {}
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 class Supervisely:
