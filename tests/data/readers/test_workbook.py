@@ -48,6 +48,13 @@ def test_a_workbook_is_read_like_csv(images: Path, tmp_path: Path) -> None:
     assert any("read from sheet 'tags', not from 'notes'" in problem.message for problem in dataset.problems)
 
 
+def test_formulas_without_a_stored_result_are_said(images: Path, tmp_path: Path) -> None:
+    rows = [("image", "cat", "dog"), ("a.jpg", 1, "=1-B2"), ("b.jpg", "=IF(1,1,0)", 1)]
+    dataset = load_dataset(images, book(tmp_path / "t.xlsx", tags=rows))
+    [said] = [problem.message for problem in dataset.problems if "formula" in problem.message]
+    assert "2 cells with a formula and no stored result, read as empty, the first C2" in said
+
+
 def test_workbooks_that_cannot_be_read(images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(DataError, match=r"t\.xlsx: no cell in this workbook"):
         load_dataset(images, book(tmp_path / "t.xlsx", empty=[]))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import warnings
 import zipfile
 from datetime import date, datetime
@@ -10,11 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from tag2mask.core.errors import ConfigError, DataError
+from tag2mask.core.text import counted
 
 SUFFIXES = frozenset({".xlsx", ".xlsm"})
 
 _MOST_BYTES = 1 << 30
 """Of a workbook's XML, unpacked; openpyxl reads it row by row."""
+
+_FORMULA = re.compile(rb"<f[ >]")
 
 _SAVE = "save it in Excel again, or save it as CSV (`CSV UTF-8`) and give that file"
 
@@ -48,6 +52,7 @@ def workbook_rows(path: Path) -> tuple[list[tuple[int, tuple[str, ...]]], list[s
     try:
         with zipfile.ZipFile(path) as archive:
             size = sum(member.file_size for member in archive.infolist())
+            has_formulas = size <= _MOST_BYTES and _has_formulas(archive)
         if size > _MOST_BYTES:
             raise DataError(f"{path}: a workbook of {size:,} bytes when unpacked, which is too large; {_SAVE}")
         with warnings.catch_warnings():
@@ -57,6 +62,7 @@ def workbook_rows(path: Path) -> tuple[list[tuple[int, tuple[str, ...]]], list[s
                 found = [(sheet.title, rows) for sheet in book.worksheets if (rows := _rows(sheet))]
             finally:
                 book.close()
+            unstored = _unstored(openpyxl, path, found[0][0]) if has_formulas and found else []
     except DataError:
         raise
     except Exception as error:  # openpyxl trusts its input: a damaged file raises errors of many kinds
@@ -68,7 +74,44 @@ def workbook_rows(path: Path) -> tuple[list[tuple[int, tuple[str, ...]]], list[s
         raise DataError(f"{path}: no cell in this workbook; write a header such as `image,tags` and rows below it")
     title, rows = found[0]
     others = ", ".join(repr(name) for name, _ in found[1:])
-    return rows, [f"read from sheet {title!r}, not from {others}"] if others else []
+    notes = [f"read from sheet {title!r}, not from {others}"] if others else []
+    if unstored:
+        notes.append(
+            f"{counted(len(unstored), 'cells')} with a formula and no stored result, read as empty, the first "
+            f"{unstored[0]}; open the workbook in Excel or LibreOffice and save it, or save it as CSV"
+        )
+    return rows, notes
+
+
+def _has_formulas(archive: zipfile.ZipFile) -> bool:
+    """Whether a cell of any sheet holds a formula: without one, nothing is read twice."""
+    for name in archive.namelist():
+        if name.startswith("xl/worksheets/") and name.endswith(".xml"):
+            with archive.open(name) as stream:
+                end = b""
+                while part := stream.read(1 << 20):
+                    if _FORMULA.search(end + part):
+                        return True
+                    end = part[-4:]
+    return False
+
+
+def _unstored(openpyxl: Any, path: Path, title: str) -> list[str]:
+    """Coordinates of the cells of a sheet with a formula but no result of it, as programs other than Excel write."""
+    found: list[str] = []
+    books = [openpyxl.load_workbook(path, read_only=True, data_only=stored) for stored in (True, False)]
+    try:
+        values, formulas = (book[title] for book in books)
+        for sheet in (values, formulas):
+            sheet.reset_dimensions()
+        for stored, written in zip(values.iter_rows(), formulas.iter_rows(), strict=False):
+            for value, formula in zip(stored, written, strict=False):
+                if value.value is None and isinstance(formula.value, str) and formula.value.startswith("="):
+                    found.append(formula.coordinate)
+    finally:
+        for book in books:
+            book.close()
+    return found
 
 
 def _rows(sheet: Any) -> list[tuple[int, tuple[str, ...]]]:
