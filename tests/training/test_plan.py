@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
+import torch
 
 from tag2mask import Dataset
 from tag2mask.core.errors import DataError
 from tag2mask.demo import write_dataset
-from tag2mask.training.plan import plan_training
+from tag2mask.models.checkpoint import RunFolder
+from tag2mask.training.plan import plan_training, planned_parts
+from tag2mask.training.settings import resolve
 from tests.training.test_feature_store import store_of
 from tests.training.test_frozen import OPTIONS
 
@@ -48,6 +52,18 @@ def test_too_little_room_is_said_with_bytes(
     plan = plan_training(dataset, tmp_path / "run", options=options, progress=False)
     assert f"Not enough room: {plan.bytes:,} bytes are needed, 10 are free" in plan.summary()
     assert "Not known: " in plan.summary() and plan.to_dict()["free"] == 10
+
+
+def test_parts_for_the_line_of_progress_are_counted_as_progress_counts_them(
+    dataset: Dataset, options: dict[str, object], tmp_path: Path
+) -> None:
+    config = resolve(None, options).config
+    parts = planned_parts(dataset, config, RunFolder(tmp_path / "run"), device=torch.device("cpu"))
+    assert [one.what for one in parts] == ["features", "steps", "pseudo masks", "masks"]
+    counts = {one.what: one.units for one in parts}
+    steps = 12 * math.ceil(12 / config.training.batch_size)
+    assert counts == {"features": 12, "steps": steps, "pseudo masks": 3 * 12, "masks": 12}
+    assert all((one.seconds or 0) > 0 for one in parts) and not (tmp_path / "run").exists()
 
 
 def test_a_network_that_is_trained_whole_keeps_no_features(

@@ -143,13 +143,16 @@ def plan_training(
     return _planning(dataset, settings.config, run, where, images=_SAMPLE).plan()
 
 
-def planned_parts(dataset: Dataset, config: Config, run: RunFolder, *, device: torch.device) -> list[Part]:
+def planned_parts(
+    dataset: Dataset, config: Config, run: RunFolder, after: Sequence[str] = ("masks",), *, device: torch.device
+) -> list[Part]:
     """What is left of a training in parts, with seconds measured on a few images; for the line of progress.
 
     Args:
         dataset: to train on.
         config: every setting.
         run: its folder, where some epochs may have been trained.
+        after: what follows the training: 'masks', or nothing.
         device: to train on.
 
     Raises:
@@ -160,6 +163,7 @@ def planned_parts(dataset: Dataset, config: Config, run: RunFolder, *, device: t
     return [
         Part(one.what, round(one.units * part), one.seconds * part)
         for one in planning.stages(room=False)
+        if one.what != "masks" or one.what in after
         for part in [share if one.what in (STEPS, "pseudo masks") else 1.0]
     ]
 

@@ -113,8 +113,8 @@ def train(
         settings, recipe = choose_class_maps(
             settings, dataset, run, resume=resume, device=where, progress=progress, several=several
         )
-        timed = progress and not (several or first_masks)
-        check = _begin(dataset, settings.config, run, where, left, progress, timed=timed) if first else None
+        timed = None if several or first_masks or not progress else ("masks",) if make_masks else ()
+        check = _begin(dataset, settings.config, run, where, left, progress, timed) if first else None
         fit(
             dataset,
             settings.config,
@@ -145,21 +145,25 @@ def _begin(
     device: torch.device,
     left: TimeLeft,
     progress: bool,
-    *,
-    timed: bool,
+    timed: Sequence[str] | None,
 ) -> TrainingCheck:
-    """Say what will be trained, what will spoil the result, and, where `timed`, how long it will take."""
+    """Say what will be trained, what will spoil the result, and how long it will take.
+
+    `timed` are the parts that are still to come after training; None: its time is not measured.
+    """
     from tag2mask.training.settings import described
     from tag2mask.training.verdict import warn_before
 
     _log.info("%s on %s", described(dataset, config), device)
     check = warn_before(dataset, config, progress=progress)
-    if timed:
-        _say_time(left, dataset, config, run, device)
+    if timed is not None:
+        _say_time(left, dataset, config, run, device, timed)
     return check
 
 
-def _say_time(left: TimeLeft, dataset: Dataset, config: Config, run: RunFolder, device: torch.device) -> None:
+def _say_time(
+    left: TimeLeft, dataset: Dataset, config: Config, run: RunFolder, device: torch.device, after: Sequence[str]
+) -> None:
     """Measure what the training will take where it is watched or long, and say it."""
     from tag2mask.training.feature_compute import readable_time
     from tag2mask.training.plan import planned_parts
@@ -169,7 +173,7 @@ def _say_time(left: TimeLeft, dataset: Dataset, config: Config, run: RunFolder, 
     if not is_visible() and seen < _LONG:
         return
     try:
-        left.plan(planned_parts(dataset, config, run, device=device))
+        left.plan(planned_parts(dataset, config, run, after, device=device))
     except Tag2MaskError as error:  # the training itself says what is wrong
         _log.debug("the time cannot be estimated: %s", error)
         return
@@ -180,14 +184,16 @@ def _refuse_early(settings: Settings, dataset: Dataset, run: RunFolder, *, first
     """Refuse what would fail later, before any image is looked at.
 
     Raises:
-        ConfigError: there is a run already, or no package has weights of a backbone.
+        ConfigError: there is a run already, no package has weights of a backbone, or a logger cannot be made.
         DataError: the folder cannot be made.
         WeightsError: weights are not there.
     """
     from tag2mask.models.backbone import require_weights
+    from tag2mask.training.loggers import check_loggers
     from tag2mask.training.run_folder import check_folder, has_begun
 
     refuse_uncreatable(run.root)
+    check_loggers(settings.config)
     if has_begun(run):
         if first and not resume:
             check_folder(run, dataset, settings.config, resume=resume)
