@@ -14,7 +14,7 @@ export PYTHONWARNINGS ?= default
 # Tests start many processes; each would compile every library that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: formats-page bench-readers help setup demo docs test test-all tools browser screenshots studio-web check generated lowest format wheel-test bench-crf bench-check bench-animals bench-animals-joint bench-steel bench-steel-joint bench-peers bench-onnx bench-serve bench-slow-clients fuzz clean
+.PHONY: formats-page bench-readers help setup demo docs test test-all tools browser screenshots gallery studio-web check generated lowest format wheel-test bench-crf bench-check bench-animals bench-animals-joint bench-steel bench-steel-joint bench-peers bench-onnx bench-serve bench-slow-clients fuzz clean
 
 help:
 	@echo "make demo | docs | test | test-all | fuzz | check | lowest | format | bench-check | bench-crf | bench-animals | bench-steel | bench-peers | bench-onnx | bench-serve | bench-slow-clients | clean"
@@ -170,6 +170,10 @@ bench-peers: $(STAMP)
 # The images of README and documentation: demo, report, studio.
 screenshots: demo browser
 	$(BIN)/python benchmarks/screenshots.py demo-out docs/images
+
+# The images of docs/gallery.md and docs/method.md, from made images alone.
+gallery: demo
+	$(BIN)/python benchmarks/gallery.py demo-out docs/images --weights $(if $(wildcard $(WEIGHTS)),$(WEIGHTS),hub)
 
 clean:
 	rm -rf $(VENV) $(WHEEL_VENV) $(LOWEST_VENV) dist build site demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -118,7 +118,7 @@ def write_sheet(path: Path, segmenter: Segmenter, dataset: Dataset, predictions:
     cells, captions = [], []
     seen: set[int] = set()
     for record in records:
-        image = _enlarged(read_image(record.path))
+        image = enlarged(read_image(record.path))
         tags = sorted(record.present)
         steps, positions = segmenter.steps(read_image(record.path), tags)
         pseudo = segmenter.predict(record.path, tags).mask
@@ -129,9 +129,9 @@ def write_sheet(path: Path, segmenter: Segmenter, dataset: Dataset, predictions:
         cells.append(
             [
                 image,
-                _coloured_maps(image, steps.maps, positions),
+                coloured_maps(image, steps.maps, positions),
                 heatmap(image, steps.prior),
-                *(overlay(image, _as_large(mask, image)) for mask in masks),
+                *(overlay(image, as_large(mask, image)) for mask in masks),
             ]
         )
         score = "" if target is None else f"\nmIoU {100 * _miou(prediction, target, dataset.classes):.0f}"
@@ -176,13 +176,13 @@ def _score(segmenter: Segmenter, scenes: Path, out: Path) -> Evaluation:
     return evaluate(out, scenes / "val" / "masks", scenes / "classes.txt")
 
 
-def _enlarged(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def enlarged(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """A small image at a size where outlines over it are thin."""
     times = max(1, round(_SHEET_SIDE / max(image.shape[:2])))
     return np.asarray(Image.fromarray(image).resize((times * image.shape[1], times * image.shape[0])))
 
 
-def _as_large(mask: NDArray[np.uint8], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def as_large(mask: NDArray[np.uint8], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     size = (image.shape[1], image.shape[0])
     return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
 
@@ -191,7 +191,7 @@ def _miou(prediction: NDArray[np.uint8], target: NDArray[np.uint8], classes: Seq
     return float(mean_iou(confusion_matrix(prediction, target, len(classes) + 1)))
 
 
-def _coloured_maps(
+def coloured_maps(
     image: NDArray[np.uint8], maps: NDArray[np.float32], positions: NDArray[np.intp]
 ) -> NDArray[np.uint8]:
     """The class maps (K, h, w) in the colours of their classes, over the image (H, W, 3) in grey."""
