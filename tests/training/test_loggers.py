@@ -5,11 +5,13 @@ from pathlib import Path
 
 import pytest
 
+import tag2mask.training.loggers
 from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError
 from tag2mask.data import Dataset
 from tag2mask.training.fit import fit
-from tag2mask.training.loggers import make_loggers
+from tag2mask.training.loggers import check_loggers, make_loggers
+from tag2mask.training.train import train
 from tests.conftest import TINY_OPTIONS
 from tests.helpers import TinyDataset
 
@@ -44,6 +46,35 @@ def test_loggers_that_are_not_there(tmp_path: Path, loggers: list[str], message:
     options = {"training.loggers": loggers, "training.logger_args": arguments}
     with pytest.raises(ConfigError, match=message):
         make_loggers(Config().override(options), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("loggers", "message"),
+    [
+        (["nowhere"], "Lightning has no 'nowhere'"),
+        (["csv", "wandb"], "wandb needs the package wandb, which is not installed; `pip install wandb`"),
+        (["CometLogger"], "CometLogger needs the package comet_ml, .*`pip install comet-ml`"),
+        (["csv"], r"logger_args: csv does not take these arguments: .*'colour'"),
+    ],
+)
+def test_loggers_are_checked_before_anything_else(
+    shapes: TinyDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loggers: list[str], message: str
+) -> None:
+    monkeypatch.setattr(tag2mask.training.loggers, "find_spec", lambda name: None)
+    arguments = {"csv": {"colour": "red"}} if loggers == ["csv"] else {}
+    options = {**TINY_OPTIONS, "training.loggers": loggers, "training.logger_args": arguments}
+    dataset = Dataset.load(shapes.images, shapes.tags, classes=shapes.class_file).subset(range(12))
+    with pytest.raises(ConfigError, match=message):
+        train(dataset, tmp_path / "run", options=options, progress=False)
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_may_be_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(tag2mask.training.loggers, "find_spec", lambda name: None)
+    check_loggers(Config())
+    assert "no curves for TensorBoard: `pip install tensorboard` to have them" in caplog.text
 
 
 def test_no_logger(tmp_path: Path) -> None:

@@ -220,12 +220,12 @@ class TrainingConfig(Section):
     seed: int = Field(0, ge=0, le=2**31 - 1, description="seed of everything random")
     loggers: tuple[str, ...] = Field(
         ("tensorboard",),
-        description="where curves and example masks go besides metrics.jsonl: tensorboard, csv, or a logger of "
-        "Lightning by its class name, e.g. WandbLogger; empty: nowhere",
+        description="where curves and example masks go besides metrics.jsonl: tensorboard, csv, wandb, "
+        "mlflow, comet, litlogger, or a logger of Lightning by its class name; empty: nowhere",
     )
     logger_args: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        description="arguments of loggers by name, e.g. `{WandbLogger: {project: steel}}`",
+        description="arguments of loggers by name, e.g. `{wandb: {project: steel}}`",
         json_schema_extra=needs({"training.loggers": HAS_KEYS}),
     )
     supervision: Literal["tags", "masks"] = Field(
