@@ -86,9 +86,16 @@ class Follower:
     installations the extras are checked, of other programs of the repository that they are there with these options.
     """
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], weights: Path | None = None):
-        """Take what changes `sys.argv`, what catches output, and a folder of weights in place of the Hub."""
+    def __init__(
+        self,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+        weights: Path | None = None,
+        limit: int | None = None,
+    ):
+        """Take what changes `sys.argv`, what catches output, weights in place of the Hub, and images of a training."""
         self.monkeypatch, self.capfd, self.weights = monkeypatch, capfd, weights
+        self.limit = limit
         self.names: dict[str, object] = {}
         self.ran = 0
 
@@ -133,6 +140,8 @@ class Follower:
         chosen = {"--config", "--backbone", "--weights"} & set(words)
         settings = FROZEN if "--config" in words else OTHER_BACKBONE if chosen else WHOLE
         more = [] if "--weights" in words or not chosen else ["--weights", str(self.weights)]
+        if self.limit is not None and "--limit" not in words:
+            more += ["--limit", str(self.limit)]
         given = {word.partition("=")[0] for word in words}
         for name, value in settings.items():
             if name not in given:

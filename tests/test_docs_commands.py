@@ -134,6 +134,9 @@ def for_verdict(folder: Path, tiny: TinyDataset) -> None:
     (folder / "ablation.yaml").write_text(yaml.safe_dump(plan))
 
 
+FEW = {"recipes.md": 16}
+"""Images that each training of a page gets, where it has many."""
+
 PREPARED: dict[str, Callable[[Path, TinyDataset], None]] = {
     "coming-from.md": for_parts,
     "corrections.md": for_corrections,
@@ -158,7 +161,7 @@ def test_page(
     (workplace / "weights").symlink_to(weights)
     PREPARED.get(page, nothing)(workplace, shapes)
     without_serving(monkeypatch)
-    follower = Follower(monkeypatch, capfd, weights)
+    follower = Follower(monkeypatch, capfd, weights, limit=FEW.get(page))
     follower.follow(page)
     assert follower.ran
 

@@ -183,6 +183,7 @@ def enlarged(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def as_large(mask: NDArray[np.uint8], image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A mask (h, w) at the size of its image (H, W, 3)."""
     size = (image.shape[1], image.shape[0])
     return np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
 
