@@ -43,7 +43,8 @@ NOT_RUN = {
     "needs several devices; tests/training/test_ranks.py": 1,
     "for a shell's start-up file; tests/cli/test_scripts.py": 1,
     "needs jq; tests/cli/test_scripts.py": 1,
-    "needs the Hub": 2,
+    "needs FiftyOne, which needs MongoDB": 1,
+    "needs the Hub": 3,
     "serves until it is ended; tests/deploy/serving asks it": 1,
 }
 """Reasons of blocks that no test runs, with their number."""

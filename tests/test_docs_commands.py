@@ -27,6 +27,7 @@ FOLLOWED = [
     "check.md",
     "coming-from.md",
     "corrections.md",
+    "ecosystem.md",
     "first-masks.md",
     "guide.md",
     "install.md",
@@ -94,6 +95,10 @@ def for_corrections(folder: Path, tiny: TinyDataset) -> None:
     export_masks(tiny.masks, out=folder / "corrected.json", to="coco", images=tiny.images, classes=tiny.classes)
 
 
+def for_ecosystem(folder: Path, tiny: TinyDataset) -> None:
+    write_image(folder / "photos" / "a.jpg", draw_shapes(("disc",), seed=7)[0])
+
+
 def for_parts(folder: Path, tiny: TinyDataset) -> None:
     for k, path in enumerate(sorted(tiny.images.iterdir())):
         if k % 4 != 2:  # both shapes
@@ -140,6 +145,7 @@ FEW = {"recipes.md": 16}
 PREPARED: dict[str, Callable[[Path, TinyDataset], None]] = {
     "coming-from.md": for_parts,
     "corrections.md": for_corrections,
+    "ecosystem.md": for_ecosystem,
     "studio.md": for_studio,
     "verdict.md": for_verdict,
 }
