@@ -147,7 +147,10 @@ def _image_bytes(image: Any, index: FolderIndex) -> bytes:
             raise RecordError(f"{name} has more than {_MOST_BYTES >> 20} MiB; make it smaller")
         return path.read_bytes()
     except (DataError, OSError) as error:
-        raise RecordError(f"the image is not in the file, and {error}") from error
+        raise RecordError(
+            f"the image is not in the file, and {error}; or put it in: map `datasets.table.embed_table_storage` over the "
+            "dataset before it is written"
+        ) from error
 
 
 def _suffix(data: bytes) -> str:
