@@ -41,13 +41,13 @@ def mean_field(
         float32 (K, H, W), the marginals; 0 for classes that do not take part.
     """
     flat = scores.reshape(len(scores), -1)
-    full, tail = _chunks(len(kept) - 1)
+    full, tail = chunks(len(kept) - 1)
     weights = np.float32(gaussian_weight), np.float32(bilateral_weight)
     bias = weights[1] * lattice.bilateral_sum + weights[0] * lattice.gaussian_sum
     buffers = _Buffers.take(lattice, flat.shape[1], 16 * full + len(tail))
     extreme = layout.pack(
         _WIDE,
-        len(tail),
+        tail,
         full,
         flat,
         kept,
@@ -62,7 +62,7 @@ def mean_field(
     _iterate(lattice, buffers, bias, (full, tail), iterations, weights, stabilise)
     # np.zeros leaves the zeroing to the system, np.zeros_like writes every zero
     out = np.empty(flat.shape, np.float32) if len(kept) == len(flat) else np.zeros(flat.shape, np.float32)
-    layout.unpack(len(tail), full, buffers.unary, bias, kept, lattice.pixels, lattice.tiles, out)
+    layout.unpack(_WIDE, tail, full, buffers.unary, bias, kept, lattice.pixels, lattice.tiles, out)
     _SCRATCH.give_back(buffers.memory)
     return out.reshape(scores.shape)
 
@@ -157,7 +157,7 @@ def _iterate(
             buffers.swap()
 
 
-def _chunks(channels: int) -> tuple[int, tuple[float, ...]]:
+def chunks(channels: int) -> tuple[int, tuple[float, ...]]:
     """Number of chunks of 16 lanes, and a tuple of as many zeros as the tail has lanes."""
     full = (channels - 1) // 16
     tail = channels - 16 * full

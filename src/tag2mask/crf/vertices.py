@@ -139,13 +139,27 @@ def find_chains(keys: Any, table: Any, strides: Any) -> Any:
             put(after, v, u)
             if u >= 0:
                 put(first, u, 0)
-        for v in range(count):
-            if get(first, v) > 0 and get(after, v) >= 0:
-                u = v
-                while get(after, u) >= 0:
-                    put(chains, at, u)
-                    at += 1
-                    u = get(after, u)
-                put(chains, at, -1 - u)
-                at += 1
+        at = write_chains(after, first, chains, at)
     return chains[:at].copy()
+
+
+@kernel
+def write_chains(after: Any, first: Any, chains: Any, at: int) -> int:
+    """Write the chains of one direction to `chains[at:]`, and return the entry after the last.
+
+    Args:
+        after: int32 (V,), the next vertex of each, or -1.
+        first: uint8 (V,), whether no vertex has this one as its next.
+        chains: int32, with room for all vertices.
+        at: first entry.
+    """
+    for v in range(after.shape[0]):
+        if get(first, v) > 0 and get(after, v) >= 0:
+            u = v
+            while get(after, u) >= 0:
+                put(chains, at, u)
+                at += 1
+                u = get(after, u)
+            put(chains, at, -1 - u)
+            at += 1
+    return at
