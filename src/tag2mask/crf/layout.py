@@ -153,7 +153,7 @@ def pack(
     longest = 0
     for t in range(tiles.shape[0] - 1):
         longest = max(longest, get(tiles, t + 1) - get(tiles, t))
-    stride = (longest + 15) // 16 * 16
+    stride = (longest + 15) // 16 * 16 + 16  # planes a power of two apart would compete for the same lines of the cache
     last = np.zeros(stride, np.float32)
     planes = np.zeros(stride * 16, np.float32)
     extreme = wide
@@ -233,7 +233,8 @@ def unpack(
     longest = 0
     for t in range(tiles.shape[0] - 1):
         longest = max(longest, get(tiles, t + 1) - get(tiles, t))
-    planes = np.empty(longest * 16, np.float32)
+    stride = (longest + 15) // 16 * 16 + 16
+    planes = np.empty(stride * 16, np.float32)
     for t in range(tiles.shape[0] - 1):
         p0, p1 = get(tiles, t), get(tiles, t + 1)
         size = p1 - p0
@@ -242,13 +243,13 @@ def unpack(
             used = min(lanes, classes - 1 - 16 * c)
             at = (c * count * 16) + p0 * lanes
             if c < full:
-                to_planes(wide, unary, at, size, planes, longest)
+                to_planes(wide, unary, at, size, planes, stride)
             else:
-                to_planes(tail, unary, at, size, planes, longest)
+                to_planes(tail, unary, at, size, planes, stride)
             for k in range(used):
                 plane = out[kept[16 * c + k]]
                 for i in range(size):
-                    put(plane, get(pixels, p0 + i), get(planes, k * longest + i))
+                    put(plane, get(pixels, p0 + i), get(planes, k * stride + i))
         plane = out[kept[classes - 1]]
         for i in range(size):
             put(plane, get(pixels, p0 + i), get(last, p0 + i))

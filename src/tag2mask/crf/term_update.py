@@ -41,7 +41,7 @@ from tag2mask.crf.simd import (
     width,
 )
 from tag2mask.crf.simd_math import total
-from tag2mask.crf.update import BLOCK, normalise_block, start_block, write_block
+from tag2mask.crf.softmax import BLOCK, normalise_block, start_block, write_block
 
 
 @kernel

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from tag2mask.crf import layout, term_update, update
 from tag2mask.crf.mean_field import chunks
 from tag2mask.crf.pairwise import PairwiseTerm
+from tag2mask.crf.softmax import BLOCK, LIMIT
 from tag2mask.crf.workspace import Workspace, padded
 
 Floats = NDArray[np.float32]
@@ -141,7 +142,7 @@ class TermSet:
             float32 (K, N), the marginals.
         """
         points = len(self.bias)
-        sizes = [*2 * (self.count * self.lanes,), *2 * (update.BLOCK * self.lanes,), 2 * update.BLOCK, points]
+        sizes = [*2 * (self.count * self.lanes,), *2 * (BLOCK * self.lanes,), 2 * BLOCK, points]
         ends = np.cumsum([padded(size) for size in sizes])
         memory = _SCRATCH.take(int(ends[-1]))
         values, values_out, *scratch, last_class = (
@@ -149,7 +150,7 @@ class TermSet:
         )
         memory[: ends[-2]] = 0
         first = unary if start is None else start
-        stabilise = bool(max(unary.extreme, first.extreme) + self.reach + np.log(self.channels + 1) > update.LIMIT)
+        stabilise = bool(max(unary.extreme, first.extreme) + self.reach + np.log(self.channels + 1) > LIMIT)
         written = (np.empty_like(unary.values) if start is None else start.values, last_class)
         for i in range(iterations + 1):
             term_update.sweep_terms(
