@@ -1,8 +1,8 @@
 """The permutohedral lattice for features of any number of dimensions, for pairwise terms of the drop-in interface.
 
 A. Adams, J. Baek, M. A. Davis, "Fast High-Dimensional Filtering Using the Permutohedral Lattice",
-Eurographics 2010, https://doi.org/10.1111/j.1467-8659.2009.01645.x. `lattice` is the one for the two usual terms on images,
-which groups pixels by simplex.
+Eurographics 2010, https://doi.org/10.1111/j.1467-8659.2009.01645.x. `lattice` is the one for the two usual terms on
+images, which groups pixels by simplex.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class GeneralLattice:
         size: number of vertices of a simplex, D + 1.
         count: number of vertices.
         corners: int32 (N size,), the numbers of the vertices of each point's simplex.
-        slicing, splatting: float32 (N size,), barycentric weights of the slice and of the splat, with the normalisation;
-            the same array where the normalisation is symmetric.
+        slicing, splatting: float32 (N size,), barycentric weights of the slice and of the splat, with the
+            normalisation; the same array where that is symmetric.
         chains: int32, chains of neighbouring vertices as `vertices.find_chains` writes them.
         sums: float32 (N,), the filter applied to a constant 1.
     """

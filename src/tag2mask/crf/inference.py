@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from tag2mask.crf import checks, layout
 from tag2mask.crf.errors import ArrayError, ParameterError, TooFineError
 from tag2mask.crf.features import bilateral_features, position_features
+from tag2mask.crf.general import NormalizationType
 from tag2mask.crf.lattice import Deviations, Lattice, shrunk
 from tag2mask.crf.mean_field import mean_field
-from tag2mask.crf.general import NormalizationType
 from tag2mask.crf.pairwise import KernelType, PairwiseTerm
 from tag2mask.crf.resizing import resize
 from tag2mask.crf.terms import TermSet

@@ -43,7 +43,10 @@ def interleave(typingctx, like, planes, at, stride, out, to):
 
 @operation
 def separate(typingctx, like, lanes, at, planes, to, stride):
-    """The inverse of `interleave`: read 16 points from `lanes[at:]`, and write lane k of point p to `planes[to + k * stride + p]`."""
+    """The inverse of `interleave`: read 16 points from `lanes[at:]`.
+
+    Lane k of point p is written to `planes[to + k * stride + p]`.
+    """
     if not isinstance(like, Vector) or not isinstance(planes, types.Array):
         return None
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.crf.compiling import kernel
+from tag2mask.crf.compiling import kernel, part
 from tag2mask.crf.interleaving import interleave, separate
 from tag2mask.crf.simd import (
     add,
@@ -36,7 +36,7 @@ NEVER = -1e30
 _ZERO = np.float32(0)
 
 
-@kernel
+@part
 def gather_logs(wide: Any, scores: Any, pixels: Any, p0: int, p1: int, floor: Any, out: Any, at: int) -> None:
     """Log-probabilities of one class plane `scores` (H * W,) at `pixels[p0:p1]`, written to `out[at:]`."""
     for p in range(p0, p1):
@@ -184,9 +184,9 @@ def pack(
     return largest(extreme)
 
 
-@kernel
+@part
 def to_lanes(zero: Any, planes: Any, stride: int, size: int, out: Any, to: int) -> None:
-    """Write the first `size` points of the planes, `stride` entries long, to `out[to:]`, the lanes of a point side by side."""
+    """Write the first `size` points of planes of `stride` entries to `out[to:]`, the lanes of a point side by side."""
     lanes = width(zero)
     whole = size // 16 * 16
     for i in range(0, whole, 16):
@@ -196,7 +196,7 @@ def to_lanes(zero: Any, planes: Any, stride: int, size: int, out: Any, to: int) 
             put(out, to + i * lanes + k, get(planes, k * stride + i))
 
 
-@kernel
+@part
 def to_planes(zero: Any, values: Any, at: int, size: int, planes: Any, stride: int) -> None:
     """The inverse of `to_lanes`: read `size` points from `values[at:]`."""
     lanes = width(zero)

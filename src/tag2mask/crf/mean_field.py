@@ -21,7 +21,7 @@ _NO_SHARES = np.zeros(16, np.float32)
 _SCRATCH, _SMALL = Workspace(), Workspace()
 """Memory of `_Buffers` of all and of fewer channels, kept from call to call."""
 
-_ERROR = 1e-3
+_ERROR = 4e-4
 """Change of the marginal of a class, by its own messages, that is neglected."""
 _MOST = 0.02
 """Classes with a greater marginal anywhere are never treated together."""
@@ -78,7 +78,7 @@ class _Model:
     weights: tuple[np.float32, np.float32]
 
     def infer(self, iterations: int, *, reduce: bool) -> Floats | None:
-        """The marginals, float32 (K, N), or None if classes were treated together that are not improbable in the end."""
+        """The marginals, float32 (K, N); None if classes were treated together that are not improbable in the end."""
         lattice, kept = self.lattice, self.kept
         channels = chunks(len(kept) - 1)
         bias = self.weights[1] * lattice.bilateral_sum + self.weights[0] * lattice.gaussian_sum
@@ -125,9 +125,7 @@ class _Model:
         lanes, share = small.channels[1], np.float32(1 / (len(reduced.lanes) + 2))
         odds = np.empty_like(bias)
         reduced.sums = np.empty_like(bias)
-        reduction.rest_of(
-            _WIDE, self.scores, reduced.rest, int(self.kept[-1]), self.floor, reduced.sums, odds
-        )
+        reduction.rest_of(_WIDE, self.scores, reduced.rest, int(self.kept[-1]), self.floor, reduced.sums, odds)
         reduction.keep_unary(
             lanes, buffers.unary, full, len(tail), reduced.lanes, share, odds, bias, self.lattice.pixels, small.unary
         )
@@ -169,7 +167,12 @@ class Reduced:
         shares = np.zeros(16, np.float32)
         shares[: len(stay) + 1] = 1 / (len(stay) + 2)
         return cls(
-            stay, np.concatenate([kept[stay], kept[go[:1]], kept[-1:]]), kept[go], factors, shares, np.empty(0, np.float32)
+            stay,
+            np.concatenate([kept[stay], kept[go[:1]], kept[-1:]]),
+            kept[go],
+            factors,
+            shares,
+            np.empty(0, np.float32),
         )
 
 

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.crf.compiling import kernel
+from tag2mask.crf.compiling import kernel, part
 from tag2mask.crf.simd import get, put
 
 _ONE = np.float32(1)
 _TINY = np.float32(1e-20)
 
 
-@kernel
+@part
 def add_to(values: Any, vertex: int, value: Any) -> None:
     """Add to the value at one vertex."""
     put(values, vertex, get(values, vertex) + value)

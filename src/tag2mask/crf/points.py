@@ -5,9 +5,9 @@ R^(D + 1), in a simplex whose vertices are lattice points of remainder 0..D (A. 
 High-Dimensional Filtering Using the Permutohedral Lattice", Eurographics 2010,
 https://doi.org/10.1111/j.1467-8659.2009.01645.x, sections 3 and 4).
 
-The key of a lattice point is the sum of z_i r_i over i = 1..D (z_0 follows from the others) modulo 2**64, with odd random
-multipliers r_i. It is linear, so that the keys of neighbours follow by addition; two of a million vertices share a key
-with a probability of 10**-7.
+The key of a lattice point is the sum of z_i r_i over i = 1..D (z_0 follows from the others) modulo 2**64, with odd
+random multipliers r_i. It is linear, so that the keys of neighbours follow by addition; two of a million vertices share
+a key with a probability of 10**-7.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.crf.compiling import kernel
+from tag2mask.crf.compiling import kernel, part
 from tag2mask.crf.simd import add, below, floor, get, load, multiply, put, scaled, splat, store, subtract, vector
 from tag2mask.crf.vertices import find_slot, hashed, write_chains
 
@@ -28,7 +28,7 @@ NEAR = 2.0**21
 _WIDE = (0.0,) * 16
 
 
-@kernel
+@part
 def embed_near(features: Any, p0: int, count: int, scale: Any, lowest: Any, ranks: Any, rests: Any) -> None:
     """Embed the points p0..p0 + count, 16 at a time, in single precision.
 
@@ -83,12 +83,12 @@ def embed_near(features: Any, p0: int, count: int, scale: Any, lowest: Any, rank
             store(flat_rests, at, subtract(load(zero, flat_rests, at), step))
 
 
-@kernel
+@part
 def embed_far(features: Any, p0: int, count: int, scale: Any, lowest: Any, ranks: Any, rests: Any) -> None:
     """The same in double precision, for coordinates whose integers float32 does not hold; `lowest` is float64."""
     size = features.shape[0]
     for p in range(count):
-        tail = off = 0.0
+        tail, off = np.float64(0), np.float64(0)
         for i in range(size, -1, -1):
             feature = np.float32(features[i - 1, p0 + p] * scale[i - 1]) if i > 0 else np.float32(0)
             z = (tail - i * np.float64(feature)) / (size + 1)
@@ -110,7 +110,7 @@ def embed_far(features: Any, p0: int, count: int, scale: Any, lowest: Any, ranks
             rests[i, p] -= step
 
 
-@kernel
+@part
 def number_points(
     count: int,
     lowest: Any,
@@ -271,7 +271,7 @@ def find_links(keys: Any, table: Any, multipliers: Any) -> Any:
     return chains[:at].copy()
 
 
-@kernel
+@part
 def _longer(array: Any, used: int) -> Any:
     """Twice as long a copy of an array of which the first entries are used."""
     longer = np.empty(2 * array.shape[0], array.dtype)

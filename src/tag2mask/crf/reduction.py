@@ -1,13 +1,13 @@
 """Going on with the few classes that matter, once the first updates have made most classes improbable.
 
-A class k whose greatest marginal is e gets a message of at most e S from its own marginals. Without these the log-odds of
-all such classes change alike,
+A class k whose greatest marginal is e gets a message of at most e S from its own marginals. Without these the log-odds
+of all such classes change alike,
 
     log Q_k(i) / Q_K(i)  =  unary_k(i) + sum_{l < K} M_l(i)
 
-in the symbols of `update`, so that they keep their shares exp(unary_k) / sum exp(unary) of R, the sum of their marginals.
-R is filtered as one channel, the rest. With c channels, the rest included, the log-odds out_l of `update.slice_block` satisfy
-sum_l (out_l - unary_l) = (c + 1) sum M, so those of the rest are
+in the symbols of `update`, so that they keep their shares exp(unary_k) / sum exp(unary) of R, the sum of their
+marginals. R is filtered as one channel, the rest. With c channels, the rest included, the log-odds out_l of
+`update.slice_block` satisfy sum_l (out_l - unary_l) = (c + 1) sum M, so those of the rest are
 
     log sum exp(unary_k) + sum M  =  unary_R c / (c + 1) + sum_l out_l / (c + 1)
 
@@ -122,7 +122,16 @@ def share_out(wide_lanes: Any, scores: Any, rest: Any, floor: Any, sums: Any, ou
 
 @kernel
 def keep_unary(
-    lanes: Any, unary: Any, full: int, tail_lanes: int, lanes_kept: Any, share: Any, odds: Any, bias: Any, pixels: Any, out: Any
+    lanes: Any,
+    unary: Any,
+    full: int,
+    tail_lanes: int,
+    lanes_kept: Any,
+    share: Any,
+    odds: Any,
+    bias: Any,
+    pixels: Any,
+    out: Any,
 ) -> None:
     """Unary of the kept channels, and of the rest.
 
@@ -131,7 +140,8 @@ def keep_unary(
         unary, full, tail_lanes: float32 (N * (16 full + tail_lanes),), of all channels.
         lanes_kept: int64, the channels that are kept.
         share: float32, 1 / (c + 1).
-        odds, bias, pixels: float32 (N,) as `rest_of` writes it, float32 (N,) and int32 (N,) as `layout.pack` takes them.
+        odds: float32 (N,), as `rest_of` writes it.
+        bias, pixels: float32 (N,) and int32 (N,), as `layout.pack` takes them.
         out: float32 (N * lanes,), written.
     """
     row = width(vector(lanes))

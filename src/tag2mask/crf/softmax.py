@@ -1,6 +1,6 @@
 """The softmax of an update: kernels over blocks of pixels, between the slice and the splat of `update`.
 
-Log-odds, odds and marginals of a block lie in `buffer` as in `update`: chunk after chunk, within a chunk pixel after pixel.
+Log-odds, odds and marginals of a block lie in `buffer` as in `update`: chunk after chunk, in a chunk pixel after pixel.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.crf.compiling import kernel
+from tag2mask.crf.compiling import part
 from tag2mask.crf.simd import (
     add,
     divide,
@@ -35,7 +35,7 @@ _LIMIT = np.float32(LIMIT)
 _ONE = np.float32(1)
 
 
-@kernel
+@part
 def normalise_block(wide: Any, tail: Any, full: int, count: int, buffer: Any, factors: Any, stabilise: bool) -> None:
     """Softmax of a block: replace log-odds by odds, and compute their normalisation.
 
@@ -77,7 +77,7 @@ def normalise_block(wide: Any, tail: Any, full: int, count: int, buffer: Any, fa
         store(factors, BLOCK + p, multiply(factor, last))
 
 
-@kernel
+@part
 def normalise_tail(wide: Any, tail: Any, count: int, buffer: Any, stabilise: bool) -> None:
     """Softmax of a block with the tail as the only chunk: replace log-odds by Q_k + sum(Q), 16 lanes at a time."""
     one = splat(wide, _ONE)
@@ -94,7 +94,7 @@ def normalise_tail(wide: Any, tail: Any, count: int, buffer: Any, stabilise: boo
         store(buffer, i, divide(add(odds, others), add(others, last)))
 
 
-@kernel
+@part
 def write_block(zero: Any, buffer: Any, at: int, factors: Any, p0: int, p1: int, to: int, out: Any) -> None:
     """Write the marginals of one chunk to `out[to:]`."""
     lanes = width(zero)
@@ -103,7 +103,7 @@ def write_block(zero: Any, buffer: Any, at: int, factors: Any, p0: int, p1: int,
         store(out, to + p * lanes, scaled(odds, get(factors, p - p0), zero))
 
 
-@kernel
+@part
 def start_block(zero: Any, buffer: Any, to: int, unary: Any, at: int, bias: Any, p0: int, p1: int) -> None:
     """Log-odds of one chunk from the unary alone, written to `buffer[to:]`; `unary` contains -`bias`."""
     lanes = width(zero)
@@ -112,7 +112,7 @@ def start_block(zero: Any, buffer: Any, to: int, unary: Any, at: int, bias: Any,
         store(buffer, to + (p - p0) * lanes, value)
 
 
-@kernel
+@part
 def peak_block(wide: Any, tail: Any, full: int, count: int, buffer: Any, factors: Any, peaks: Any) -> None:
     """Raise `peaks`, float32 (lanes,), to the greatest marginals of a block; `buffer` holds odds."""
     for c in range(full):
@@ -128,7 +128,7 @@ def peak_block(wide: Any, tail: Any, full: int, count: int, buffer: Any, factors
     store(peaks, 16 * full, last)
 
 
-@kernel
+@part
 def rest_block(tail: Any, count: int, buffer: Any, unary: Any, at: int, shares: Any, rest: int) -> None:
     """Replace the log-odds of the lane `rest` by those of all classes of the rest, see `reduction`.
 

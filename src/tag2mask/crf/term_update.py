@@ -1,13 +1,13 @@
 """Mean-field updates with any number of pairwise terms, features, normalisations and label compatibilities.
 
-`update` is the same for one Gaussian and one bilateral term with Potts compatibility, whose points are grouped by simplex.
+`update` is the same for one Gaussian and one bilateral term with Potts compatibility, with points grouped by simplex.
 
 With label compatibility mu_m of the term m, the update is
 
     Q_k(i)  proportional to  exp(-u_k(i) - sum_m sum_l mu_m(k, l) M_ml(i)),  M_ml = K_m Q_l.
 
-The marginals sum to 1, so M_mK of the last class K is S_m minus the messages of the other classes, with S_m = K_m 1, and only
-K - 1 channels are filtered. In log-odds against the last class a term adds
+The marginals sum to 1, so M_mK of the last class K is S_m minus the messages of the other classes, with S_m = K_m 1,
+and only K - 1 channels are filtered. In log-odds against the last class a term adds
 
     - sum_{l < K} B(k, l) M_l - c_k S,  c_k = mu(k, K) - mu(K, K),  B(k, l) = mu(k, l) - mu(K, l) - c_k.
 
@@ -16,7 +16,8 @@ For a vector of compatibilities v (Potts: all equal) this is -v_k M_k - v_K (sum
 Shapes: N points, T terms, K - 1 channels in chunks of lanes as in `update`. The vertices of all lattices have one
 numbering; `values` holds their channels. `terms` is the tuple (counts int64 (T,) of vertices of a simplex, starts int64
 (T,) of the first entry of each term in the following, corners int32, weights of the slice float32, weights of the splat
-float32, factors of the messages float32 (T,)); corners are 4 times the number of a vertex. `mixing` is the tuple that `terms.TermSet` describes.
+float32, factors of the messages float32 (T,)); corners are 4 times the number of a vertex. `mixing` is the tuple that
+`terms.TermSet` describes.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.crf.compiling import kernel
+from tag2mask.crf.compiling import kernel, part
 from tag2mask.crf.simd import (
     add,
     get,
@@ -44,7 +45,7 @@ from tag2mask.crf.simd_math import total
 from tag2mask.crf.softmax import BLOCK, normalise_block, start_block, write_block
 
 
-@kernel
+@part
 def slice_points(
     zero: Any,
     buffer: Any,
@@ -73,7 +74,7 @@ def slice_points(
         store(buffer, to + (p - p0) * lanes, scaled(message, factor, load(zero, buffer, to + (p - p0) * lanes)))
 
 
-@kernel
+@part
 def splat_points(
     zero: Any,
     buffer: Any,
@@ -97,7 +98,7 @@ def splat_points(
             store_vertex(values, at, corner, scaled(q, get(weights, k), load_vertex(zero, values, at, corner)))
 
 
-@kernel
+@part
 def clear_block(wide: Any, tail: Any, full: int, count: int, buffer: Any) -> None:
     """Set the first `count` points of a block to 0."""
     for c in range(full):
@@ -108,7 +109,7 @@ def clear_block(wide: Any, tail: Any, full: int, count: int, buffer: Any) -> Non
         store(buffer, full * BLOCK * 16 + p * lanes, splat(tail, np.float32(0)))
 
 
-@kernel
+@part
 def add_scaled(
     wide: Any, tail: Any, full: int, count: int, messages: Any, vector_: Any, last: Any, buffer: Any
 ) -> None:
@@ -133,7 +134,7 @@ def add_scaled(
             store(buffer, at, _product(load(wide, messages, at), load(wide, vector_, 16 * c), out))
 
 
-@kernel
+@part
 def add_mixed(
     wide: Any,
     tail: Any,
@@ -176,16 +177,17 @@ def add_mixed(
                 store(buffer, to, end)
 
 
-@kernel
+@part
 def _message(messages: Any, full: int, lanes: int, p: int, k: int) -> Any:
     """Message of channel `k` at point `p` of a block."""
     chunk = k // 16
     return get(
-        messages, (chunk * BLOCK + p) * 16 + k - 16 * chunk if chunk < full else full * BLOCK * 16 + p * lanes + k - 16 * full
+        messages,
+        (chunk * BLOCK + p) * 16 + k - 16 * chunk if chunk < full else full * BLOCK * 16 + p * lanes + k - 16 * full,
     )
 
 
-@kernel
+@part
 def _product(a: Any, b: Any, c: Any) -> Any:
     """a b + c."""
     return add(multiply(a, b), c)
@@ -225,8 +227,8 @@ def sweep_terms(
         values_out: the same for the next update; zeros, added to unless this is the last pass.
         stabilise: whether the exponential could overflow.
         first: whether this is the first pass, which has no messages.
-        out, last_class: None, or in the last pass, which does not splat, float32 like `unary` (or `unary` itself) and (N,),
-            written: the marginals, and those of the last class.
+        out, last_class: None, or in the last pass, which does not splat, float32 like `unary` (or `unary` itself) and
+            float32 (N,), written: the marginals, and those of the last class.
         buffer, messages: float32 (BLOCK * lanes,), scratch memory, finite.
         factors: float32 (2 * BLOCK,), scratch memory, finite.
     """
@@ -277,7 +279,7 @@ def sweep_terms(
                 splat_points(tail, buffer, tail_to, factors, values_out, n, p0, p1, at, weights, counts[t])
 
 
-@kernel
+@part
 def _start(zero: Any, buffer: Any, to: int, unary: Any, at: int, bias: Any, p0: int, p1: int, first: bool) -> None:
     """Copy one chunk of the unary to `buffer[to:]`, without its `bias` if this is the `first` pass."""
     if first:

@@ -30,7 +30,8 @@ class TermSet:
 
     - groups int64 (G, 3): first term, the one after the last, and k >= 0 for row k of `vectors` or -1 - k for matrix k;
     - vectors float32 (lanes * R,), the factors -v_1 .. -v_(K-1) of the messages, and lasts float32 (R,), -v_K;
-    - matrices float32 (K * lanes * M,): columns 1 .. K - 1 of -B, then -c; and sums float32 (N * M,), the S of their terms.
+    - matrices float32 (K * lanes * M,): columns 1 .. K - 1 of -B, then -c; and sums float32 (N * M,), the S of their
+      terms.
 
     All terms with one number as compatibility are one group.
     """
@@ -53,7 +54,9 @@ class TermSet:
         vertices = np.cumsum([0, *(lattice.count for lattice in lattices)])
         self.count = int(vertices[-1])
         shifts = list(zip(lattices, vertices.tolist(), strict=False))
-        self.chains = _joined([np.where(one.chains < 0, one.chains - by, one.chains + by) for one, by in shifts], np.int32)
+        self.chains = _joined(
+            [np.where(one.chains < 0, one.chains - by, one.chains + by) for one, by in shifts], np.int32
+        )
         symmetric = all(lattice.slicing is lattice.splatting for lattice in lattices)
         splatting = _joined([lattice.splatting for lattice in lattices], np.float32)
         self._lattices = (
@@ -68,7 +71,10 @@ class TermSet:
     def _mix(self, terms: Sequence[PairwiseTerm]) -> None:
         """Set `arrays` and `mixing`, and `bias` to what the terms add to all channels of a point."""
         ones = np.ones(self.channels, np.float32)
-        scales, groups, vectors, lasts, matrices, sums = [], [], [], [], [], []
+        scales, groups, lasts = [], [], []
+        vectors: list[Floats] = []
+        matrices: list[Floats] = []
+        sums: list[Floats] = []
         numbers = sum(term.compatibility.potts is not None for term in terms)
         if numbers:
             groups.append((0, numbers, 0))
@@ -109,7 +115,8 @@ class TermSet:
         """Bring class scores into the order of the kernels.
 
         Args:
-            scores: float32 (K, N), finite: log-probabilities, up to a number for each point; with `floor` > 0 probabilities.
+            scores: float32 (K, N), finite: log-probabilities, up to a number for each point; probabilities where
+                `floor` > 0.
             floor: the least probability.
         """
         points = scores.shape[1]

@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.crf.compiling import kernel
+from tag2mask.crf.compiling import kernel, part
 from tag2mask.crf.simd import (
     add,
     get,
@@ -59,7 +59,7 @@ from tag2mask.crf.softmax import (
 _ONE = np.float32(1)
 
 
-@kernel
+@part
 def slice_block(
     zero: Any,
     buffer: Any,
@@ -117,7 +117,7 @@ def slice_block(
         g += 1
 
 
-@kernel
+@part
 def splat_block(
     zero: Any,
     buffer: Any,
@@ -281,7 +281,7 @@ def sweep(
                 splat_block(tail, buffer, to, None, gaussian_out, n, bilateral_out, f, g, p0, p1, lattices)
 
 
-@kernel
+@part
 def blur_chunk(zero: Any, values: Any, at: int, chains: Any) -> None:
     """Blur one chunk in place with (1/2, 1, 1/2) along all chains, direction by direction."""
     lanes = width(zero)

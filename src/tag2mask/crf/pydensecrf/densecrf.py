@@ -16,9 +16,9 @@ from numpy.typing import ArrayLike, NDArray
 from tag2mask.crf import checks
 from tag2mask.crf.errors import ArrayError, ParameterError, TooFineError
 from tag2mask.crf.features import bilateral_features, position_features
+from tag2mask.crf.general import NormalizationType
 from tag2mask.crf.lattice import Deviations, Lattice
 from tag2mask.crf.mean_field import mean_field
-from tag2mask.crf.general import NormalizationType
 from tag2mask.crf.pairwise import KernelType, PairwiseTerm, deviations
 from tag2mask.crf.terms import Packed, TermSet
 
