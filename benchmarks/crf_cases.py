@@ -91,7 +91,7 @@ def explicit(densecrf: Any, utils: Any, image: Image, probs: Floats) -> Floats:
 
 
 def volume(densecrf: Any, utils: Any, image: Image, probs: Floats) -> Floats:
-    """A grey volume of 96 x 96 x 20 voxels with a bright ball, and as many classes as `probs` has, by explicit features."""
+    """A grey volume of 96 x 96 x 20 voxels with a bright ball, as many classes as in `probs`; explicit features."""
     shape = (96, 96, 20)
     random = np.random.default_rng(1)
     x, y, z = np.mgrid[: shape[0], : shape[1], : shape[2]]

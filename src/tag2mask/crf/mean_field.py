@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,8 +20,8 @@ _NO_SHARES = np.zeros(16, np.float32)
 _SCRATCH, _SMALL = Workspace(), Workspace()
 """Memory of `_Buffers` of all and of fewer channels, kept from call to call."""
 
-_ERROR = 4e-4
-"""Change of the marginal of a class, by its own messages, that is neglected."""
+_ERROR = 2e-3
+"""Bound of the change of all marginals by messages that is neglected in an update; what was measured is a tenth of it."""
 _MOST = 0.02
 """Classes with a greater marginal anywhere are never treated together."""
 _WATCHED = 3
@@ -89,7 +88,6 @@ class _Model:
         )
         reach = float(bias.max())
         stabilise = bool(extreme + reach + np.log(len(kept)) > LIMIT)
-        most = min(_MOST, math.sqrt(_ERROR / max(reach, _ERROR)))
         buffers.clear()
         reduced: Reduced | None = None
         current = buffers
@@ -100,7 +98,7 @@ class _Model:
             if i == iterations:
                 break
             current.blur(lattice)
-            if watch and (reduced := Reduced.of(kept, current.peaks, most, current.lanes)) is not None:
+            if watch and (reduced := Reduced.of(kept, current.peaks, reach, current.lanes)) is not None:
                 current = self._reduced(buffers, reduced, bias)
         if reduced is not None:
             kept = reduced.kept
@@ -113,7 +111,7 @@ class _Model:
         if reduced is not None:
             _SMALL.give_back(current.memory)
             rest = reduction.share_out(_WIDE, self.scores, reduced.rest, self.floor, reduced.sums, out)
-            if rest > 2 * most:
+            if rest > 2 * _MOST:
                 return None
         return out
 
@@ -155,10 +153,20 @@ class Reduced:
     sums: Floats
 
     @classmethod
-    def of(cls, kept: Ints, peaks: Floats, most: float, lanes: int) -> Reduced | None:
-        """The reduction to the classes whose greatest marginal is above `most`; None where it does not pay."""
+    def of(cls, kept: Ints, peaks: Floats, reach: float, lanes: int) -> Reduced | None:
+        """The reduction to the classes that are not improbable; None where it does not pay.
+
+        Args:
+            kept: int64 (K,), the classes.
+            peaks: the greatest marginals of the first K - 1.
+            reach: the greatest message.
+            lanes: number of lanes of all channels.
+        """
         channels = len(kept) - 1
-        improbable = peaks[:channels] <= most
+        order = np.argsort(peaks[:channels])
+        neglected = reach * np.cumsum(peaks[:channels][order].astype(np.float64) ** 2)
+        improbable = np.zeros(channels, np.bool_)
+        improbable[order] = (neglected <= _ERROR) & (peaks[:channels][order] <= _MOST)
         stay, go = np.flatnonzero(~improbable), np.flatnonzero(improbable)
         if len(go) < 2 or len(stay) > 15 or 2 * len(chunks(len(stay) + 1)[1]) > lanes:
             return None
