@@ -7,21 +7,16 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from tag2mask.config.schema import Config
     from tag2mask.crf import dense_crf
     from tag2mask.data import Dataset
     from tag2mask.evaluation import evaluate
     from tag2mask.inference import Prediction, Segmenter
     from tag2mask.training.train import train
-
-try:
-    __version__ = version("tag2mask")
-except PackageNotFoundError:  # imported from a source tree that is not installed
-    __version__ = "0+unknown"
 
 _HOMES = {
     "Config": "tag2mask.config.schema",
@@ -38,9 +33,20 @@ __all__ = ["Config", "Dataset", "Prediction", "Segmenter", "dense_crf", "evaluat
 
 def __getattr__(name: str) -> Any:
     """Import the public names on first use, so that `import tag2mask` stays fast."""
+    if name == "__version__":
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module 'tag2mask' has no attribute '{name}'")
     return getattr(import_module(_HOMES[name]), name)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("tag2mask")
+    except PackageNotFoundError:  # imported from a source tree that is not installed
+        return "0+unknown"
 
 
 def __dir__() -> list[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -16,6 +17,7 @@ import numba
 from numba.core import event
 
 _LOG = logging.getLogger("tag2mask.crf")
+_OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 _FOLDER = Path(__file__).parent
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -56,15 +58,19 @@ def kernel(function: _Function) -> _Function:
     the user's cache folder. If none of these is writable, each process compiles the function, and a warning
     is logged once.
     """
-    options: dict[str, Any] = {"nogil": True, "error_model": "numpy", "boundscheck": False}
     try:
-        dispatcher = numba.njit(cache=True, **options)(function)
+        dispatcher = numba.njit(cache=True, **_OPTIONS)(function)
     except RuntimeError as error:
         _warn_cache_failed(error)
-        dispatcher = numba.njit(cache=False, **options)(function)
+        dispatcher = numba.njit(cache=False, **_OPTIONS)(function)
     else:
         _guard_cache(dispatcher)
     return cast(_Function, dispatcher)
+
+
+def part(function: _Function) -> _Function:
+    """Compile `function` as a part of the kernels that call it, with which it is cached."""
+    return cast(_Function, numba.njit(**_OPTIONS)(function))
 
 
 def _warn_cache_failed(error: Exception) -> None:
@@ -86,10 +92,10 @@ def _guard_cache(dispatcher: Any) -> None:
     written, because the disk is full or read-only, the code is used all the same.
     """
     try:
-        cache = dispatcher._cache
-        file = cache._cache_file
+        kept = dispatcher._cache
+        file = kept._cache_file
         file._source_stamp = (file._source_stamp, _sources_stamp())
-        save = cache.save_overload
+        save = kept.save_overload
     except AttributeError:  # another version of Numba without these private names: its own rules hold
         return
 
@@ -99,9 +105,10 @@ def _guard_cache(dispatcher: Any) -> None:
         except OSError as error:
             _warn_cache_failed(error)
 
-    cache.save_overload = save_if_possible
+    kept.save_overload = save_if_possible
 
 
+@cache
 def _sources_stamp() -> tuple[tuple[str, int, float], ...]:
     stats = [(path.name, path.stat()) for path in sorted(_FOLDER.glob("*.py"))]
     return tuple((name, stat.st_size, stat.st_mtime) for name, stat in stats)

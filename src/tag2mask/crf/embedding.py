@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.crf.compiling import kernel
+from tag2mask.crf.compiling import part
 from tag2mask.crf.simd import (
     add,
     below,
@@ -42,7 +42,7 @@ CODES = 7776
 _WIDE = (0.0,) * 16
 
 
-@kernel
+@part
 def embed_run(image: Any, y: int, x0: int, count: int, scale: Any, work: Any, weights: Any, at: int) -> None:
     """Embed `count` pixels of row `y` from column `x0`, 16 at a time.
 
@@ -171,7 +171,7 @@ def embed_run(image: Any, y: int, x0: int, count: int, scale: Any, work: Any, we
         store(weights, at + i + 5 * PLANE, subtract(d0, d1))
 
 
-@kernel
+@part
 def _step_back(rank: Any) -> Any:
     """1 where a shifted rank is below 0, -1 where it is above 5, else 0."""
     return subtract(below(rank, splat(rank, np.float32(0))), below(splat(rank, np.float32(5.5)), rank))

@@ -25,8 +25,10 @@ def position_features(size: tuple[int, int], sigma: Sequence[float]) -> Floats:
         float32 (2, H * W): x and y, divided by their standard deviations.
     """
     x_sigma, y_sigma = np.maximum(sigma, LEAST_DEVIATION)
-    y, x = np.divmod(np.arange(size[0] * size[1]), size[1])
-    return np.stack([x / x_sigma, y / y_sigma]).astype(np.float32)
+    features = np.empty((2, *size), np.float32)
+    features[0] = np.arange(size[1]) / x_sigma
+    features[1] = (np.arange(size[0]) / y_sigma)[:, None]
+    return features.reshape(2, -1)
 
 
 def bilateral_features(image: NDArray[np.uint8], sigma: Sequence[float]) -> Floats:
@@ -40,5 +42,7 @@ def bilateral_features(image: NDArray[np.uint8], sigma: Sequence[float]) -> Floa
         float32 (5, H * W).
     """
     deviations = np.maximum(np.array(sigma[2:], np.float32), np.float32(LEAST_DEVIATION))
-    colours = image.reshape(-1, 3).T.astype(np.float32) / deviations[:, None]
-    return np.concatenate([position_features((image.shape[0], image.shape[1]), sigma[:2]), colours])
+    features = np.empty((5, image.shape[0] * image.shape[1]), np.float32)
+    features[:2] = position_features((image.shape[0], image.shape[1]), sigma[:2])
+    np.divide(image.reshape(-1, 3).T, deviations[:, None], out=features[2:])
+    return features

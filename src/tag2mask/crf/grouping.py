@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.crf.compiling import kernel
+from tag2mask.crf.compiling import kernel, part
 from tag2mask.crf.embedding import CODES, PLANE, TILE, embed_run
 from tag2mask.crf.simd import get, put
 from tag2mask.crf.vertices import find_slot, hashed
@@ -18,7 +18,7 @@ SIZES = 64
 """Sorting treats groups of this many pixels or more as equally large."""
 
 
-@kernel
+@part
 def sort_groups(first: int, end: int, at: int, starts: Any, owners: Any, cursor: Any) -> None:
     """Sort the groups first..end by size (counting sort), so that branches in loops over groups are predictable.
 
@@ -51,7 +51,7 @@ def sort_groups(first: int, end: int, at: int, starts: Any, owners: Any, cursor:
         put(cursor, g - first, get(starts, first + get(cursor, g - first)))
 
 
-@kernel
+@part
 def group_tile(
     image: Any,
     y0: int,

@@ -11,10 +11,12 @@ from numpy.typing import NDArray
 from tag2mask.crf import checks, layout
 from tag2mask.crf.errors import ArrayError, ParameterError, TooFineError
 from tag2mask.crf.features import bilateral_features, position_features
+from tag2mask.crf.general import NormalizationType
 from tag2mask.crf.lattice import Deviations, Lattice, shrunk
 from tag2mask.crf.mean_field import mean_field
-from tag2mask.crf.pairwise import KernelType, NormalizationType, PairwiseTerm, softmax
+from tag2mask.crf.pairwise import KernelType, PairwiseTerm
 from tag2mask.crf.resizing import resize
+from tag2mask.crf.terms import TermSet
 
 Floats = NDArray[np.float32]
 
@@ -223,16 +225,17 @@ def _infer_slowly(
     size = (image.shape[0], image.shape[1])
     small = probs[kept] if size == probs.shape[1:] else resize(probs[kept], *size)
     logits = np.log(np.maximum(small.reshape(len(kept), -1), np.float32(FLOOR)))
-    features = position_features(size, deviations.gaussian), bilateral_features(image, deviations.bilateral)
+    features = (
+        lambda: position_features(size, deviations.gaussian),
+        lambda: bilateral_features(image, deviations.bilateral),
+    )
     terms = [
         PairwiseTerm(points, weight, KernelType.CONST_KERNEL, NormalizationType.NORMALIZE_SYMMETRIC, len(kept))
         for points, weight in zip(features, weights, strict=True)
         if weight > 0
     ]
-    marginals = softmax(logits)
-    for _ in range(iterations):
-        energies = [term.energies(marginals) for term in terms]
-        marginals = softmax(logits - sum(energies, np.zeros_like(logits)))
+    model = TermSet(terms, len(kept), logits.shape[1])
+    marginals = model.infer(model.pack(logits), iterations)
     return _enlarged(marginals.reshape(small.shape), probs, kept)
 
 

@@ -9,12 +9,25 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.crf.compiling import kernel
-from tag2mask.crf.simd import add, get, greatest, least, load, multiply, put, select, splat, store, subtract, vector
+from tag2mask.crf.compiling import kernel, part
+from tag2mask.crf.interleaving import interleave, separate
+from tag2mask.crf.simd import (
+    add,
+    get,
+    greatest,
+    least,
+    load,
+    multiply,
+    put,
+    select,
+    splat,
+    store,
+    subtract,
+    vector,
+    width,
+)
 from tag2mask.crf.simd_math import largest, log
 
-STRIP = 64
-"""Number of pixels transposed at a time."""
 PIECE = 1024
 """Number of pixels that `inspect` reads at a time; a multiple of 16."""
 NEVER = -1e30
@@ -23,7 +36,7 @@ NEVER = -1e30
 _ZERO = np.float32(0)
 
 
-@kernel
+@part
 def gather_logs(wide: Any, scores: Any, pixels: Any, p0: int, p1: int, floor: Any, out: Any, at: int) -> None:
     """Log-probabilities of one class plane `scores` (H * W,) at `pixels[p0:p1]`, written to `out[at:]`."""
     for p in range(p0, p1):
@@ -108,7 +121,7 @@ def inspect(wide_lanes: Any, scores: Any, counting: bool, wins: Any) -> Any:
 @kernel
 def pack(
     wide_lanes: Any,
-    tail_lanes: int,
+    tail_lanes: Any,
     full: int,
     scores: Any,
     kept: Any,
@@ -122,7 +135,7 @@ def pack(
 
     Args:
         wide_lanes: a tuple of 16 zeros.
-        tail_lanes: number of lanes of the last chunk.
+        tail_lanes: a tuple of as many zeros as the last chunk has lanes.
         full: number of chunks of 16 lanes before it.
         scores: float32 (K_all, H * W): probabilities where `floor` > 0, else log-probabilities.
         kept: int64 (K,), the rows of `scores` that take part.
@@ -135,12 +148,12 @@ def pack(
     Returns:
         The greatest absolute log-odds, without `bias`.
     """
-    wide = vector(wide_lanes)
+    wide, tail = vector(wide_lanes), vector(tail_lanes)
     classes, count = kept.shape[0], scores.shape[1]
     longest = 0
     for t in range(tiles.shape[0] - 1):
         longest = max(longest, get(tiles, t + 1) - get(tiles, t))
-    stride = (longest + 15) // 16 * 16
+    stride = (longest + 15) // 16 * 16 + 16  # planes a power of two apart would compete for the same lines of the cache
     last = np.zeros(stride, np.float32)
     planes = np.zeros(stride * 16, np.float32)
     extreme = wide
@@ -149,7 +162,7 @@ def pack(
         size = p1 - p0
         gather_logs(wide, scores[kept[classes - 1]], pixels, p0, p1, floor, last, 0)
         for c in range(full + 1):
-            lanes = 16 if c < full else tail_lanes
+            lanes = 16 if c < full else width(tail)
             used = min(lanes, classes - 1 - 16 * c)
             for k in range(used):
                 at = k * stride
@@ -158,49 +171,85 @@ def pack(
                     odds = subtract(load(wide, planes, at + i), load(wide, last, i))
                     extreme = greatest(extreme, greatest(odds, subtract(wide, odds)))
                     store(planes, at + i, odds)
+                for i in range(size):
+                    put(planes, at + i, get(planes, at + i) - get(bias, p0 + i))
+            for k in range(used, lanes):
+                for i in range(size):
+                    put(planes, k * stride + i, NEVER)
             to = (c * count * 16) + p0 * lanes
-            for i0 in range(0, size, STRIP):
-                i1 = min(i0 + STRIP, size)
-                for k in range(used):
-                    for i in range(i0, i1):
-                        put(unary, to + i * lanes + k, get(planes, k * stride + i) - get(bias, p0 + i))
-                for k in range(used, lanes):
-                    for i in range(i0, i1):
-                        put(unary, to + i * lanes + k, NEVER)
+            if c < full:
+                to_lanes(wide, planes, stride, size, unary, to)
+            else:
+                to_lanes(tail, planes, stride, size, unary, to)
     return largest(extreme)
 
 
+@part
+def to_lanes(zero: Any, planes: Any, stride: int, size: int, out: Any, to: int) -> None:
+    """Write the first `size` points of planes of `stride` entries to `out[to:]`, the lanes of a point side by side."""
+    lanes = width(zero)
+    whole = size // 16 * 16
+    for i in range(0, whole, 16):
+        interleave(zero, planes, i, stride, out, to + i * lanes)
+    for k in range(lanes):
+        for i in range(whole, size):
+            put(out, to + i * lanes + k, get(planes, k * stride + i))
+
+
+@part
+def to_planes(zero: Any, values: Any, at: int, size: int, planes: Any, stride: int) -> None:
+    """The inverse of `to_lanes`: read `size` points from `values[at:]`."""
+    lanes = width(zero)
+    whole = size // 16 * 16
+    for i in range(0, whole, 16):
+        separate(zero, values, at + i * lanes, planes, i, stride)
+    for k in range(lanes):
+        for i in range(whole, size):
+            put(planes, k * stride + i, get(values, at + i * lanes + k))
+
+
 @kernel
-def unpack(tail_lanes: int, full: int, unary: Any, last: Any, kept: Any, pixels: Any, tiles: Any, out: Any) -> None:
+def unpack(
+    wide_lanes: Any,
+    tail_lanes: Any,
+    full: int,
+    unary: Any,
+    last: Any,
+    kept: Any,
+    pixels: Any,
+    tiles: Any,
+    out: Any,
+) -> None:
     """Write marginals from the order of the kernels to class planes: the inverse of `pack`.
 
     Args:
         unary: float32 (N * lanes,), marginals of all classes but the last.
         last: float32 (N,), marginals of the last class.
         out: float32 (K_all, H * W); the rows `kept` are written.
-        tail_lanes, full, kept, pixels, tiles: as in `pack`.
+        wide_lanes, tail_lanes, full, kept, pixels, tiles: as in `pack`.
     """
+    wide, tail = vector(wide_lanes), vector(tail_lanes)
     classes, count = kept.shape[0], out.shape[1]
     longest = 0
     for t in range(tiles.shape[0] - 1):
         longest = max(longest, get(tiles, t + 1) - get(tiles, t))
-    planes = np.empty(longest * 16, np.float32)
+    stride = (longest + 15) // 16 * 16 + 16
+    planes = np.empty(stride * 16, np.float32)
     for t in range(tiles.shape[0] - 1):
         p0, p1 = get(tiles, t), get(tiles, t + 1)
         size = p1 - p0
         for c in range(full + 1):
-            lanes = 16 if c < full else tail_lanes
+            lanes = 16 if c < full else width(tail)
             used = min(lanes, classes - 1 - 16 * c)
             at = (c * count * 16) + p0 * lanes
-            for i0 in range(0, size, STRIP):
-                i1 = min(i0 + STRIP, size)
-                for k in range(used):
-                    for i in range(i0, i1):
-                        put(planes, k * longest + i, get(unary, at + i * lanes + k))
+            if c < full:
+                to_planes(wide, unary, at, size, planes, stride)
+            else:
+                to_planes(tail, unary, at, size, planes, stride)
             for k in range(used):
                 plane = out[kept[16 * c + k]]
                 for i in range(size):
-                    put(plane, get(pixels, p0 + i), get(planes, k * longest + i))
+                    put(plane, get(pixels, p0 + i), get(planes, k * stride + i))
         plane = out[kept[classes - 1]]
         for i in range(size):
             put(plane, get(pixels, p0 + i), get(last, p0 + i))

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.crf.compiling import kernel
+from tag2mask.crf.compiling import kernel, part
 from tag2mask.crf.simd import get, put
 
 _ONE = np.float32(1)
 _TINY = np.float32(1e-20)
 
 
-@kernel
+@part
 def add_to(values: Any, vertex: int, value: Any) -> None:
     """Add to the value at one vertex."""
     put(values, vertex, get(values, vertex) + value)
@@ -62,7 +62,7 @@ def slice_grouped(starts: Any, corners: Any, weights: Any, values: Any, out: Any
 
 @kernel
 def splat_ones(corners: Any, weights: Any, values: Any) -> None:
-    """Splat a constant 1 into the Gaussian lattice."""
+    """Splat a constant 1 into the Gaussian lattice, or into one of any number of dimensions."""
     for i in range(corners.shape[0]):
         add_to(values, get(corners, i), get(weights, i))
 
@@ -131,3 +131,24 @@ def normalise_planar(corners: Any, weights: Any, values: Any, splatted: Any) -> 
         add_to(splatted, c0, w0)
         add_to(splatted, c1, w1)
         add_to(splatted, c2, w2)
+
+
+@kernel
+def slice_ones(corners: Any, weights: Any, values: Any, out: Any) -> None:
+    """Slice a lattice of any number of dimensions: interpolate `values` at all points into `out`, float32 (N,)."""
+    size = corners.shape[0] // out.shape[0]
+    for p in range(out.shape[0]):
+        total = np.float32(0)
+        for i in range(size * p, size * (p + 1)):
+            total += get(weights, i) * get(values, get(corners, i))
+        put(out, p, total)
+
+
+@kernel
+def scale_weights(weights: Any, factors: Any, out: Any) -> None:
+    """Multiply the weights (N size,) of each point by its factor, float32 (N,), into `out`."""
+    size = weights.shape[0] // factors.shape[0]
+    for p in range(factors.shape[0]):
+        factor = get(factors, p)
+        for i in range(size * p, size * (p + 1)):
+            put(out, i, get(weights, i) * factor)

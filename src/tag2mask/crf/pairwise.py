@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from enum import IntEnum
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from tag2mask.crf.errors import ArrayError, ParameterError
-from tag2mask.crf.general import GeneralLattice
+from tag2mask.crf.general import GeneralLattice, NormalizationType
 
 Floats = NDArray[np.float32]
-
-_TINY = np.float32(1e-20)
 
 
 class KernelType(IntEnum):
@@ -26,19 +25,6 @@ class KernelType(IntEnum):
     CONST_KERNEL = 0
     DIAG_KERNEL = 1
     FULL_KERNEL = 2
-
-
-class NormalizationType(IntEnum):
-    """Normalisation of a filter matrix K with D = diag(K 1).
-
-    NO_NORMALIZATION: K. NORMALIZE_BEFORE: K D^-1. NORMALIZE_AFTER: D^-1 K.
-    NORMALIZE_SYMMETRIC: D^-1/2 K D^-1/2.
-    """
-
-    NO_NORMALIZATION = 0
-    NORMALIZE_BEFORE = 1
-    NORMALIZE_AFTER = 2
-    NORMALIZE_SYMMETRIC = 3
 
 
 class Compatibility:
@@ -81,13 +67,15 @@ class Compatibility:
 
 
 class PairwiseTerm:
-    """One pairwise term with explicit features; its lattice is built at first use."""
+    """One pairwise term; its features are computed, and its lattice is built, at first use."""
 
-    def __init__(self, features: Floats, compat: ArrayLike, kernel: int, normalization: int, labels: int) -> None:
+    def __init__(
+        self, features: Callable[[], Floats], compat: ArrayLike, kernel: int, normalization: int, labels: int
+    ) -> None:
         """Check the arguments.
 
         Args:
-            features: float32 (D, N), divided by their standard deviations.
+            features: returns float32 (D, N), divided by their standard deviations.
             compat: label compatibility, as in `Compatibility`.
             kernel: a `KernelType`.
             normalization: a `NormalizationType`.
@@ -101,29 +89,20 @@ class PairwiseTerm:
         self.normalization = NormalizationType(_member(NormalizationType, "normalization", normalization))
         self.compatibility = Compatibility(compat, labels)
         self.features = features
-        self._lattice: GeneralLattice | None = None
-        self._norm: Floats = np.empty((1, 0), np.float32)
+
+    @cached_property
+    def lattice(self) -> GeneralLattice:
+        """The filter of this term."""
+        return GeneralLattice(self.features(), self.normalization)
+
+    @property
+    def reach(self) -> float:
+        """The most by which this term can change the difference of two classes' energies at a point."""
+        return float(2 * np.abs(self.compatibility.values).max() * np.abs(self.lattice.sums).max(initial=0))
 
     def energies(self, marginals: Floats) -> Floats:
         """Energies, float32 (K, N), of this term given the marginals, float32 (K, N)."""
-        if self._lattice is None:
-            self._lattice = GeneralLattice(self.features)
-            norm = self._lattice.filter(np.ones((1, self.features.shape[1]), np.float32))
-            symmetric = self.normalization == NormalizationType.NORMALIZE_SYMMETRIC
-            self._norm = np.asarray(1 / (np.sqrt(norm + _TINY) if symmetric else norm + _TINY), np.float32)
-        kind = NormalizationType
-        if self.normalization in (kind.NORMALIZE_BEFORE, kind.NORMALIZE_SYMMETRIC):
-            marginals = marginals * self._norm
-        messages = self._lattice.filter(marginals)
-        if self.normalization in (kind.NORMALIZE_AFTER, kind.NORMALIZE_SYMMETRIC):
-            messages = messages * self._norm
-        return self.compatibility.apply(messages)
-
-
-def softmax(logits: Floats) -> Floats:
-    """Probabilities, float32 (K, N), of logits (K, N); -inf gives 0, and at least one of each column is finite."""
-    odds = np.exp(logits - logits.max(axis=0))
-    return np.asarray(odds / odds.sum(axis=0), dtype=np.float32)
+        return self.compatibility.apply(self.lattice.filter(marginals))
 
 
 def _member(kind: type[IntEnum], name: str, value: Any) -> int:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.crf.compiling import kernel
+from tag2mask.crf.compiling import kernel, part
 from tag2mask.crf.simd import get, put
 
 _ONE = np.float32(1)
@@ -85,7 +85,7 @@ def embed_positions(
         put(weights, 3 * p + 2, high - middle)
 
 
-@kernel
+@part
 def _step(direction: int, vertex: int, breadth: int, sign: int) -> int:
     """Difference of the grid index from `vertex` to its neighbour in direction 0 (a and b), 1 (a) or 2 (b)."""
     if direction == 2:

@@ -28,15 +28,12 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.crf.compiling import kernel
+from tag2mask.crf.compiling import kernel, part
 from tag2mask.crf.simd import (
     add,
-    divide,
     get,
-    greatest,
     load,
     load_vertex,
-    multiply,
     put,
     scaled,
     scaled0,
@@ -46,22 +43,23 @@ from tag2mask.crf.simd import (
     splat,
     store,
     store_vertex,
-    subtract,
     vector,
     width,
 )
-from tag2mask.crf.simd_math import exp, group_largest, group_total, largest, total
+from tag2mask.crf.softmax import (
+    BLOCK,
+    normalise_block,
+    normalise_tail,
+    peak_block,
+    rest_block,
+    start_block,
+    write_block,
+)
 
-BLOCK = 128
-"""Number of pixels in a block; a multiple of 16."""
-LIMIT = 80.0
-"""Greatest argument of the exponential; e**80 times 254 classes is still a finite float32."""
-
-_LIMIT = np.float32(LIMIT)
 _ONE = np.float32(1)
 
 
-@kernel
+@part
 def slice_block(
     zero: Any,
     buffer: Any,
@@ -119,7 +117,7 @@ def slice_block(
         g += 1
 
 
-@kernel
+@part
 def splat_block(
     zero: Any,
     buffer: Any,
@@ -186,83 +184,6 @@ def splat_block(
 
 
 @kernel
-def normalise_block(wide: Any, tail: Any, full: int, count: int, buffer: Any, factors: Any, stabilise: bool) -> None:
-    """Softmax of a block: replace log-odds by odds, and compute their normalisation.
-
-    Writes `factors[p]`, the factor from odds to marginals, and `factors[BLOCK + p]`, the marginal of the last
-    class. With `stabilise` the greatest log-odds of a pixel are subtracted first, so that the exponential does
-    not overflow; typical weights and unaries do not need it.
-    """
-    lanes = width(tail)
-    tail_at = full * BLOCK * 16
-    if stabilise:
-        for p in range(count):
-            peak = max(np.float32(0), largest(load(tail, buffer, tail_at + p * lanes)))
-            for c in range(full):
-                peak = max(peak, largest(load(wide, buffer, (c * BLOCK + p) * 16)))
-            for c in range(full):
-                at = (c * BLOCK + p) * 16
-                store(buffer, at, add(load(wide, buffer, at), splat(wide, -peak)))
-            at = tail_at + p * lanes
-            store(buffer, at, add(load(tail, buffer, at), splat(tail, -peak)))
-            put(factors, BLOCK + p, -peak)
-    for i in range(0, full * BLOCK * 16, BLOCK * 16):
-        for j in range(i, i + count * 16, 16):
-            store(buffer, j, exp(load(wide, buffer, j), _LIMIT))
-    for i in range(tail_at, tail_at + count * lanes, 16):
-        store(buffer, i, exp(load(wide, buffer, i), _LIMIT))
-    for p in range(count):
-        z = total(load(tail, buffer, tail_at + p * lanes))
-        if full > 0:
-            s = load(wide, buffer, p * 16)
-            for c in range(1, full):
-                s = add(s, load(wide, buffer, (c * BLOCK + p) * 16))
-            z += total(s)
-        put(factors, p, z)
-    one = splat(wide, _ONE)
-    for p in range(0, count, 16):
-        last = exp(load(wide, factors, BLOCK + p), _LIMIT) if stabilise else one
-        factor = divide(one, add(load(wide, factors, p), last))
-        store(factors, p, factor)
-        store(factors, BLOCK + p, multiply(factor, last))
-
-
-@kernel
-def normalise_tail(wide: Any, tail: Any, count: int, buffer: Any, stabilise: bool) -> None:
-    """Softmax of a block with the tail as the only chunk: replace log-odds by Q_k + sum(Q), 16 lanes at a time."""
-    one = splat(wide, _ONE)
-    zero = splat(wide, np.float32(0))
-    for i in range(0, count * width(tail), 16):
-        odds = load(wide, buffer, i)
-        last = one
-        if stabilise:
-            peak = greatest(zero, group_largest(tail, odds))
-            odds = subtract(odds, peak)
-            last = exp(subtract(zero, peak), _LIMIT)
-        odds = exp(odds, _LIMIT)
-        others = group_total(tail, odds)
-        store(buffer, i, divide(add(odds, others), add(others, last)))
-
-
-@kernel
-def write_block(zero: Any, buffer: Any, at: int, factors: Any, p0: int, p1: int, to: int, out: Any) -> None:
-    """Write the marginals of one chunk to `out[to:]`."""
-    lanes = width(zero)
-    for p in range(p0, p1):
-        odds = load(zero, buffer, at + (p - p0) * lanes)
-        store(out, to + p * lanes, scaled(odds, get(factors, p - p0), zero))
-
-
-@kernel
-def start_block(zero: Any, buffer: Any, to: int, unary: Any, at: int, bias: Any, p0: int, p1: int) -> None:
-    """Log-odds of one chunk from the unary alone, written to `buffer[to:]`; `unary` contains -`bias`."""
-    lanes = width(zero)
-    for p in range(p0, p1):
-        value = add(load(zero, unary, at + p * lanes), splat(zero, get(bias, p)))
-        store(buffer, to + (p - p0) * lanes, value)
-
-
-@kernel
 def sweep(
     wide_lanes: Any,
     tail_lanes: Any,
@@ -281,6 +202,10 @@ def sweep(
     last: bool,
     buffer: Any,
     factors: Any,
+    peaks: Any,
+    watch: bool,
+    shares: Any,
+    rest: int,
 ) -> None:
     """One pass over all pixels: slice from both lattices, softmax, splat into the lattices of the next update.
 
@@ -300,6 +225,9 @@ def sweep(
             last class replace `bias`.
         buffer: float32 (BLOCK * lanes,), scratch memory, finite.
         factors: float32 (2 * BLOCK,), scratch memory, finite.
+        peaks: float32 (lanes,), raised to the greatest marginal of each channel if `watch`.
+        watch: whether that is wanted.
+        shares, rest: as `rest_block` takes them; -1 where no channel is the rest of several classes.
     """
     wide = vector(wide_lanes)
     tail = vector(tail_lanes)
@@ -327,7 +255,10 @@ def sweep(
             start_block(tail, buffer, to, unary, at, bias, p0, p1)
         else:
             slice_block(tail, buffer, to, unary, at, gaussian, n, bilateral, f, g, p0, p1, lattices, w1, w2)
-        if full == 0 and not last:
+        if rest >= 0:
+            rest_block(tail, p1 - p0, buffer, unary, p0 * lanes, shares, rest)
+        whole = full > 0 or last or watch
+        if not whole:
             normalise_tail(wide, tail, p1 - p0, buffer, stabilise)
         else:
             normalise_block(wide, tail, full, p1 - p0, buffer, factors, stabilise)
@@ -342,13 +273,15 @@ def sweep(
                 m, e = c * gaussian_count * 16, c * bilateral_count * 16
                 begin = c * BLOCK * 16
                 splat_block(wide, buffer, begin, factors, gaussian_out, m, bilateral_out, e, g, p0, p1, lattices)
-            if full > 0:
+            if watch:
+                peak_block(wide, tail, full, p1 - p0, buffer, factors, peaks)
+            if whole:
                 splat_block(tail, buffer, to, factors, gaussian_out, n, bilateral_out, f, g, p0, p1, lattices)
             else:
                 splat_block(tail, buffer, to, None, gaussian_out, n, bilateral_out, f, g, p0, p1, lattices)
 
 
-@kernel
+@part
 def blur_chunk(zero: Any, values: Any, at: int, chains: Any) -> None:
     """Blur one chunk in place with (1/2, 1, 1/2) along all chains, direction by direction."""
     lanes = width(zero)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from tag2mask.crf.compiling import kernel
+from tag2mask.crf.compiling import kernel, part
 from tag2mask.crf.embedding import CODES
 from tag2mask.crf.simd import get, put
 
@@ -21,7 +21,7 @@ _HASH = np.uint64(0x9E3779B97F4A7C15)
 _ONE = np.uint64(1)
 
 
-@kernel
+@part
 def find_slot(table: Any, keys: Any, key: int) -> Any:
     """Slot of an open-addressing hash table that holds the index of `key` in `keys`, or that is free (-1)."""
     mask = np.uint64(table.shape[0] - 1)
@@ -32,7 +32,7 @@ def find_slot(table: Any, keys: Any, key: int) -> Any:
     return slot
 
 
-@kernel
+@part
 def hashed(keys: Any, count: int, least: int) -> Any:
     """Hash table of `keys[:count]` with more than `2 * least` slots."""
     capacity = 1024
@@ -44,7 +44,7 @@ def hashed(keys: Any, count: int, least: int) -> Any:
     return table
 
 
-@kernel
+@part
 def number_vertices(
     simplices: Any, g0: int, g1: int, strides: Any, table: Any, keys: Any, count: int, vertices: Any
 ) -> int:
@@ -139,13 +139,27 @@ def find_chains(keys: Any, table: Any, strides: Any) -> Any:
             put(after, v, u)
             if u >= 0:
                 put(first, u, 0)
-        for v in range(count):
-            if get(first, v) > 0 and get(after, v) >= 0:
-                u = v
-                while get(after, u) >= 0:
-                    put(chains, at, u)
-                    at += 1
-                    u = get(after, u)
-                put(chains, at, -1 - u)
-                at += 1
+        at = write_chains(after, first, chains, at)
     return chains[:at].copy()
+
+
+@part
+def write_chains(after: Any, first: Any, chains: Any, at: int) -> int:
+    """Write the chains of one direction to `chains[at:]`, and return the entry after the last.
+
+    Args:
+        after: int32 (V,), the next vertex of each, or -1.
+        first: uint8 (V,), whether no vertex has this one as its next.
+        chains: int32, with room for all vertices.
+        at: first entry.
+    """
+    for v in range(after.shape[0]):
+        if get(first, v) > 0 and get(after, v) >= 0:
+            u = v
+            while get(after, u) >= 0:
+                put(chains, at, u)
+                at += 1
+                u = get(after, u)
+            put(chains, at, -1 - u)
+            at += 1
+    return at

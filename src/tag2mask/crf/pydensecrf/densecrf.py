@@ -7,7 +7,7 @@ runs on the optimised kernels of `dense_crf`; everything else runs on `GeneralLa
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,9 +16,11 @@ from numpy.typing import ArrayLike, NDArray
 from tag2mask.crf import checks
 from tag2mask.crf.errors import ArrayError, ParameterError, TooFineError
 from tag2mask.crf.features import bilateral_features, position_features
+from tag2mask.crf.general import NormalizationType
 from tag2mask.crf.lattice import Deviations, Lattice
 from tag2mask.crf.mean_field import mean_field
-from tag2mask.crf.pairwise import KernelType, NormalizationType, PairwiseTerm, deviations, softmax
+from tag2mask.crf.pairwise import KernelType, PairwiseTerm, deviations
+from tag2mask.crf.terms import Packed, TermSet
 
 Floats = NDArray[np.float32]
 
@@ -51,6 +53,9 @@ _LEAST_KL = np.float32(1e-20)
 _HUGE = 1e6
 _UNDERFLOW = 110.0
 """exp(-110) is 0 in float32."""
+
+_LEAST = 1e-30
+"""Marginals to start from are clipped to at least this."""
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +106,8 @@ class DenseCRF:
         self._unary: Floats | None = None
         self._infinite: NDArray[np.bool_] | None = None
         self._terms: list[PairwiseTerm] = []
+        self._model: TermSet | None = None
+        self._packed: Packed | None = None
 
     def setUnary(self, u: Unary) -> None:  # noqa: N802 (pydensecrf's name)
         """Set the unary from a `ConstUnary`; errors as `setUnaryEnergy`."""
@@ -132,7 +139,7 @@ class DenseCRF:
         with np.errstate(over="ignore"):  # beyond float32 is infinite
             energies = np.array(energies, np.float32, order="C")
         self._infinite = None if np.isfinite(energies).all() else self._checked_infinite(energies)
-        self._unary = energies
+        self._unary, self._packed = energies, None
 
     def _checked_infinite(self, energies: Floats) -> NDArray[np.bool_]:
         """Where a class is impossible, bool (K, N); points without any possible class are set to 0 in place."""
@@ -176,27 +183,48 @@ class DenseCRF:
                 f"`features` must be float32 of shape (D, {self._count}), not {points.dtype} of shape {points.shape}"
             )
         points = points.astype(np.float32)
-        self._terms.append(PairwiseTerm(points, compat, kernel, normalization, self._labels))
+        self._add(lambda: points, compat, kernel, normalization)
+
+    def _add(self, features: Callable[[], Floats], compat: ArrayLike, kernel: int, normalization: int) -> None:
+        self._terms.append(PairwiseTerm(features, compat, kernel, normalization, self._labels))
+        self._model = self._packed = None
 
     def inference(self, niter: int) -> Floats:
         """Return the marginals, float32 (K, N), after `niter` mean-field updates."""
-        marginals, first, second = self.startInference()
-        for _ in range(checks.count("niter", niter, least=0)):
-            self.stepInference(marginals, first, second)
+        return self._infer(checks.count("niter", niter, least=0), None)
+
+    def _infer(self, iterations: int, start: Floats | None, out: Floats | None = None) -> Floats:
+        """Run mean-field updates from the marginals `start`, float32 (K, N), or from those of the unary, into `out`."""
+        energies, infinite = self._energies(), self._infinite
+        if self._labels == 1:
+            out = np.empty_like(energies) if out is None else out
+            out.fill(1)
+            return out
+        if self._model is None:
+            self._model = TermSet(self._terms, self._labels, self._count)
+        model = self._model
+        if self._packed is None:
+            if infinite is not None:
+                energies = finite_energies(energies, infinite, model.reach)
+            self._packed = model.pack(-energies)
+        packed = None if start is None else model.pack(start, _LEAST)
+        marginals = model.infer(self._packed, iterations, start=packed, out=out)
+        if infinite is not None:
+            marginals[infinite] = 0
         return marginals
 
     def startInference(self) -> tuple[Floats, Floats, Floats]:  # noqa: N802
         """Return the marginals of the unary alone, float32 (K, N), and two arrays to pass to `stepInference`."""
         empty = np.empty((0, 0), np.float32)
-        return softmax(-self._energies()), empty, empty.copy()
+        return self._infer(0, None), empty, empty.copy()
 
     def stepInference(self, q: Floats, tmp1: Floats, tmp2: Floats) -> None:  # noqa: N802
         """Update the marginals `q`, float32 (K, N), in place; `tmp1` and `tmp2` are not used."""
         marginals = self._checked_marginals(q)
-        logits = -self._energies()
-        for term in self._terms:
-            logits -= term.energies(marginals)
-        q[...] = softmax(logits)
+        if marginals.flags.c_contiguous:
+            self._infer(1, marginals, marginals)
+        else:
+            q[...] = self._infer(1, np.ascontiguousarray(marginals))
 
     def klDivergence(self, q: Floats) -> float:  # noqa: N802
         """Return the Kullback-Leibler divergence of `q`, float32 (K, N), from the model, up to a constant."""
@@ -266,8 +294,7 @@ class DenseCRF2D(DenseCRF):
             ParameterError: `sxy` is not positive, or `kernel` or `normalization` is unknown.
         """
         sigma = deviations("sxy", sxy, 2)
-        features = position_features((self._height, self._width), sigma)
-        self.addPairwiseEnergy(features, compat, kernel, normalization)
+        self._add(lambda: position_features((self._height, self._width), sigma), compat, kernel, normalization)
         self._gaussian.append((self._terms[-1], sigma))
 
     def addPairwiseBilateral(  # noqa: N802
@@ -300,7 +327,7 @@ class DenseCRF2D(DenseCRF):
                 f"`rgbim` is {image.shape[0]} high and {image.shape[1]} wide, "
                 f"the CRF {self._height} high and {self._width} wide"
             )
-        self.addPairwiseEnergy(bilateral_features(image, sigma), compat, kernel, normalization)
+        self._add(lambda: bilateral_features(image, sigma), compat, kernel, normalization)
         self._bilateral.append((self._terms[-1], sigma, image))
 
     def inference(self, niter: int) -> Floats:
