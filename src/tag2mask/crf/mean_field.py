@@ -21,7 +21,7 @@ _SCRATCH, _SMALL = Workspace(), Workspace()
 """Memory of `_Buffers` of all and of fewer channels, kept from call to call."""
 
 _ERROR = 2e-3
-"""Bound of the change of all marginals by messages that is neglected in an update; what was measured is a tenth of it."""
+"""Bound of the change of marginals that is neglected in an update; what was measured in the end is a tenth of it."""
 _MOST = 0.02
 """Classes with a greater marginal anywhere are never treated together."""
 _WATCHED = 3
