@@ -24,7 +24,7 @@ _ERROR = 2e-3
 """Bound of the change of marginals that is neglected in an update; what was measured in the end is a tenth of it."""
 _MOST = 0.02
 """Classes with a greater marginal anywhere are never treated together."""
-_WATCHED = 3
+_WATCHED = 5
 """Number of updates after which that is looked at."""
 _ASKED = 1000
 """Number of pixels that tell which class is the commonest."""
