@@ -28,7 +28,7 @@ from tag2mask.inference.inputs import ImageInput, as_rgb
 from tag2mask.inference.memory import InWork, memory_bound
 from tag2mask.inference.prediction import Prediction
 from tag2mask.inference.tag_states import Tags, tag_states
-from tag2mask.inference.views import run_views
+from tag2mask.inference.views import PixelSource, run_views
 from tag2mask.method.class_scores import ClassScores, class_scores
 from tag2mask.method.evidence import Evidence, combine
 from tag2mask.method.memory import MemoryBound
@@ -285,13 +285,13 @@ class Segmenter:
 
     def evidence(
         self,
-        image: NDArray[np.uint8],
+        image: NDArray[np.uint8] | PixelSource,
         tags: Tags = None,
         *,
         unknown: Tags = None,
         settings: PredictionConfig | None = None,
     ) -> Evidence:
-        """What is known of an image (H, W, 3) uint8 RGB before the dense CRF; arguments as in `predict`."""
+        """What is known of an image (H, W, 3) uint8 RGB, or read by tiles, before the CRF; arguments as `predict`."""
         present, open_classes = tag_states(self.classes, tags, unknown)
         return self._evidence(image, present, open_classes, settings or self.config.prediction)
 
@@ -354,7 +354,7 @@ class Segmenter:
 
     def _evidence(
         self,
-        image: NDArray[np.uint8],
+        image: NDArray[np.uint8] | PixelSource,
         present: NDArray[np.bool_] | None,
         unknown: NDArray[np.bool_],
         settings: PredictionConfig,
@@ -392,7 +392,7 @@ class Segmenter:
         uncertainty = with_missing(evidence.uncertainty, mask, present)
         return Prediction(mask, probs, evidence.tag_probs, self.classes, uncertainty, image)
 
-    def _seen(self, image: NDArray[np.uint8], settings: PredictionConfig) -> tuple[int, tuple[int, int]]:
+    def _seen(self, image: NDArray[np.uint8] | PixelSource, settings: PredictionConfig) -> tuple[int, tuple[int, int]]:
         """Long side and size (H, W) at which the network sees an image at scale 1."""
         shape = (image.shape[0], image.shape[1])
         wanted = self.config.data.image_size if settings.image_size is None else settings.image_size

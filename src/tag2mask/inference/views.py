@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,15 +17,38 @@ from tag2mask.method.tiling import Tile, stitch, tiles_of, windowed_tag_logits
 
 _MEDIAN_PIXELS = 200_000  # of the features that the median of a large image is taken from
 
+Window = Callable[[slice, slice], NDArray[np.uint8]]
+"""Gives the pixels (h, w, 3) uint8 RGB of rows and columns of an image."""
+
+
+class PixelSource(Protocol):
+    """An image that is read tile by tile, since it does not fit into the memory.
+
+    Attributes:
+        shape: (H, W).
+    """
+
+    shape: tuple[int, int]
+
+    def at(self, size: tuple[int, int]) -> Window:
+        """The image resized to `size`."""
+        ...
+
 
 def run_views(
-    backend: Backend, image: NDArray[np.uint8], *, side: int, scales: Sequence[float], flip: bool, tile: int = 0
+    backend: Backend,
+    image: NDArray[np.uint8] | PixelSource,
+    *,
+    side: int,
+    scales: Sequence[float],
+    flip: bool,
+    tile: int = 0,
 ) -> list[NetworkOutput]:
     """Run the network on all views of an image.
 
     Args:
         backend: the network.
-        image: (H, W, 3) uint8 RGB.
+        image: (H, W, 3) uint8 RGB, or what reads it.
         side: long side in pixels at which the network sees the image at scale 1.
         scales: of the views.
         flip: also see the horizontal flip at each scale.
@@ -40,22 +64,29 @@ def run_views(
     views: list[NetworkOutput] = []
     for scale in scales:
         size = scaled_size(shape, side * scale, multiple=backend.input_multiple)
-        outputs = _run_scale(backend, resize_image(image, size), flip=flip, tile=tile)
+        window = _resized(image, size) if isinstance(image, np.ndarray) else image.at(size)
+        outputs = _run_scale(backend, window, size, flip=flip, tile=tile)
         if side > backend.config.data.image_size:
             outputs = [_with_window(output, size, round(backend.config.data.image_size * scale)) for output in outputs]
         views += outputs
     return views
 
 
-def _run_scale(backend: Backend, image: NDArray[np.uint8], *, flip: bool, tile: int) -> list[NetworkOutput]:
-    """Outputs on an image at its size, and on its horizontal flip (flipped back), each stitched from tiles."""
-    size = (image.shape[0], image.shape[1])
+def _resized(image: NDArray[np.uint8], size: tuple[int, int]) -> Window:
+    resized = resize_image(image, size)
+    return lambda rows, columns: resized[rows, columns]
+
+
+def _run_scale(
+    backend: Backend, window: Window, size: tuple[int, int], *, flip: bool, tile: int
+) -> list[NetworkOutput]:
+    """Outputs on an image (H, W) at its size, and on its horizontal flip (flipped back), each stitched from tiles."""
     tiles = tiles_of(size, tile, backend.input_multiple)
-    median = _median(backend, image, tiles) if len(tiles) > 1 and backend.has_contrast else None
+    median = _median(backend, window, size, tiles) if len(tiles) > 1 and backend.has_contrast else None
     straight: list[NetworkOutput] = []
     flipped: list[NetworkOutput] = []
     for part in tiles:
-        pixels = image[part.rows, part.columns]
+        pixels = window(part.rows, part.columns)
         batch = np.stack([pixels, pixels[:, ::-1]] if flip else [pixels])
         output, *other = backend.run(batch, median=median)
         straight.append(output)
@@ -65,12 +96,12 @@ def _run_scale(backend: Backend, image: NDArray[np.uint8], *, flip: bool, tile: 
     return [stitch(outputs, tiles, size) for outputs in (straight, flipped) if outputs]
 
 
-def _median(backend: Backend, image: NDArray[np.uint8], tiles: Sequence[Tile]) -> Array:
-    """Median (D,) over a whole image of what the contrast head compares, from a sample where the image is large."""
-    step = max(1, round((image.shape[0] * image.shape[1] / 64 / _MEDIAN_PIXELS) ** 0.5))
+def _median(backend: Backend, window: Window, size: tuple[int, int], tiles: Sequence[Tile]) -> Array:
+    """Median (D,) over a whole image (H, W) of what the contrast head compares, from a sample of a large one."""
+    step = max(1, round((size[0] * size[1] / 64 / _MEDIAN_PIXELS) ** 0.5))
     samples = []
     for part in tiles:
-        features = backend.contrast_features(image[part.rows, part.columns][None])[0]
+        features = backend.contrast_features(window(part.rows, part.columns)[None])[0]
         samples.append(features[:, ::step, ::step].reshape(len(features), -1))
     joined = np.concatenate(samples, axis=1)
     middle = (joined.shape[1] - 1) // 2  # of an even number the lower of the two middle values
