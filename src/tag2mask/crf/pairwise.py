@@ -34,7 +34,7 @@ class Compatibility:
         """Check and store `value`.
 
         Args:
-            value: a number, float (K,) or float (K, K).
+            value: a number, float32 (K,) or float32 (K, K).
             labels: the number K of classes.
 
         Raises:
@@ -45,6 +45,10 @@ class Compatibility:
             raise ArrayError(
                 f"`compat` must be a number, an array ({labels},) or an array ({labels}, {labels}), "
                 f"not {array.dtype} of shape {array.shape}"
+            )
+        if array.ndim and array.dtype != np.float32:
+            raise ArrayError(
+                f"`compat` must be float32, as in pydensecrf, not {array.dtype}; convert it with astype(np.float32)"
             )
         if not np.isfinite(array).all():
             raise ArrayError("`compat` must be finite")
