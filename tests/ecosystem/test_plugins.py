@@ -100,7 +100,7 @@ def test_exporter(example: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         export_records([], ["cat"], tmp_path / "areas.json", to="areas")
     with pytest.raises(ConfigError, match="`polygons`: areas has none"):
         export_records([], ["cat"], out, to="areas", polygons=True, overwrite=True)
-    with pytest.raises(ConfigError, match="unknown format 'area'; expected one of coco, .*huggingface, areas$"):
+    with pytest.raises(ConfigError, match="unknown format 'area'; expected one of coco, .*huggingface, .*areas$"):
         export_records([], ["cat"], out, to="area")
 
 

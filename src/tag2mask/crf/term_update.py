@@ -193,6 +193,52 @@ def _product(a: Any, b: Any, c: Any) -> Any:
     return add(multiply(a, b), c)
 
 
+@part
+def add_messages(
+    wide: Any,
+    tail: Any,
+    full: int,
+    channels: int,
+    terms: Any,
+    mixing: Any,
+    values: Any,
+    count: int,
+    p0: int,
+    p1: int,
+    buffer: Any,
+    messages: Any,
+) -> None:
+    """Add what all terms say of the points p0..p1 to their log-odds, group of terms by group.
+
+    Args:
+        wide, tail: vectors as wide as a chunk of 16 lanes and as the tail.
+        full, channels, terms, mixing, values, buffer, messages: as in `sweep_terms`.
+        count: number of all points.
+        p0, p1: first point of the block, and the one after its last.
+    """
+    counts, starts, corners, slicing, _, scales = terms
+    groups, vectors, lasts, matrices, sums = mixing
+    row = 16 * full + width(tail)
+    vertices = values.shape[0] // row
+    tail_to = full * BLOCK * 16
+    for g in range(groups.shape[0]):
+        clear_block(wide, tail, full, p1 - p0, messages)
+        for t in range(groups[g, 0], groups[g, 1]):
+            at, weights = corners[starts[t] :], slicing[starts[t] :]
+            for c in range(full):
+                n = c * vertices * 16
+                slice_points(wide, messages, c * BLOCK * 16, values, n, p0, p1, at, weights, counts[t], scales[t])
+            n = full * vertices * 16
+            slice_points(tail, messages, tail_to, values, n, p0, p1, at, weights, counts[t], scales[t])
+        k = groups[g, 2]
+        if k >= 0:
+            add_scaled(wide, tail, full, p1 - p0, messages, vectors[k * row : (k + 1) * row], lasts[k], buffer)
+        else:
+            k = -1 - k
+            m = k * (channels + 1) * row
+            add_mixed(wide, tail, full, p1 - p0, messages, matrices, m, channels, sums, k * count + p0, buffer)
+
+
 @kernel
 def sweep_terms(
     wide_lanes: Any,
@@ -235,8 +281,7 @@ def sweep_terms(
     wide = vector(wide_lanes)
     tail = vector(tail_lanes)
     lanes = width(tail)
-    counts, starts, corners, slicing, splatting, scales = terms
-    groups, vectors, lasts, matrices, sums = mixing
+    counts, starts, corners, _, splatting, _ = terms
     count = bias.shape[0]
     row = 16 * full + lanes
     vertices = values.shape[0] // row
@@ -246,22 +291,8 @@ def sweep_terms(
         for c in range(full):
             _start(wide, buffer, c * BLOCK * 16, unary, c * count * 16, bias, p0, p1, first)
         _start(tail, buffer, tail_to, unary, full * count * 16, bias, p0, p1, first)
-        for g in range(0 if first else groups.shape[0]):
-            clear_block(wide, tail, full, p1 - p0, messages)
-            for t in range(groups[g, 0], groups[g, 1]):
-                at, weights = corners[starts[t] :], slicing[starts[t] :]
-                for c in range(full):
-                    n = c * vertices * 16
-                    slice_points(wide, messages, c * BLOCK * 16, values, n, p0, p1, at, weights, counts[t], scales[t])
-                n = full * vertices * 16
-                slice_points(tail, messages, tail_to, values, n, p0, p1, at, weights, counts[t], scales[t])
-            k = groups[g, 2]
-            if k >= 0:
-                add_scaled(wide, tail, full, p1 - p0, messages, vectors[k * row : (k + 1) * row], lasts[k], buffer)
-            else:
-                k = -1 - k
-                m = k * (channels + 1) * row
-                add_mixed(wide, tail, full, p1 - p0, messages, matrices, m, channels, sums, k * count + p0, buffer)
+        if not first:
+            add_messages(wide, tail, full, channels, terms, mixing, values, count, p0, p1, buffer, messages)
         normalise_block(wide, tail, full, p1 - p0, buffer, factors, stabilise)
         if out is not None:
             for c in range(full):
