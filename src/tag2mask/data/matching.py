@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from tag2mask.core.errors import DataError
@@ -21,6 +21,7 @@ from tag2mask.images.folder import FolderIndex, is_image_name, normalise_name, w
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]*:/{1,3}[^/\\]", re.IGNORECASE)
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]")
+_NOT_PLAIN = re.compile(r"[?#\[\]\x00-\x1f]")
 _UPLOAD = re.compile(r"[0-9a-f]{6,8}-(?=.)")
 """What Label Studio puts before the name of an uploaded file."""
 
@@ -61,9 +62,13 @@ def match_names(index: FolderIndex, written: Iterable[str]) -> Matches:
     """
     matches = Matches()
     names = list(dict.fromkeys(written))
+    addresses_too = any(":/" in name for name in index.files)  # folders named as addresses begin
     for name in names:
         if name in index.files:
             matches.found[name] = name
+            continue
+        if not addresses_too and _ADDRESS.match(name.strip()):
+            matches.failed[name] = "bad name", ""  # said where no guess is found: there may be many
             continue
         try:
             matches.found[name] = index.find(name)
@@ -85,11 +90,11 @@ def pieces_of(name: str) -> list[str]:
     text = name.strip()
     if _ADDRESS.match(text):
         try:
-            parts = urlsplit(text)
-            named = [value for _, value in parse_qsl(parts.query) if is_image_name(value[-255:])]
+            path, query = _of_address(text)
+            named = [value for _, value in parse_qsl(query) if is_image_name(value[-255:])] if query else []
         except ValueError:
             return []
-        text = unquote(parts.path)
+        text = unquote(path)
         if named and not is_image_name(text[-255:]):
             text = named[0]
     elif _DRIVE.match(text):
@@ -98,6 +103,19 @@ def pieces_of(name: str) -> list[str]:
     while ".." in pieces:
         pieces = pieces[pieces.index("..") + 1 :]
     return pieces
+
+
+def _of_address(text: str) -> tuple[str, str]:
+    """Path and query of an address; `urlsplit` is slow for many that have no query.
+
+    Raises:
+        ValueError: it is none.
+    """
+    _, mark, rest = text.partition("://")
+    if mark and rest[:1] != "/" and not _NOT_PLAIN.search(text):
+        return rest.partition("/")[2], ""
+    parts = urlsplit(text)
+    return parts.path, parts.query
 
 
 def _is_inside(name: str) -> bool:
@@ -115,7 +133,7 @@ def _guess(index: FolderIndex, matches: Matches, out: Collection[str], *, outsid
     ends = _Ends(index)
     guesses: dict[str, dict[tuple[str, ...], list[tuple[str, str]]]] = {}
     exact = set(matches.found.values())
-    for name, (_, message) in list(matches.failed.items()):
+    for name in list(matches.failed):
         outside = name in out
         if outside and not outside_too and not _ADDRESS.match(name.strip()):
             continue
@@ -129,7 +147,8 @@ def _guess(index: FolderIndex, matches: Matches, out: Collection[str], *, outsid
             target.setdefault(tuple(pieces), []).append((name, "outside" if outside and kind == "folder" else kind))
         elif outside and _ADDRESS.match(name.strip()):
             where = f"no image of the name {pieces[-1]!r}" if pieces else "no name in it"
-            matches.failed[name] = "missing image", f"{name!r}: {where} in {index.root}; {message.rpartition('; ')[2]}"
+            hint = _why_missing(index, name).rpartition("; ")[2]
+            matches.failed[name] = "missing image", f"{name!r}: {where} in {index.root}; {hint}"
     used: dict[str, list[tuple[str, str]]] = defaultdict(list)
     for target_name, wanted in guesses.items():
         names = [name for some in wanted.values() for name, _ in some]
@@ -150,43 +169,66 @@ def _guess(index: FolderIndex, matches: Matches, out: Collection[str], *, outsid
         matches.notes.append(Problem("matched names", text, level="note"))
 
 
+def _why_missing(index: FolderIndex, name: str) -> str:
+    try:
+        return f"it may mean {index.find(name)}"
+    except DataError as error:
+        return str(error)
+
+
 class _Ends:
-    """Images by the end of their names."""
+    """Images by the end of their names; each table is made when the first name asks for it."""
 
     def __init__(self, index: FolderIndex) -> None:
-        self._by_base: dict[str, list[str]] = defaultdict(list)
-        self._by_stem: dict[str, list[str]] = defaultdict(list)
-        self._by_rule: dict[str, list[str]] = defaultdict(list)
-        self._by_number: dict[str, list[str]] = defaultdict(list)
-        for name in index.images():
-            base = name.rpartition("/")[2].casefold()
-            stem = without_suffix(base)
-            self._by_base[base].append(name)
-            self._by_stem[stem].append(name)
-            self._by_rule[valid_file_name(stem)].append(name)
-            if stem.isdecimal():
-                self._by_number[stem.lstrip("0") or "0"].append(name)
+        self._bases = [(name.rpartition("/")[2].casefold(), name) for name in index.images()]
+
+    @cached_property
+    def _by_base(self) -> dict[str, list[str]]:
+        return _grouped(self._bases)
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[str]]:
+        return _grouped((without_suffix(base), name) for base, name in self._bases)
+
+    @cached_property
+    def _by_rule(self) -> dict[str, list[str]]:
+        return _grouped((valid_file_name(without_suffix(base)), name) for base, name in self._bases)
+
+    @cached_property
+    def _by_number(self) -> dict[str, list[str]]:
+        stems = ((without_suffix(base), name) for base, name in self._bases)
+        return _grouped((stem.lstrip("0") or "0", name) for stem, name in stems if stem.isdecimal())
 
     def find(self, pieces: Sequence[str]) -> tuple[list[str], str]:
         """The images with the longest end in common with a path, and what kind of guess that is."""
-        base = pieces[-1].casefold()
-        stem = without_suffix(base)
-        plain = _UPLOAD.sub("", base, count=1)
-        number = stem.removesuffix(".0")
-        for kind, some in (
-            ("folder", self._by_base.get(base, []) or ([] if stem != base else self._by_stem.get(stem, []))),
-            ("suffix", self._by_stem.get(stem, [])),
-            ("any suffix", self._by_stem.get(_without_any_suffix(base), [])),
-            ("upload", self._by_base.get(plain, []) or self._by_stem.get(without_suffix(plain), [])),
-            ("spaces", self._by_rule.get(valid_file_name(stem), [])),
-            ("zeros", self._by_number.get(number.lstrip("0") or "0", []) if number.isdecimal() else []),
-        ):
+        for kind, some in self._candidates(pieces[-1].casefold()):
             fitting = [name for name in some if _same_split(pieces, name)]
-            if fitting:
+            if len(fitting) > 1:
                 common = {name: _common(pieces, name) for name in fitting}
                 longest = max(common.values())
-                return [name for name in fitting if common[name] == longest], kind
+                fitting = [name for name in fitting if common[name] == longest]
+            if fitting:
+                return fitting, kind
         return [], ""
+
+    def _candidates(self, base: str) -> Iterator[tuple[str, list[str]]]:
+        stem = without_suffix(base)
+        yield "folder", self._by_base.get(base, []) or ([] if stem != base else self._by_stem.get(stem, []))
+        yield "suffix", self._by_stem.get(stem, [])
+        yield "any suffix", self._by_stem.get(_without_any_suffix(base), [])
+        plain = _UPLOAD.sub("", base, count=1)
+        yield "upload", self._by_base.get(plain, []) or self._by_stem.get(without_suffix(plain), [])
+        yield "spaces", self._by_rule.get(valid_file_name(stem), [])
+        number = stem.removesuffix(".0")
+        if number.isdecimal():
+            yield "zeros", self._by_number.get(number.lstrip("0") or "0", [])
+
+
+def _grouped(pairs: Iterable[tuple[str, str]]) -> dict[str, list[str]]:
+    groups: dict[str, list[str]] = {}
+    for key, name in pairs:
+        groups.setdefault(key, []).append(name)
+    return groups
 
 
 def _without_any_suffix(base: str) -> str:

@@ -71,9 +71,7 @@ def _submitted(
     except DataError as error:
         if isinstance(error, TooManyPixelsError):
             if to == "png" and tiff_header(record.path) is not None:
-                error = TooManyPixelsError(
-                    f"{error}; or write its mask by windows, in the format `geotiff`"
-                )
+                error = TooManyPixelsError(f"{error}; or write its mask by windows, in the format `geotiff`")
             failed.set_exception(error)
             return 0, failed
         text = str(error)

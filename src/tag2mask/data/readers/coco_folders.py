@@ -21,7 +21,7 @@ _NAME = "_annotations.coco.json"
 
 def coco_files(index: FolderIndex) -> list[str]:
     """Names of Roboflow's COCO files in a folder and its subfolders, sorted."""
-    return sorted(name for name in index.files if PurePosixPath(name).name == _NAME)
+    return sorted(name for name in index.files if name.rpartition("/")[2] == _NAME)
 
 
 def read_coco_folders(index: FolderIndex, classes: Sequence[str] | None) -> Listing:

@@ -37,9 +37,9 @@ _HEAD = 1 << 16
 
 def metadata_files(index: FolderIndex) -> list[str]:
     """Names of the metadata.jsonl in a folder and its subfolders, or else of the metadata.csv that hold tags."""
-    lines = sorted(name for name in index.files if PurePosixPath(name).name == _LINES)
+    lines = sorted(name for name in index.files if name.rpartition("/")[2] == _LINES)
     return lines or sorted(
-        name for name in index.files if PurePosixPath(name).name == _TABLE and _holds_tags(index, name)
+        name for name in index.files if name.rpartition("/")[2] == _TABLE and _holds_tags(index, name)
     )
 
 

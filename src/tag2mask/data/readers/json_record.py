@@ -207,6 +207,8 @@ def _state(value: Any, name: str) -> int:
 def _value(entry: dict[str, Any], keys: frozenset[str]) -> Any:
     """The value under the one of some keys that an object has; the more specific word wins over `name` and `id`."""
     found = [key for key in entry if column_key(key) in keys]
+    if len(found) < 2:
+        return entry[found[0]] if found else None
     plain = [key for key in found if column_key(key) not in {"name", "id"}] or found
     texts = [key for key in plain if isinstance(entry[key], str | list | dict)]
     plain = texts if len(plain) > 1 and len(texts) == 1 else plain
@@ -215,4 +217,4 @@ def _value(entry: dict[str, Any], keys: frozenset[str]) -> Any:
         plain = files if len(files) == 1 else plain
     if len(plain) > 1:
         raise RecordError(f"{' and '.join(map(repr, plain[:3]))} mean the same; keep one of them")
-    return entry[plain[0]] if plain else None
+    return entry[plain[0]]

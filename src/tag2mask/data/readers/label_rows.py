@@ -107,7 +107,7 @@ def _join(group: Sequence[LabelRow]) -> LabelRow:
 
 def _same_image(name: str) -> str:
     """The name, without what follows the path of an address: a signature differs from row to row."""
-    if "://" not in name:
+    if "://" not in name or ("?" not in name and "#" not in name):
         return name
     try:
         parts = urlsplit(name)

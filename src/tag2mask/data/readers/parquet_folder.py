@@ -148,8 +148,8 @@ def _image_bytes(image: Any, index: FolderIndex) -> bytes:
         return path.read_bytes()
     except (DataError, OSError) as error:
         raise RecordError(
-            f"the image is not in the file, and {error}; or put it in: map `datasets.table.embed_table_storage` over the "
-            "dataset before it is written"
+            f"the image is not in the file, and {error}; or put it in: map `datasets.table.embed_table_storage` over "
+            "the dataset before it is written"
         ) from error
 
 

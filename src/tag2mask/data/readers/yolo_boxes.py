@@ -16,7 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -42,7 +42,7 @@ _MOST_BYTES = 1 << 20
 
 def label_files(index: FolderIndex) -> list[str]:
     """Names of the .txt files that may be labels of images: no list of classes, no README."""
-    return [name for name in files_with_suffix(index, ".txt") if not _is_other(PurePosixPath(name).name)]
+    return [name for name in files_with_suffix(index, ".txt") if not _is_other(name.rpartition("/")[2])]
 
 
 def has_yolo_labels(index: FolderIndex, annotations: FolderIndex) -> bool:
@@ -149,7 +149,7 @@ def _files_of_names(index: FolderIndex) -> list[str]:
     """Files that may list the names: YAML first, then lists; those nearest to the root first."""
     yamls = [name for suffix in (".yaml", ".yml") for name in files_with_suffix(index, suffix)]
     yamls = [name for name in yamls if index.files[name].stat().st_size <= _MOST_BYTES]
-    lists = [name for name in index.files if PurePosixPath(name).name.casefold() in _LISTS]
+    lists = [name for name in index.files if name.rpartition("/")[2].casefold() in _LISTS]
     return [*sorted(yamls, key=_depth), *sorted(lists, key=_depth)]
 
 
