@@ -12,6 +12,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +86,10 @@ class Job:
             except (OSError, ValueError):
                 continue
         if self.page is not None:
-            self.page.context.close()
+            from playwright.sync_api import Error
+
+            with suppress(Error):  # the browser may have gone before the client has heard of it
+                self.page.context.close()
             self.page = None
 
     def close(self) -> None:
