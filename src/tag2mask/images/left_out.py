@@ -22,6 +22,7 @@ from tag2mask.images.kinds import (
     heic_plugin,
     is_image_name,
     kind_of_content,
+    suffix_of,
     suffix_of_content,
 )
 
@@ -105,7 +106,7 @@ def folder_kind(names: Iterable[str], *, is_root: bool) -> Kind | None:
 
 def unreadable_here(name: str) -> bool:
     """Whether a file has the suffix of an image that this installation cannot read."""
-    return PurePosixPath(name).suffix.lower() in HEIC_SUFFIXES and heic_plugin() is None
+    return suffix_of(name).lower() in HEIC_SUFFIXES and heic_plugin() is None
 
 
 def lookalikes(files: Mapping[str, Path], images: Iterable[str], *, sniff: bool) -> list[LeftOut]:
