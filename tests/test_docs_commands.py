@@ -48,6 +48,7 @@ def workplace(shapes: TinyDataset, trained: Path, tmp_path: Path, monkeypatch: p
         shutil.copytree(shapes.images, tmp_path / name)
     for name in ("tags.csv", "held-out.csv"):
         shutil.copy(shapes.tags, tmp_path / name)
+    shutil.copytree(shapes.masks, tmp_path / "held-out-gt")
     shutil.copytree(trained, tmp_path / "runs" / "mine")
     for k, name in enumerate(("new/x.png", "aerial/y.png", "val/photos/z.png")):
         write_image(tmp_path / name, draw_shapes(("disc",), seed=900 + k, size=(96, 128))[0])

@@ -28,6 +28,7 @@ from tag2mask.cli import (
     serve,
     studio,
     train,
+    tune_crf,
 )
 from tag2mask.cli.common import app, fail
 from tag2mask.cli.interruption import STATUS, end_at_once_if_interrupted_again
@@ -52,6 +53,7 @@ __all__ = [
     "serve",
     "studio",
     "train",
+    "tune_crf",
 ]
 
 _COLLECTED = 10_000  # objects after which Python looks for garbage; the usual 700 slow down the many imports

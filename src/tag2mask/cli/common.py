@@ -31,7 +31,7 @@ _lines: ContextVar[Lines | None] = ContextVar("lines", default=None)
 _QUIET = ("--quiet", "-q")
 
 ORDER = (
-    *("check", "train", "masks", "predict", "evaluate", "score", "export"),
+    *("check", "train", "masks", "predict", "evaluate", "score", "tune-crf", "export"),
     *(
         "report",
         "studio",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.config.schema import CrfConfig
-from tag2mask.crf import dense_crf_batch
+from tag2mask.crf import Lattice, dense_crf, dense_crf_batch
+from tag2mask.crf.errors import TooFineError
 from tag2mask.method.output import Array
 
 
@@ -56,12 +57,58 @@ def refine_batch(
     )
     refined = list(scores)
     for index, marginal in zip(busy, marginals, strict=True):
-        if len(marginal) == len(scores[index]):
-            refined[index] = marginal
-        else:
-            refined[index] = np.zeros(scores[index].shape, dtype=np.float32)
-            refined[index][kept[index]] = marginal
+        refined[index] = _among_all(marginal, scores[index], kept[index])
     return refined
+
+
+def refine_each(
+    image: NDArray[np.uint8], scores: Array, settings: Sequence[CrfConfig], *, pixel_scale: float = 1.0
+) -> Iterator[Array]:
+    """`refine` with each of several settings, in their order, to the same bits.
+
+    Neighbours of equal deviations share the lattices of the image, which take as long as some iterations.
+    """
+    kept = np.flatnonzero(scores.reshape(len(scores), -1).any(axis=1))
+    chosen = _chosen(scores, kept)
+    shared: tuple[tuple[float, ...], Lattice] | None = None
+    for crf in settings:
+        deviations = (crf.gaussian_xy, crf.bilateral_xy, crf.bilateral_rgb)
+        if not crf.enabled or len(kept) < 2:
+            yield scores
+            continue
+        if shared is None or shared[0] != deviations:
+            shared = None  # its memory is free before the next is built
+            try:
+                shared = (
+                    deviations,
+                    Lattice(
+                        image,
+                        gaussian_xy=crf.gaussian_xy * pixel_scale,
+                        bilateral_xy=crf.bilateral_xy * pixel_scale,
+                        bilateral_rgb=crf.bilateral_rgb,
+                    ),
+                )
+            except TooFineError:
+                yield refine(image, scores, crf, pixel_scale=pixel_scale)
+                continue
+        marginals = dense_crf(
+            image,
+            chosen,
+            iterations=crf.iterations,
+            gaussian_weight=crf.gaussian_weight,
+            bilateral_weight=crf.bilateral_weight,
+            lattice=shared[1],
+        )
+        yield _among_all(marginals, scores, kept)
+
+
+def _among_all(marginals: Array, scores: Array, kept: NDArray[np.intp]) -> Array:
+    """Marginals of some channels among all of `scores`; 0 for the others."""
+    if len(marginals) == len(scores):
+        return marginals
+    out = np.zeros(scores.shape, dtype=np.float32)
+    out[kept] = marginals
+    return out
 
 
 def _chosen(scores: Array, channels: NDArray[np.intp]) -> Array:

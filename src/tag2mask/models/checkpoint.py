@@ -10,8 +10,10 @@ metrics.jsonl      a line an epoch; progress.json: how far the training is
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 from safetensors.torch import save as serialise
@@ -20,6 +22,7 @@ from tag2mask.config.load import load_yaml, parse_stored_config
 from tag2mask.config.schema import Config
 from tag2mask.core.errors import ConfigError, DataError, WeightsError
 from tag2mask.core.files import atomic_path, write_text
+from tag2mask.core.lock import locked
 from tag2mask.models import SegmentationNetwork, build_network, read_safetensors
 
 FORMAT_VERSION = 2
@@ -123,6 +126,31 @@ def save_model(run: RunFolder, network: SegmentationNetwork, classes: tuple[str,
         "config": config.model_dump(mode="json"),
     }
     write_text(run.model, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
+
+
+def write_prediction_options(run: RunFolder, options: Mapping[str, Any]) -> None:
+    """Change settings of prediction of a trained network, in its `model.yaml`, atomically.
+
+    `config.yaml` stays what the run was trained with: training that goes on compares with it.
+
+    Args:
+        run: its folder.
+        options: by dotted name, such as `prediction.crf.enabled`.
+
+    Raises:
+        ConfigError: an unknown setting, a value out of range, or one that only training has.
+        DataError: there is no trained network, or another process writes the folder.
+    """
+    for name in options:
+        if not name.startswith("prediction."):
+            raise ConfigError(f"{name}: a trained network takes settings of prediction alone, e.g. prediction.gate")
+    if not run.model.is_file():
+        raise DataError(f"{run.root}: there is no trained network here; give the folder that `tag2mask train` wrote")
+    with locked(run.root, remedy="or try again when it has ended"):
+        tree = load_yaml(run.model)
+        config = parse_stored_config(tree.get("config") or {}, source=str(run.model)).override(options)
+        tree |= {"format_version": FORMAT_VERSION, "config": config.model_dump(mode="json")}
+        write_text(run.model, yaml.safe_dump(tree, sort_keys=False, allow_unicode=True))
 
 
 def load_model(run: RunFolder) -> tuple[SegmentationNetwork, tuple[str, ...], Config]:
