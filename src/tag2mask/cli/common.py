@@ -21,7 +21,6 @@ from tag2mask.cli.interruption import STATUS, message, undisturbed
 from tag2mask.cli.messages import Lines, in_options, log_lines, with_json_to
 from tag2mask.core.errors import ConfigError, Tag2MaskError
 from tag2mask.core.outcome import RESULT
-from tag2mask.core.progress import hidden
 from tag2mask.core.text import printable
 
 _log = logging.getLogger(__name__)
@@ -86,6 +85,8 @@ class _Commands(TyperGroup):
         quiet = bool(ctx.params.get("quiet"))
         with ExitStack() as context:
             if quiet:
+                from tag2mask.core.progress import hidden
+
                 context.enter_context(hidden())
             lines = context.enter_context(log_lines(out_console, err_console, translated, quiet=quiet))
             _lines.set(lines)

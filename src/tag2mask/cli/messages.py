@@ -6,7 +6,7 @@ import logging
 import os
 import re
 import shlex
-import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +15,6 @@ from rich.console import Console
 from rich.markup import escape
 
 from tag2mask.core.outcome import RESULT
-from tag2mask.core.progress import drawing_console
 from tag2mask.core.text import printable
 
 _PARAMETER = re.compile(r"`(\w+)(?:=([^`]*))?`")
@@ -91,7 +90,11 @@ def with_json_to(words: Sequence[str]) -> list[str]:
 
 def shell_line(words: Sequence[str]) -> str:
     """Words of a command, quoted for the shell where they need it."""
-    return subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    if os.name != "nt":
+        return shlex.join(words)
+    import subprocess
+
+    return subprocess.list2cmdline(words)
 
 
 class Lines(logging.Handler):
@@ -119,6 +122,10 @@ class Lines(logging.Handler):
 
 def _beside_progress(console: Console) -> Console:
     """The console to print on: where a line of progress is drawn on the same terminal, its own, which makes room."""
+    if "tag2mask.core.progress" not in sys.modules:  # nothing is drawn; Rich's bars would slow every start
+        return console
+    from tag2mask.core.progress import drawing_console
+
     drawing = drawing_console()
     return drawing if drawing is not None and console.file.isatty() else console
 

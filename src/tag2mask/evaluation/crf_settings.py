@@ -177,7 +177,7 @@ def _with_masks(segmenter: Segmenter, dataset: Dataset, limit: int) -> Dataset:
         have = f"{len(positions)} of {len(dataset.records)} images have ground truth"
         raise DataError(
             f"{have}, and settings of the CRF are chosen by it: give `masks` of at least {LEAST} images, better "
-            f"{ENOUGH}. Without ground truth they cannot be ranked: the label-free score does not tell good ones from bad"
+            f"{ENOUGH}. Without ground truth there is no telling: the label-free score does not rank them"
         )
     kept = tuple(dataset.records[k] for k in positions)
     return Dataset(dataset.root, dataset.classes, kept, source=dataset.source).spread(limit)
