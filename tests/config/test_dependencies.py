@@ -26,6 +26,7 @@ OTHERS: dict[str, Any] = {
     "model.freeze_norm": False,
     "model.freeze_stages": 1,
     "model.tag_dropout": 0.1,
+    "training.contradicted_weight": 0.5,
     "training.warmup": 0.5,
     "training.probe": False,
     "training.fallback_loss": 0.3,

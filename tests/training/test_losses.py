@@ -4,8 +4,10 @@ import math
 
 import pytest
 import torch
+from torch.nn import functional as F
 
-from tag2mask.training.losses import image_level_loss, pixel_loss, tag_loss
+from tag2mask.core.constants import IGNORE_INDEX
+from tag2mask.training.losses import contradicted_pixels, image_level_loss, pixel_loss, tag_loss
 
 
 def test_tag_loss_by_hand_ignores_unknown_tags() -> None:
@@ -106,3 +108,31 @@ def test_balanced_classes_ignore_what_is_ignored() -> None:
     masks = torch.full((1, 4, 4), 255)
     logits = torch.randn(1, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     assert pixel_loss(logits, masks, torch.ones(1, 2, dtype=torch.int64), class_balance=1.0) == 0
+
+
+def test_contradicted_pixels_are_foreground_that_the_network_sees_otherwise() -> None:
+    """Classes that are not tagged are no alternative, and background of a mask is never contradicted."""
+    logits = torch.zeros(1, 4, 1, 5)
+    logits[0, 0, 0] = torch.tensor([2.0, 0, 0, 2, 2])
+    logits[0, 1, 0] = torch.tensor([0.0, 2, 1, 0, 0])
+    logits[0, 2, 0] = torch.tensor([0.0, 0, 2, 0, 0])
+    logits[0, 3, 0] = 9  # absent
+    masks = torch.tensor([[[1, 1, 1, 0, IGNORE_INDEX]]])
+    found = contradicted_pixels(logits, masks, torch.tensor([[1, 1, 0]], dtype=torch.int8))
+    assert found.tolist() == [[[True, False, True, False, False]]]
+    unknown = contradicted_pixels(logits, masks, torch.tensor([[1, -1, 0]], dtype=torch.int8))
+    assert unknown.tolist() == [[[True, False, False, False, False]]]
+
+
+def test_contradicted_pixels_weigh_less_unless_a_person_corrected_the_mask() -> None:
+    torch.manual_seed(0)
+    logits, masks = torch.randn(1, 2, 1, 2), torch.tensor([[[1, 1]]])
+    tags = torch.ones(1, 1, dtype=torch.int8)
+    each = F.cross_entropy(logits, masks, reduction="none")[0, 0]
+    first = torch.tensor([[[True, False]]])
+    loss = pixel_loss(logits, masks, tags, contradicted=first, contradicted_weight=0.25)
+    torch.testing.assert_close(loss, (0.25 * each[0] + each[1]) / 1.25)
+    corrected = pixel_loss(
+        logits, masks, tags, contradicted=first, contradicted_weight=0.25, corrected=torch.tensor([True])
+    )
+    torch.testing.assert_close(corrected, each.mean())

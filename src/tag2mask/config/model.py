@@ -23,7 +23,7 @@ DEFAULT_PACKAGED_BACKBONE = "tf_efficientnet_lite2"
 TRAINED = needs({"model.frozen": one_of(False)})
 """Of options that matter only where the backbone is trained."""
 
-_FROZEN = needs({"model.frozen": one_of(True)})
+FROZEN = needs({"model.frozen": one_of(True)})
 
 
 def reads_no_files(value: dict[str, Any]) -> dict[str, Any]:
@@ -98,14 +98,14 @@ class ModelConfig(Section):
         "names, 'none' where it is 'none', else 'hub'), `backbone_args` and `scale`, whose features join those of "
         "`backbone`; the attention of the vision transformers among them spreads the evidence (of those on the grid of "
         "the first)",
-        json_schema_extra=_FROZEN,
+        json_schema_extra=FROZEN,
     )
     feature_channels: int = Field(
         384,
         ge=8,
         le=4096,
         description="channels that the joined features are projected to by principal components",
-        json_schema_extra=_FROZEN,
+        json_schema_extra=FROZEN,
     )
     freeze_norm: bool = Field(
         True, description="keep the backbone's batch statistics as pretrained", json_schema_extra=TRAINED

@@ -14,7 +14,7 @@ import yaml
 from pydantic import Field, field_validator, model_validator
 
 from tag2mask.config.dependencies import unmet_needs
-from tag2mask.config.model import TRAINED, ModelConfig
+from tag2mask.config.model import FROZEN, TRAINED, ModelConfig
 from tag2mask.config.options import (
     EMPTY,
     HAS_KEYS,
@@ -204,6 +204,12 @@ class TrainingConfig(Section):
         0.0,
         description="exponent of the weights of classes in the pixel loss by their pixels; 0: every foreground pixel "
         "counts alike, 1: every class does",
+    )
+    contradicted_weight: Fraction = Field(
+        1.0,
+        description="weight in the pixel loss of foreground of pseudo masks that the EMA teacher takes for something "
+        "else of what the tags allow, after three tenths of the steps; 1: as every pixel",
+        json_schema_extra=FROZEN,
     )
     pixel_loss: NonNegative = Field(1.0, description="weight of the pixel loss; the tag loss has 1")
     fallback_loss: NonNegative = Field(

@@ -30,7 +30,7 @@ from tag2mask.models.frozen import FrozenSegmenter
 from tag2mask.models.precision import autocast
 from tag2mask.training.base import Averaging, MaskTraining
 from tag2mask.training.feature_files import FeatureStore
-from tag2mask.training.losses import pixel_loss
+from tag2mask.training.losses import contradicted_pixels, pixel_loss
 from tag2mask.training.probe import fit_classifier
 from tag2mask.training.pseudo_masks import PseudoMaskFiles
 from tag2mask.training.samples import read_ground_truth
@@ -42,6 +42,8 @@ _LARGE, _SMALL = 0.22, 0.16  # `wide_area` from which on, and up to which, they 
 
 _ASKED = 1000  # images of which that is measured, at most
 _EVERY = 4  # one of so many pixels counts, so that many classes fit into memory
+
+_TRUSTED = 0.3  # of the steps, in which pseudo masks count as they are
 
 TARGET_SCALE = 4
 """Side of the target of the pixel loss / side of the grid of features."""
@@ -279,6 +281,15 @@ class DecoderTraining(MaskTraining):
         fixed = ("network.backbone.", "network.companions.")
         checkpoint["state_dict"] = {name: value for name, value in state.items() if not name.startswith(fixed)}
 
+    def _contradicted(self, batch: FeatureBatch) -> Tensor | None:
+        """Pixels whose pseudo mask the teacher contradicts, once it has learned enough; None where all count alike."""
+        early = self.global_step < _TRUSTED * self.epochs * self.steps_per_epoch
+        if early or self.config.training.contradicted_weight == 1:
+            return None
+        with torch.no_grad():
+            logits = self.teacher.segmentation(batch["maps"], batch["fine"])
+        return contradicted_pixels(logits, batch["mask"].long(), batch["tags"])
+
     def training_step(self, batch: FeatureBatch, batch_idx: int) -> Tensor:
         """Compute the pixel loss of one batch; its randomness is seeded by the step, as that of `JointTraining`."""
         training = self.config.training
@@ -295,6 +306,8 @@ class DecoderTraining(MaskTraining):
                 background_weight=training.background_weight,
                 class_balance=training.class_balance,
                 corrected=batch["corrected"],
+                contradicted=self._contradicted(batch),
+                contradicted_weight=training.contradicted_weight,
             )
             unseen = (masks == IGNORE_INDEX).flatten(1).all(dim=1) & (tags == Tag.PRESENT).any(dim=1)
             self._log("no_foreground", unseen.float().mean())

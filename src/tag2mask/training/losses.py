@@ -45,6 +45,8 @@ def pixel_loss(
     background_weight: float = 1.0,
     class_balance: float = 0.0,
     corrected: Tensor | None = None,
+    contradicted: Tensor | None = None,
+    contradicted_weight: float = 1.0,
 ) -> Tensor:
     """Pixel-wise softmax cross-entropy against pseudo masks, without ignored pixels and unknown classes.
 
@@ -60,6 +62,9 @@ def pixel_loss(
         class_balance: exponent in [0, 1] of the weights of foreground classes by their pixels in the batch: 0, every
             foreground pixel counts alike; 1, every class that occurs does.
         corrected: bool (B,), whether a person has corrected the mask; None means no mask is corrected.
+        contradicted: bool (B, H, W), pixels of pseudo masks that are probably wrong, see `contradicted_pixels`; None
+            means none.
+        contradicted_weight: weight of these, in [0, 1], where their mask is not corrected.
 
     Returns:
         Scalar, the weighted mean over the pixels that are not ignored; 0 if there is none.
@@ -73,9 +78,31 @@ def pixel_loss(
         if corrected is not None:
             unreliable &= ~corrected[:, None, None]
         weights = torch.where(unreliable, background_weight, weights)
+    if contradicted is not None:
+        if corrected is not None:
+            contradicted = contradicted & ~corrected[:, None, None]
+        weights = torch.where(contradicted, contradicted_weight, weights)
     if class_balance:
         weights = weights * _class_weights(masks, logits.shape[1], class_balance)
     return (loss * weights).sum() / weights.sum().clamp_min(1e-3)
+
+
+def contradicted_pixels(logits: Tensor, masks: Tensor, tags: Tensor) -> Tensor:
+    """Foreground of pseudo masks that a network takes for something else, of what the tags allow.
+
+    Args:
+        logits: float (B, C + 1, h, w) of that network, channel 0 is background.
+        masks: int64 (B, H, W), class indices; 255 is ignored.
+        tags: int (B, C), `Tag` values; absent classes are left out of the choice, unknown ones too.
+
+    Returns:
+        Bool (B, H, W).
+    """
+    size = (masks.shape[-2], masks.shape[-1])
+    logits = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
+    excluded = torch.cat([torch.zeros_like(tags[:, :1], dtype=torch.bool), tags != Tag.PRESENT], dim=1)
+    guess = logits.masked_fill(excluded[:, :, None, None], _NEVER).argmax(dim=1)
+    return (masks > 0) & (masks != IGNORE_INDEX) & (guess != masks)
 
 
 def _class_weights(masks: Tensor, channels: int, exponent: float) -> Tensor:
