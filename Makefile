@@ -14,10 +14,10 @@ export PYTHONWARNINGS ?= default
 # Tests start many processes; each would compile every library that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: formats-page bench-readers help setup demo docs test test-all tools browser screenshots gallery studio-web check generated lowest format wheel-test bench-crf bench-check bench-animals bench-animals-joint bench-steel bench-steel-joint bench-peers bench-onnx bench-serve bench-slow-clients fuzz clean
+.PHONY: formats-page bench-readers help setup demo docs test test-all tools browser screenshots gallery studio-web check generated lowest format wheel-test bench-crf bench-start bench-check bench-animals bench-animals-joint bench-steel bench-steel-joint bench-peers bench-onnx bench-serve bench-slow-clients fuzz clean
 
 help:
-	@echo "make demo | docs | test | test-all | fuzz | check | lowest | format | bench-check | bench-crf | bench-animals | bench-steel | bench-peers | bench-onnx | bench-serve | bench-slow-clients | clean"
+	@echo "make demo | docs | test | test-all | fuzz | check | lowest | format | bench-check | bench-crf | bench-start | bench-animals | bench-steel | bench-peers | bench-onnx | bench-serve | bench-slow-clients | clean"
 
 setup: $(STAMP)
 
@@ -127,6 +127,10 @@ bench-check: $(STAMP)
 bench-crf: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check pydensecrf2
 	$(BIN)/python benchmarks/bench_crf.py
+
+# Command line, imports, first masks, many images; RUN= and IMAGES= name a run and images, made ones without.
+bench-start: $(STAMP)
+	$(BIN)/python benchmarks/bench_start.py $(if $(IMAGES),$(RUN) $(IMAGES))
 
 bench-animals: $(STAMP)
 	$(BIN)/python benchmarks/bench_dataset.py voc_animals --bench $(BENCH) --limit 800 --config frozen --no-pseudo --no-cam \
