@@ -13,7 +13,7 @@ from tag2mask.core.errors import WeightsError
 from tag2mask.images.resize import resize_image, scaled_size
 from tag2mask.inference.backends import Backend
 from tag2mask.method.output import Array, NetworkOutput
-from tag2mask.method.tiling import Tile, stitch, tiles_of, windowed_tag_logits
+from tag2mask.method.tiling import Stitching, Tile, tiles_of, windowed_tag_logits
 
 _MEDIAN_PIXELS = 200_000  # of the features that the median of a large image is taken from
 
@@ -83,17 +83,16 @@ def _run_scale(
     """Outputs on an image (H, W) at its size, and on its horizontal flip (flipped back), each stitched from tiles."""
     tiles = tiles_of(size, tile, backend.input_multiple)
     median = _median(backend, window, size, tiles) if len(tiles) > 1 and backend.has_contrast else None
-    straight: list[NetworkOutput] = []
-    flipped: list[NetworkOutput] = []
+    views = [Stitching(tiles, size) for _ in range(2 if flip else 1)]
     for part in tiles:
         pixels = window(part.rows, part.columns)
         batch = np.stack([pixels, pixels[:, ::-1]] if flip else [pixels])
         output, *other = backend.run(batch, median=median)
-        straight.append(output)
-        flipped += [one.flipped() for one in other]
-    if len(tiles) > 1:
-        _need_maps(straight[0])
-    return [stitch(outputs, tiles, size) for outputs in (straight, flipped) if outputs]
+        if len(tiles) > 1:
+            _need_maps(output)
+        for view, one in zip(views, [output, *(one.flipped() for one in other)], strict=True):
+            view.add(one)
+    return [view.whole() for view in views]
 
 
 def _median(backend: Backend, window: Window, size: tuple[int, int], tiles: Sequence[Tile]) -> Array:

@@ -6,7 +6,7 @@ step after it is the same as for a small image. The dense CRF works on blocks wi
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tag2mask.config.schema import CrfConfig
-from tag2mask.method.affinity import Affinity
+from tag2mask.method.affinity import Affinity, AffinityBlock
 from tag2mask.method.evidence import Evidence
 from tag2mask.method.memory import MemoryBound
 from tag2mask.method.output import Array, NetworkOutput
@@ -87,11 +87,8 @@ def _spans(length: int, side: int, multiple: int) -> list[slice]:
     return [slice(start, start + side) for start in starts]
 
 
-def stitch(outputs: Sequence[NetworkOutput], tiles: Sequence[Tile], size: tuple[int, int]) -> NetworkOutput:
-    """Put the outputs on tiles together into that on the whole image.
-
-    A tile counts fully in its middle and hardly at all near edges behind which the image goes on. Tag logits are the
-    mean of the stitched class activation maps plus the tag classifier's bias.
+def stitch(outputs: Iterable[NetworkOutput], tiles: Sequence[Tile], size: tuple[int, int]) -> NetworkOutput:
+    """Put the outputs on tiles together into that on the whole image; see `Stitching`.
 
     Args:
         outputs: one for each tile.
@@ -101,47 +98,90 @@ def stitch(outputs: Sequence[NetworkOutput], tiles: Sequence[Tile], size: tuple[
     Raises:
         ValueError: outputs of several tiles without class activation maps.
     """
-    if len(tiles) == 1:
-        return outputs[0]
-    bias = np.mean([output.tag_bias for output in outputs], axis=0)
-    cams = _stitched([output.cams for output in outputs if output.cams is not None], tiles, size)
-    energies = [
-        _stitched([output.energies[layer][None] for output in outputs], tiles, size)[0]
-        for layer in range(len(outputs[0].energies))
-    ]
-    logits = [output.contrast_logits for output in outputs if output.contrast_logits is not None]
-    priors = [output.contrast_prior[None] for output in outputs if output.contrast_prior is not None]
-    shares = [output.share_logits for output in outputs if output.share_logits is not None]
-    blocks = [
-        block
-        for output, tile in zip(outputs, tiles, strict=True)
-        if output.affinity is not None
-        for block in output.affinity.within(tile.share_of(size)).blocks
-    ]
-    return NetworkOutput(
-        tag_logits=cams.mean(axis=(1, 2)) + bias,
-        pixel_logits=_stitched([output.pixel_logits for output in outputs], tiles, size),
-        cams=cams,
-        energies=tuple(energies),
-        contrast_logits=_stitched(logits, tiles, size) if logits else None,
-        contrast_prior=_stitched(priors, tiles, size)[0] if priors else None,
-        affinity=Affinity(tuple(blocks)) if blocks else None,
-        share_logits=_stitched(shares, tiles, size) if shares else None,
-    )
+    stitching = Stitching(tiles, size)
+    for output in outputs:
+        stitching.add(output)
+    return stitching.whole()
 
 
-def _stitched(maps: Sequence[Array], tiles: Sequence[Tile], size: tuple[int, int]) -> Array:
+class Stitching:
+    """Puts the outputs on tiles together into that on the whole image, without holding those of all tiles at once.
+
+    A tile counts fully in its middle and hardly at all near edges behind which the image goes on. Tag logits are the
+    mean of the stitched class activation maps plus the tag classifier's bias.
+    """
+
+    def __init__(self, tiles: Sequence[Tile], size: tuple[int, int]):
+        """Take all tiles (of `tiles_of`) and the size (H, W) of the whole image as the network sees it."""
+        self._tiles, self._size = tiles, size
+        self._remaining = iter(tiles)
+        self._means: dict[str, _Mean] = {}
+        self._biases: list[Array] = []
+        self._blocks: list[AffinityBlock] = []
+        self._layers = 0
+        self._only: NetworkOutput | None = None
+
+    def add(self, output: NetworkOutput) -> None:
+        """Add the output on the next tile.
+
+        Raises:
+            ValueError: it is one of several and holds no class activation maps.
+        """
+        tile = next(self._remaining)
+        if len(self._tiles) == 1:
+            self._only = output
+            return
+        self._biases.append(output.tag_bias)
+        self._layers = len(output.energies)
+        energies = {f"energy {layer}": energy[None] for layer, energy in enumerate(output.energies)}
+        prior = None if output.contrast_prior is None else output.contrast_prior[None]
+        maps = {"pixels": output.pixel_logits, "cams": output.cams, "shares": output.share_logits, **energies}
+        for name, values in (maps | {"contrast": output.contrast_logits, "prior": prior}).items():
+            if values is not None:
+                self._means.setdefault(name, _Mean(self._size)).add(values, tile)
+        if output.affinity is not None:
+            self._blocks += output.affinity.within(tile.share_of(self._size)).blocks
+
+    def whole(self) -> NetworkOutput:
+        """The output on the whole image, once that on each tile was added."""
+        if self._only is not None:
+            return self._only
+        maps = {name: mean.mean() for name, mean in self._means.items()}
+        bias = np.mean(self._biases, axis=0)
+        return NetworkOutput(
+            tag_logits=maps["cams"].mean(axis=(1, 2)) + bias,
+            pixel_logits=maps["pixels"],
+            cams=maps["cams"],
+            energies=tuple(maps[f"energy {layer}"][0] for layer in range(self._layers)),
+            contrast_logits=maps.get("contrast"),
+            contrast_prior=maps["prior"][0] if "prior" in maps else None,
+            affinity=Affinity(tuple(self._blocks)) if self._blocks else None,
+            share_logits=maps.get("shares"),
+        )
+
+
+class _Mean:
     """Weighted mean (K, H / stride, W / stride) of tiles' maps (K, h, w)."""
-    stride = (tiles[0].rows.stop - tiles[0].rows.start) // maps[0].shape[1]
-    grid = (size[0] // stride, size[1] // stride)
-    total = np.zeros((len(maps[0]), *grid), dtype=np.float32)
-    weight = np.zeros(grid, dtype=np.float32)
-    for values, tile in zip(maps, tiles, strict=True):
+
+    def __init__(self, size: tuple[int, int]):
+        self._size = size
+        self._total: Array | None = None
+        self._weight = np.zeros((0, 0), np.float32)
+
+    def add(self, maps: Array, tile: Tile) -> None:
+        stride = (tile.rows.stop - tile.rows.start) // maps.shape[1]
+        if self._total is None:
+            grid = (self._size[0] // stride, self._size[1] // stride)
+            self._total, self._weight = np.zeros((len(maps), *grid), np.float32), np.zeros(grid, np.float32)
         rows, columns = (slice(part.start // stride, part.stop // stride) for part in tile)
-        window = _ramp(tile.rows, size[0], stride)[:, None] * _ramp(tile.columns, size[1], stride)
-        total[:, rows, columns] += values * window
-        weight[rows, columns] += window
-    return np.asarray(total / weight, dtype=np.float32)
+        window = _ramp(tile.rows, self._size[0], stride)[:, None] * _ramp(tile.columns, self._size[1], stride)
+        self._total[:, rows, columns] += maps * window
+        self._weight[rows, columns] += window
+
+    def mean(self) -> Array:
+        assert self._total is not None
+        self._total /= self._weight
+        return self._total
 
 
 def _ramp(part: slice, length: int, stride: int) -> Array:
