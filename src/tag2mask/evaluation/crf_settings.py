@@ -7,7 +7,7 @@ doubled, then the smoothness kernel likewise, then the iterations and finer step
 The score is the mean IoU over the classes that the ground truth of the images shows. Of some fifty settings the best on
 a few images is the best partly by luck. So today's settings stay unless two signs speak for the others: the interval of
 the gain over images drawn again with replacement (Efron, Ann. Statist. 1979) lies above 0; and settings that are chosen
-on such a draw gain, on average, on the images that it left out.
+on such a draw gain, in four of five draws, on the images that it left out.
 """
 
 from __future__ import annotations
@@ -40,6 +40,9 @@ LEAST = 5
 
 ENOUGH = 20
 """Images with ground truth from which on a choice is seldom worse than today's settings; `docs/lab-log.md`."""
+
+LEAST_SHARE = 0.8
+"""Share of the draws in which a choice must gain on images that had no part in it; `docs/lab-log.md`."""
 
 MOST_PIXELS = 1_000_000
 """Larger images are made smaller for the search, and deviations with them."""
@@ -90,6 +93,7 @@ class CrfTuning:
         ranked: all that were tried, the best first.
         images: with ground truth, that were scored.
         unseen_gain: mean gain, on images that had no part in the choice, of settings chosen in this way.
+        unseen_share: in what share of the draws they gain on those images, in [0, 1].
         made_smaller: how many images were larger than `MOST_PIXELS`.
     """
 
@@ -97,12 +101,14 @@ class CrfTuning:
     ranked: tuple[CrfScore, ...]
     images: int
     unseen_gain: float
+    unseen_share: float
     made_smaller: int = 0
 
     @property
     def is_better(self) -> bool:
         """Whether the best settings are better than today's by more than chance."""
-        return self.ranked[0].gain_interval[0] > 0 and self.unseen_gain > 0
+        gains = self.unseen_gain > 0 and self.unseen_share >= LEAST_SHARE
+        return gains and self.ranked[0].gain_interval[0] > 0
 
     @property
     def chosen(self) -> CrfScore:
@@ -122,7 +128,8 @@ class CrfTuning:
         best, (low, high) = self.ranked[0], self.ranked[0].gain_interval
         gain = (
             f"{100 * best.gain:+.1f} mIoU ({100 * low:+.1f} to {100 * high:+.1f}) over {self.images} images, "
-            f"{100 * self.unseen_gain:+.1f} on images that had no part in the choice"
+            f"{100 * self.unseen_gain:+.1f} on images that had no part in the choice, "
+            f"above 0 in {100 * self.unseen_share:.0f} % of the draws"
         )
         if self.is_better:
             return f"better than today's settings: {gain}"
@@ -137,6 +144,7 @@ class CrfTuning:
             "made_smaller": self.made_smaller,
             "is_better": self.is_better,
             "unseen_gain": self.unseen_gain,
+            "unseen_share": self.unseen_share,
             "options": self.options(),
             "today": self.today.to_dict(),
             "chosen": self.chosen.to_dict(),
@@ -298,8 +306,9 @@ def judged(settings: Sequence[CrfConfig], tallies: Tallies, today: int, *, made_
         for k, crf in enumerate(settings)
     ]
     ranked = sorted(scores, key=lambda one: (-one.miou, one is not scores[today]))
-    unseen = float(gains[~np.isnan(gains)].mean()) if not np.isnan(gains).all() else 0.0
-    return CrfTuning(scores[today], tuple(ranked), count, unseen, made_smaller)
+    gains = gains[~np.isnan(gains)]  # where the images left out show a class
+    unseen, share = (float(gains.mean()), float((gains > 0).mean())) if gains.size else (0.0, 0.0)
+    return CrfTuning(scores[today], tuple(ranked), count, unseen, share, made_smaller)
 
 
 def mean_iou_of(tallies: Tallies) -> NDArray[np.float64]:
