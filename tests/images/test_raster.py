@@ -17,6 +17,7 @@ from tag2mask.data.checks.images import InspectedImage, inspect_image
 from tag2mask.data.checks.sizes import check_sizes
 from tag2mask.images.cache import ImageCache
 from tag2mask.images.decode import Note, image_size, read_image
+from tag2mask.images.levels import Levels
 from tag2mask.images.raster import open_raster
 from tag2mask.images.reading import Reading
 from tag2mask.images.tiff_header import tiff_header
@@ -194,3 +195,10 @@ def test_settings(value: dict[str, Any], message: str) -> None:
     assert Config().override({"data.bands": [4, 3, 2], "data.range": [2, 98]}).data.bands == (4, 3, 2)
     with pytest.raises(Exception, match=message):
         Config().override({f"data.{name}": one for name, one in value.items()})
+
+
+def test_one_bit_a_pixel_is_black_and_white() -> None:
+    """Fax files: NumPy has no percentiles of bits."""
+    bits = np.array([[True, False, False], [False, False, True]])
+    levels = Levels.measured([bits], [None], (1.0, 99.0), "fax.tif")
+    np.testing.assert_array_equal(levels.applied([bits], [None])[..., 0], bits * 255)

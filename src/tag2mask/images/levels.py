@@ -70,9 +70,13 @@ class Levels:
                     medians.append(0)
                     continue
                 raise DataError(f"{printable(path)}: no pixel of its band {number} holds a finite value; leave it out")
+            if band.dtype == np.bool_:  # one bit a pixel: NumPy has no percentiles of these
+                held = held.astype(np.uint8)
             low, middle, high = (float(one) for one in np.percentile(held, (percentiles[0], 50.0, percentiles[1])))
             if band.dtype == np.uint8:
                 low, high = 0.0, 255.0
+            elif band.dtype == np.bool_:
+                low, high = 0.0, 1.0
             limits.append((low, high))
             medians.append(int(scaled(np.array([middle]), low, high)[0]))
         return cls(tuple(limits), tuple(medians))
@@ -106,6 +110,7 @@ def free_range(values: NDArray[Any], valid: NDArray[np.bool_] | None) -> NDArray
     minimum to maximum. Pixels that hold no value become the median.
     """
     held = values if valid is None else values[valid]
+    held = held.astype(np.uint8) if held.dtype == np.bool_ else held
     low, high = float(held.min()), float(held.max())
     ranges = [1.0] * (values.dtype.kind == "f") + [255.0, 65535.0]
     white = next((limit for limit in ranges if low >= 0 and high <= limit), None)
