@@ -220,6 +220,49 @@ def first_use() -> tuple[float, float]:
     return times[0], times[1]
 
 
+def stages(images: list[Image], repeats: int) -> None:
+    """Print the time of each kernel of `dense_crf` in ms, of the fastest run of an image, medians over the images."""
+    from tag2mask.crf import grouping, layout, norms, planar, reduction, update, vertices
+
+    kernels = {
+        grouping: ("group_pixels",),
+        vertices: ("find_vertices", "find_chains"),
+        planar: ("gather_positions",),
+        norms: ("splat_ones_grouped", "normalise_grouped", "slice_grouped"),
+        layout: ("inspect", "pack", "unpack"),
+        update: ("sweep", "blur"),
+        reduction: ("rest_of", "keep_unary", "keep_values", "share_out"),
+    }
+    spent: dict[str, float] = {}
+
+    def clocked(name: str, kernel: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any) -> Any:
+            start = time.thread_time()
+            result = kernel(*args)
+            spent[name] = spent.get(name, 0.0) + 1e3 * (time.thread_time() - start)
+            return result
+
+        return run
+
+    for module, names in kernels.items():
+        for name in names:
+            setattr(module, name, clocked(name, getattr(module, name)))
+    for setting in (SETTINGS[0], SETTINGS[-1]):
+        for classes in (2, 3, 21, 81):
+            fastest = []
+            for seed, image in enumerate(images):
+                probs = class_probabilities(image.shape[:2], classes, seed)
+                runs = []
+                for _ in range(repeats + 1):
+                    spent.clear()
+                    seconds, _ = timed(lambda: ours(image, probs, setting))  # noqa: B023
+                    runs.append({"all": 1e3 * seconds, **spent})
+                fastest.append(min(runs, key=lambda run: run["all"]))
+            middle = {name: float(np.median([run.get(name, 0.0) for run in fastest])) for name in fastest[0]}
+            label = ", ".join(f"{value:g}" for value in setting)
+            print(f"{label} K={classes}: " + ", ".join(f"{name} {value:.1f}" for name, value in middle.items()))
+
+
 def shown(label: str, name: str, row: dict[str, float]) -> dict[str, float]:
     """Print a row of the table, and return it."""
     print(
@@ -230,15 +273,20 @@ def shown(label: str, name: str, row: dict[str, float]) -> dict[str, float]:
     return row
 
 
-def main() -> int:
-    """Run the comparison; the exit status is 2 if it cannot run."""
+def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--images", type=Path, default=IMAGES, help="folder of images")
     parser.add_argument("--count", type=int, default=12, help="number of images")
     parser.add_argument("--repeats", type=int, default=2, help="runs per image; the fastest counts")
+    parser.add_argument("--stages", action="store_true", help="time of each kernel instead")
     parser.add_argument("--measure", choices=("ours", "peer"), help=argparse.SUPPRESS)
     parser.add_argument("--classes", type=int, default=21, help=argparse.SUPPRESS)
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run the comparison; the exit status is 2 if it cannot run."""
+    options = _options()
     if options.measure:
         measure(options.measure, options.classes)
         return 0
@@ -246,6 +294,9 @@ def main() -> int:
     if not images:
         print(f"{options.images}: no images of about 500 x 375 pixels here; give another folder with --images")
         return 2
+    if options.stages:
+        stages(images, options.repeats)
+        return 0
     try:
         import pydensecrf  # noqa: F401
     except ImportError:
