@@ -18,7 +18,7 @@ import numpy as np
 
 from tag2mask.crf.compiling import kernel, part
 from tag2mask.crf.simd import add, below, floor, get, load, multiply, put, scaled, splat, store, subtract, vector
-from tag2mask.crf.vertices import find_slot, hashed, write_chains
+from tag2mask.crf.vertices import find_or_add, find_slot, hashed, write_chains
 
 BLOCK = 256
 """Number of points embedded at a time; a multiple of 16."""
@@ -160,24 +160,16 @@ def number_points(
         key = base * multipliers[1, 0] + code
         if key != last or simplex < 0:
             last = key
-            slot = find_slot(simplex_table, simplices, key)
-            simplex = get(simplex_table, slot)
-            if simplex < 0:
-                simplex = used[0]
+            simplex = find_or_add(simplex_table, simplices, key, used[0])
+            if simplex == used[0]:
                 used[0] += 1
-                put(simplices, simplex, key)
-                put(simplex_table, slot, simplex)
                 for i in range(size + 1):
                     mover[np.int64(ranks[i, p])] = multipliers[0, i]
                 vertex_key = base * (size + 1)
                 for k in range(size + 1):
-                    slot = find_slot(table, keys, vertex_key)
-                    vertex = get(table, slot)
-                    if vertex < 0:
-                        vertex = used[1]
+                    vertex = find_or_add(table, keys, vertex_key, used[1])
+                    if vertex == used[1]:
                         used[1] += 1
-                        put(keys, vertex, vertex_key)
-                        put(table, slot, vertex)
                     put(vertices, simplex * (size + 1) + k, vertex)
                     # the next one: all coordinates one higher, but that of rank D - k lower by D
                     vertex_key += total - (size + 1) * mover[size - k]

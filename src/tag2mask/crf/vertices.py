@@ -45,6 +45,18 @@ def hashed(keys: Any, count: int, least: int) -> Any:
 
 
 @part
+def find_or_add(table: Any, keys: Any, key: int, count: int) -> Any:
+    """Index of `key` in `keys[:count]`; a new key is added there and in the hash table, and its index is `count`."""
+    slot = find_slot(table, keys, key)
+    index = get(table, slot)
+    if index < 0:
+        index = count
+        put(keys, count, key)
+        put(table, slot, index)
+    return index
+
+
+@part
 def number_vertices(
     simplices: Any, g0: int, g1: int, strides: Any, table: Any, keys: Any, count: int, vertices: Any
 ) -> int:
@@ -72,13 +84,8 @@ def number_vertices(
             # the coordinates of rank > 5 - k have stepped down by one
             if k > 0:
                 base -= step[k - 1]
-            key = base * 6 + k
-            slot = find_slot(table, keys, key)
-            vertex = get(table, slot)
-            if vertex < 0:
-                vertex = count
-                put(keys, count, key)
-                put(table, slot, vertex)
+            vertex = find_or_add(table, keys, base * 6 + k, count)
+            if vertex == count:
                 count += 1
             put(vertices, 6 * g + k, vertex)
     return count
